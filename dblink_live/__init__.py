@@ -1,0 +1,1 @@
+"""Live super-resolved video beside Micro-Manager."""
