@@ -1,0 +1,190 @@
+"""Configuration of a live run: TOML and ``--set section.key=value`` into frozen, validated structs.
+
+Unknown keys are errors that name the nearest known key. The resolved configuration is stored in the run, so that
+``run --config`` of the stored one repeats it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from dblink_live.errors import ConfigError
+
+Positive = Annotated[float, msgspec.Meta(gt=0.0)]
+NonNegative = Annotated[float, msgspec.Meta(ge=0.0)]
+PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
+NonNegativeInt = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Camera facts. What is left out is taken from the source; a pixel size that neither knows is asked for."""
+
+    pixel_size_nm: Positive | None = None
+    """Side of a camera pixel in the sample plane, binning included."""
+    offset_adu: NonNegative | None = None
+    """Mean count of a dark pixel."""
+    electrons_per_adu: Positive | None = None
+    """Conversion gain; without it the run is marked *uncalibrated*."""
+    em_gain: Annotated[float, msgspec.Meta(ge=1.0)] = 1.0
+    """Electron-multiplying gain."""
+    quantum_efficiency: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)] = 1.0
+    read_noise_e: NonNegative = 0.0
+    """Read noise in electrons, standard deviation."""
+    bit_depth: Annotated[int, msgspec.Meta(ge=8, le=16)] | None = None
+
+
+class LocalizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How molecules are found."""
+
+    name: str = "gaussian"
+    """A built-in localizer or one that a plug-in registered."""
+    psf_sigma_px: Positive | None = None
+    """Standard deviation of the point spread function in camera pixels; None estimates it from the first frames."""
+    threshold_sigma: Positive | None = None
+    """Detection threshold in units of the local noise; None takes the localizer's own default."""
+
+
+class WindowsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How camera frames are gathered into localization maps."""
+
+    frames: PositiveInt = 10
+    """Camera frames a window."""
+    max_gap_windows: PositiveInt = 50
+    """A gap longer than this many windows starts a new segment with fresh network state."""
+
+
+class ReconstructConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The network and its lookahead."""
+
+    model: str = "filaments"
+    """A shipped model's name, or the path of a checkpoint."""
+    lookahead: NonNegativeInt = 8
+    """Windows after a window that its picture waits for."""
+    hop: PositiveInt = 4
+    """Windows that are reconstructed together: the backward pass is shared among them."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    threads: NonNegativeInt = 1
+    """CPU threads of torch. A live process shares its cores with the camera, and spinning threads starve it."""
+    provisional: bool = True
+    """Publish a picture with lookahead 0 at once; it is shown, never stored."""
+
+
+class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is kept."""
+
+    live_dtype: Literal["uint8", "float16"] = "uint8"
+    """Stored type of the live picture: probability 0-255, or half precision."""
+
+
+class PublishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the viewer connects."""
+
+    address: str = "tcp://127.0.0.1:*"
+    """Loopback by default; ``*`` takes a free port."""
+
+
+class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that `dblink-live run` can be told."""
+
+    camera: CameraConfig = CameraConfig()
+    localizer: LocalizerConfig = LocalizerConfig()
+    windows: WindowsConfig = WindowsConfig()
+    reconstruct: ReconstructConfig = ReconstructConfig()
+    store: StoreConfig = StoreConfig()
+    publish: PublishConfig = PublishConfig()
+
+    def to_plain(self) -> dict[str, Any]:
+        """Nested dict of TOML-able values; settings that are None are left out."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return {
+            section: {key: value for key, value in values.items() if value is not None}
+            for section, values in plain.items()
+        }
+
+
+def load_run_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -> RunConfig:
+    """Read ``path`` (TOML), apply ``overrides`` of the form ``section.key=value``, validate.
+
+    Raises
+    ------
+    ConfigError
+        The file is missing or not TOML, a key is unknown (the nearest one is named), a value has the wrong type or is out of range.
+
+    Examples
+    --------
+    >>> load_run_config(None, ["camera.pixel_size_nm=108", "windows.frames=20"]).camera.pixel_size_nm
+    108.0
+    """
+    merged: dict[str, Any] = _read_toml(Path(path)) if path is not None else {}
+    for text in overrides:
+        section, key, value = _parse_override(text)
+        table = merged.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"expected a table [{section}] in the configuration, found {table!r}")
+        table[key] = value
+    return run_config_from_plain(merged)
+
+
+def run_config_from_plain(plain: Mapping[str, Any]) -> RunConfig:
+    """Validate nested plain values, for instance those stored in a run."""
+    _refuse_unknown(plain, RunConfig, prefix="")
+    try:
+        return msgspec.convert(plain, RunConfig)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"a setting has a wrong value: {error}") from error
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"expected a configuration file, found nothing at {path}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _parse_override(text: str) -> tuple[str, str, Any]:
+    name, equals, raw = text.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not (equals and dot and section and key):
+        raise ConfigError(f"expected --set section.key=value, found {text!r}; for instance camera.pixel_size_nm=108")
+    try:
+        value = tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = raw  # a bare word is a string: reconstruct.model=mitochondria
+    return section, key, value
+
+
+def _refuse_unknown(plain: Mapping[str, Any], struct: type[msgspec.Struct], prefix: str) -> None:
+    known = {field.name: field.type for field in msgspec.structs.fields(struct)}
+    for name, value in plain.items():
+        if name not in known:
+            raise ConfigError(_unknown(prefix + name, [prefix + other for other in known]))
+        kind = known[name]
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"expected a table [{name}], found {value!r}")
+            _refuse_unknown(value, kind, prefix=f"{prefix}{name}.")
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    every_key = known if "." in name else [*known, *_all_keys()]
+    nearest = difflib.get_close_matches(name, every_key, n=1, cutoff=0.0)
+    return f"unknown setting {name!r}; did you mean {nearest[0]!r}? Known here: {', '.join(sorted(known))}"
+
+
+def _all_keys() -> list[str]:
+    return [
+        f"{section.name}.{key.name}"
+        for section in msgspec.structs.fields(RunConfig)
+        for key in msgspec.structs.fields(section.type)
+    ]

@@ -1,0 +1,1 @@
+"""Training: clips from simulators, losses, the loop, threshold calibration."""

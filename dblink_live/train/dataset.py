@@ -1,0 +1,126 @@
+"""Training clips cut from a rolling pool of simulated videos.
+
+Simulating a video costs more than a crop of it, so a pool is kept and renewed slowly; each crop is cut at a random place and
+time and turned by one of the eight symmetries of the square, which the physics shares.
+
+Shapes: B batch, T windows, H, W pixels of the fine grid.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from dblink_live.simulate.video import Video, VideoParameters, simulate_video
+from dblink_live.train.settings import Specimens, TrainingSettings
+from dblink_live.types import Shape
+
+VIDEO_SHAPE = Shape(128, 128)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A batch of training clips with its own warm-up lengths."""
+
+    counts: Tensor
+    """[B, warmup_forward + T + warmup_reverse, H, W] float32."""
+    present: Tensor
+    """[B, ...] share of each window's frames that were seen."""
+    structure: Tensor
+    """[B, ...] float32 truth in {0, 1}."""
+    warmup_forward: int
+    warmup_reverse: int
+
+
+class ClipSampler:
+    """Draws `Clip` batches, seeded."""
+
+    def __init__(self, settings: TrainingSettings) -> None:
+        self._settings = settings
+        self._rng = np.random.default_rng(settings.seed)
+        self._n_windows = settings.warmup_forward + settings.clip_windows + settings.warmup_reverse
+        self._pool: list[Video] = []
+        self._draws = 0
+
+    def sample(self) -> Clip:
+        """The next batch; grows or renews the pool as it goes."""
+        settings = self._settings
+        if len(self._pool) < settings.pool_videos:
+            self._pool.append(self._new_video())
+        elif self._draws % settings.steps_per_video == 0:
+            self._pool[int(self._rng.integers(len(self._pool)))] = self._new_video()
+        self._draws += 1
+        warmup_forward = int(self._rng.integers(settings.warmup_forward + 1))
+        warmup_reverse = int(self._rng.integers(settings.warmup_reverse + 1))
+        length = warmup_forward + settings.clip_windows + warmup_reverse
+        crops = [self._crop(self._pool[int(self._rng.integers(len(self._pool)))], length) for _ in range(settings.batch)]
+        return Clip(
+            counts=_stack([counts for counts, _, _ in crops]),
+            present=_stack([present for _, present, _ in crops]),
+            structure=_stack([structure for _, _, structure in crops]),
+            warmup_forward=warmup_forward,
+            warmup_reverse=warmup_reverse,
+        )
+
+    def _new_video(self) -> Video:
+        parameters = draw_parameters(self._settings.specimens, self._n_windows, self._rng)
+        video = simulate_video(parameters, self._rng)
+        if self._rng.random() < self._settings.specimens.bunching_share:
+            video = bunch(video, self._rng)
+        return video
+
+    def _crop(
+        self, video: Video, length: int
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        side = self._settings.crop_px
+        height, width = video.counts.shape[1:]
+        t = int(self._rng.integers(video.counts.shape[0] - length + 1))
+        y = int(self._rng.integers(height - side + 1))
+        x = int(self._rng.integers(width - side + 1))
+        place = (slice(t, t + length), slice(y, y + side), slice(x, x + side))
+        turns, flip = int(self._rng.integers(4)), bool(self._rng.integers(2))
+        counts, structure = (_turned(array[place], turns, flip) for array in (video.counts, video.truth))
+        return counts.astype(np.float32), video.present[place[0]].astype(np.float32), structure.astype(np.float32)
+
+
+def draw_parameters(specimens: Specimens, n_windows: int, rng: np.random.Generator) -> VideoParameters:
+    """Random parameters of one training video inside the envelope that ``specimens`` declares."""
+    structure = specimens.structure
+    if rng.random() < specimens.other_share:
+        others = {"filaments": ("mitochondria", "blobs"), "mitochondria": ("filaments", "blobs")}[structure]
+        structure = others[int(rng.integers(len(others)))]
+    low, high = (math.log(max(value, 1e-3)) for value in specimens.density)
+    slow, fast = specimens.speed
+    return VideoParameters(
+        structure="empty" if rng.random() < specimens.empty_share else structure,
+        shape=VIDEO_SHAPE,
+        n_windows=n_windows,
+        density=math.exp(rng.uniform(low, high)),
+        # Squaring a uniform number puts half of the videos below a quarter of the fastest speed.
+        speed=slow + (fast - slow) * rng.random() ** 2,
+        noise=rng.uniform(*specimens.noise),
+        individual_motion=rng.random() < specimens.individual_motion_share,
+        missing_share=rng.uniform(0.0, 0.2) if rng.random() < specimens.missing_share else 0.0,
+    )
+
+
+def bunch(video: Video, rng: np.random.Generator) -> Video:
+    """Multiply each localization by a geometric number: fluorophores that stay on for several frames of a window."""
+    counts = video.counts.copy()
+    where = np.nonzero(counts)
+    counts[where] *= rng.geometric(rng.uniform(0.35, 0.9), size=where[0].size).clip(max=20).astype(counts.dtype)
+    return video.with_counts(counts)
+
+
+def _turned(array: npt.NDArray[np.generic], turns: int, flip: bool) -> npt.NDArray[np.generic]:
+    turned = np.rot90(array, turns, axes=(1, 2))
+    return turned[:, :, ::-1] if flip else turned
+
+
+def _stack(arrays: list[npt.NDArray[np.float32]]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(np.stack(arrays)))

@@ -1,0 +1,59 @@
+"""Training losses for logits [B, T, H, W] against structure [B, T, H, W] in {0, 1}.
+
+The live recipe is weighted binary cross-entropy plus soft Dice plus two smoothness terms on the probability: the mean
+absolute change between consecutive windows and the total variation. The paper's recipe (Saguy et al., 2023) is the mean square error
+with the same two smoothness terms: ``MSE + 0.64 mean|dt| + 1e-3 TV`` when pictures are scaled to [0, 1].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Relative weights of the terms; a weight of 0 leaves the term out."""
+
+    bce: float = 1.0
+    bce_positive: float = 2.0
+    """Weight of a structure pixel against a background pixel inside the cross-entropy."""
+    dice: float = 0.2
+    mse: float = 0.0
+    temporal: float = 0.1
+    total_variation: float = 2e-3
+
+
+def reconstruction_loss(logits: Tensor, probability: Tensor, structure: Tensor, weights: LossWeights) -> Tensor:
+    """Weighted sum of the terms (scalar). ``T`` windows must be consecutive for the temporal term to mean anything."""
+    loss = probability.new_zeros(())
+    if weights.bce:
+        positive = torch.as_tensor(weights.bce_positive, device=logits.device)
+        loss = loss + weights.bce * F.binary_cross_entropy_with_logits(logits, structure, pos_weight=positive)
+    if weights.mse:
+        loss = loss + weights.mse * F.mse_loss(probability, structure)
+    if weights.dice:
+        loss = loss + weights.dice * soft_dice(probability, structure)
+    if weights.temporal and probability.shape[1] > 1:
+        loss = loss + weights.temporal * (probability[:, 1:] - probability[:, :-1]).abs().mean()
+    if weights.total_variation:
+        loss = loss + weights.total_variation * total_variation(probability)
+    return loss
+
+
+def soft_dice(probability: Tensor, structure: Tensor, smooth: float = 1.0) -> Tensor:
+    """1 - the soft Dice overlap (Milletari et al. 2016), over each video and then averaged: empty videos count as well."""
+    axes = (1, 2, 3)
+    overlap = (probability * structure).sum(axes)
+    total = probability.square().sum(axes) + structure.sum(axes)
+    return 1.0 - ((2 * overlap + smooth) / (total + smooth)).mean()
+
+
+def total_variation(probability: Tensor) -> Tensor:
+    """Mean absolute difference between neighbours in y plus that in x."""
+    dy = (probability[..., 1:, :] - probability[..., :-1, :]).abs().mean()
+    dx = (probability[..., :, 1:] - probability[..., :, :-1]).abs().mean()
+    return dy + dx
