@@ -1,0 +1,24 @@
+"""The environment of every test process, set before anything imports torch or Qt."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+# One thread: tests compare small tensors, and threads that outnumber the cores make them many times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Windows do not appear while testing. A test of the real display asks for it in a process of its own.
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ.setdefault("PYQTGRAPH_QT_LIB", "PySide6")
+
+if sys.platform == "win32":
+    # Outside the tests no process imports both. Here one does, and torch after Qt can fail to load its DLLs.
+    importlib.import_module("torch")
+
+collect_ignore_glob: list[str] = []
+try:
+    importlib.import_module("PySide6.QtWidgets")
+except ImportError:
+    # The viewer is an extra, and its system libraries may be missing: then its doctests cannot be imported.
+    collect_ignore_glob.append("dblink_live/viewer/*")

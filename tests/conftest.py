@@ -1,0 +1,28 @@
+"""Fixtures for all rooms."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real recordings and tables; tests that need it are skipped where it is absent.
+
+    It lies beside the repository, in ``../shared/data``, or where ``DBLINK_SHARED_DATA`` points.
+    """
+    path = Path(os.environ.get("DBLINK_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not path.is_dir():
+        pytest.skip(f"real data not found at {path}; set DBLINK_SHARED_DATA to the folder that holds it")
+    return path
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Root of the source tree."""
+    return REPOSITORY
