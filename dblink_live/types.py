@@ -9,6 +9,7 @@ This is the only place where the two conventions are stated; `Grid` holds the co
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Literal, NamedTuple
@@ -136,6 +137,33 @@ class Segment:
     """`time.perf_counter_ns()` at the segment's start: the clock of `Frame.t_host_ns`."""
     reason: str = "start"
     """Why this segment began: start, roi, exposure, restart, gap, resume..."""
+    bit_depth: int | None = None
+    """Bits a pixel that the source knows of; None when it cannot tell."""
+
+
+@dataclass(frozen=True)
+class CameraRecipe:
+    """How a camera process builds its Micro-Manager core, and what it asks of the camera.
+
+    Plain values only: it travels to a fresh process, and what it names is imported there.
+    """
+
+    name: str
+    """What the source is called in messages."""
+    builder: str
+    """``package.module:function`` that returns a core when called with ``options`` as keywords."""
+    options: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    exposure_ms: float | None = None
+    """Exposure to set; None keeps what the configuration says."""
+    roi: tuple[int, int, int, int] | None = None
+    """x, y, width, height in camera pixels."""
+    binning: int | None = None
+    n_frames: int | None = None
+    """Frames to take; None goes on until stopped."""
+    fps: float | None = None
+    """Expected rate; buffers are dimensioned for it."""
+    buffer_mb: int | None = None
+    """Size of the core's circular buffer; None takes at least two seconds of frames."""
 
 
 @dataclass(frozen=True)
