@@ -1,0 +1,397 @@
+#!/usr/bin/env python3
+"""Set this project up on a machine that has Python 3.11 or newer and nothing else, then run it.
+
+    python3 run.py demo          the whole pipeline on a simulated specimen
+    python3 run.py test          lint, types, import contracts and the test suite
+    python3 run.py setup         only make .venv and install
+    python3 run.py clean         remove .venv and caches
+
+Standard library alone. A second call is quick: what was installed is noted in .venv, and nothing is done again until
+the requirements change.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+if sys.version_info < (3, 11):  # noqa: UP036 - this file meets whatever Python the user has
+    sys.exit(f"run.py: expected Python 3.11 or newer, found {sys.version.split()[0]}; call it as python3.11 run.py ...")
+
+ROOT = Path(__file__).resolve().parent
+VENV = Path(os.environ.get("DBLINK_VENV", ROOT / ".venv"))
+STAMP = VENV / "dblink-live-installed.json"
+IS_WINDOWS = sys.platform == "win32"
+
+TORCH_INDEX = "https://download.pytorch.org/whl"
+# torch 2.12 and later are built for these; the newest that the driver can run is taken.
+TORCH_CUDA_BUILDS = (((13, 0), "cu130"), ((12, 6), "cu126"))
+
+# Shared library -> the Debian package that brings it. Without the first group Qt cannot be imported.
+QT_LIBRARIES = {
+    "libGL.so.1": "libgl1",
+    "libEGL.so.1": "libegl1",
+    "libxkbcommon.so.0": "libxkbcommon0",
+    "libfontconfig.so.1": "libfontconfig1",
+    "libglib-2.0.so.0": "libglib2.0-0",
+    "libdbus-1.so.3": "libdbus-1-3",
+}
+X11_LIBRARIES = {
+    "libxcb-cursor.so.0": "libxcb-cursor0",
+    "libxkbcommon-x11.so.0": "libxkbcommon-x11-0",
+    "libxcb-icccm.so.4": "libxcb-icccm4",
+    "libxcb-keysyms.so.1": "libxcb-keysyms1",
+    "libxcb-shape.so.0": "libxcb-shape0",
+    "libxcb-xkb.so.1": "libxcb-xkb1",
+}
+# Only the tests of the real window need these.
+VIRTUAL_SCREEN = {"Xvfb": "xvfb", "xauth": "xauth"}
+
+CUDA_CHECK = """
+import sys, torch
+if not torch.cuda.is_available():
+    sys.exit(f"torch {torch.__version__} sees no CUDA device")
+torch.nn.functional.conv2d(torch.ones(1, 1, 8, 8, device="cuda"), torch.ones(1, 1, 3, 3, device="cuda")).sum().item()
+print(f"torch {torch.__version__}: one convolution done on {torch.cuda.get_device_name()}")
+"""
+
+
+class SetupError(Exception):
+    """The machine cannot be set up; the message says what to do."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.verb not in ("demo", "test"):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        if options.verb == "clean":
+            return clean()
+        missing = check_system_libraries(options.verb, install=options.system_deps)
+        set_up(options.wheelhouse, accept_cpu=options.cpu)
+        if options.verb == "demo":
+            return demo(rest, is_viewer_possible=not missing)
+        if options.verb == "test":
+            return check_everything(rest, is_quick=options.quick)
+        return 0
+    except SetupError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    # Accepted before and after the verb; SUPPRESS keeps the verb's default from overwriting what stood before it.
+    shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    shared.add_argument("--system-deps", action="store_true", help="install missing system libraries (Debian, as root)")
+    shared.add_argument("--wheelhouse", metavar="DIR", type=Path, help="install from this folder of wheels, offline")
+    shared.add_argument("--cpu", action="store_true", help="accept a torch without CUDA although there is a GPU")
+
+    parser = argparse.ArgumentParser(
+        prog="run.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[shared],
+        allow_abbrev=False,
+    )
+    wheelhouse = os.environ.get("DBLINK_WHEELHOUSE")
+    parser.set_defaults(system_deps=False, cpu=False, wheelhouse=Path(wheelhouse) if wheelhouse else None)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="demo|test|setup|clean")
+    add: dict[str, Any] = {"parents": [shared], "allow_abbrev": False}
+    verbs.add_parser("demo", help="run the demo; other arguments are handed to `dblink-live demo`", **add)
+    test = verbs.add_parser("test", help="run all checks; other arguments are handed to pytest", **add)
+    test.add_argument("--quick", action="store_true", help="leave out the tests marked slow")
+    verbs.add_parser("setup", help="only make .venv and install", **add)
+    verbs.add_parser("clean", help="remove .venv and caches", **add)
+    return parser
+
+
+# ---- System libraries -------------------------------------------------------------------------------------------
+
+
+def check_system_libraries(verb: str, install: bool) -> list[str]:
+    """Name the Debian packages that the viewer misses, install them if asked; return what Qt itself still misses."""
+    if not sys.platform.startswith("linux"):
+        return []
+    wanted = missing_packages(with_virtual_screen=verb == "test")
+    if wanted and install:
+        install_packages(wanted)
+        wanted = missing_packages(with_virtual_screen=verb == "test")
+    if wanted:
+        say("system libraries are missing; until then the viewer's tests are skipped and the demo runs headless:")
+        say(f"    sudo apt-get install -y {' '.join(wanted)}")
+    return [package for soname, package in QT_LIBRARIES.items() if not is_loadable(soname)]
+
+
+def missing_packages(with_virtual_screen: bool) -> list[str]:
+    """Debian packages of the libraries, programs and fonts that are not here."""
+    libraries = {**QT_LIBRARIES, **X11_LIBRARIES}
+    missing = [package for soname, package in libraries.items() if not is_loadable(soname)]
+    if not any(Path("/usr/share/fonts").rglob("*.ttf")):
+        missing.append("fonts-dejavu-core")
+    if importlib.util.find_spec("ensurepip") is None:
+        missing.append("python3-venv")
+    if with_virtual_screen:
+        missing += [package for program, package in VIRTUAL_SCREEN.items() if shutil.which(program) is None]
+    return missing
+
+
+def is_loadable(soname: str) -> bool:
+    try:
+        ctypes.CDLL(soname)
+    except OSError:
+        return False
+    return True
+
+
+def install_packages(packages: Sequence[str]) -> None:
+    """``apt-get install`` on a Debian-like machine, as root."""
+    if shutil.which("apt-get") is None or os.geteuid() != 0:
+        raise SetupError(
+            "--system-deps needs apt-get and root; "
+            f"install these yourself, by the names your system gives them: {' '.join(packages)}"
+        )
+    say(f"apt-get install {' '.join(packages)}")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *packages]):
+        done = subprocess.run(["apt-get", *command], env=environment, stdout=subprocess.DEVNULL)
+        if done.returncode != 0:
+            raise SetupError(f"apt-get {command[0]} ended with status {done.returncode}; see its message above")
+
+
+# ---- Virtual environment ----------------------------------------------------------------------------------------
+
+
+def set_up(wheelhouse: Path | None, accept_cpu: bool) -> None:
+    """Make .venv and install this project with all extras and the tools of its checks, unless that is done."""
+    if wheelhouse is not None and not wheelhouse.is_dir():
+        raise SetupError(f"expected a folder of wheels, found nothing at {wheelhouse}; see docs/install.md")
+    wanted = requirements_fingerprint()
+    if read_stamp() == wanted and venv_works():
+        return
+    if not venv_works():
+        make_venv()
+    STAMP.unlink(missing_ok=True)
+    say("installing the packages; the first time takes some minutes")
+    started = time.perf_counter()
+    source = ["--no-index", "--find-links", str(wheelhouse)] if wheelhouse else []
+    gpu = cuda_of_driver()
+    install_torch(source, gpu, accept_cpu)
+    pip("install", "--editable", f"{ROOT}[all]", *dev_requirements(), *source)
+    check_cuda(gpu, accept_cpu)
+    STAMP.write_text(json.dumps(wanted), encoding="utf-8")
+    say(f"installed in {time.perf_counter() - started:.0f} s")
+
+
+def requirements_fingerprint() -> dict[str, str]:
+    """What the installation depends on. Settings of the linters in pyproject.toml are not among it."""
+    project = read_pyproject()
+    tables = {name: project.get(name) for name in ("build-system", "project", "dependency-groups")}
+    content = json.dumps(tables, sort_keys=True).encode() + (ROOT / "constraints.txt").read_bytes()
+    return {"requirements": hashlib.sha256(content).hexdigest(), "python": sys.version, "root": str(ROOT)}
+
+
+def read_stamp() -> object:
+    try:
+        return json.loads(STAMP.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def read_pyproject() -> dict[str, Any]:
+    import tomllib  # not at the head: an older Python must reach the message about its age
+
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def dev_requirements() -> list[str]:
+    """The dev group, read here because the pip of a fresh venv may be older than dependency groups."""
+    return [str(requirement) for requirement in read_pyproject()["dependency-groups"]["dev"]]
+
+
+def venv_python() -> Path:
+    return VENV / ("Scripts/python.exe" if IS_WINDOWS else "bin/python")
+
+
+def venv_works() -> bool:
+    """Whether .venv holds a pip that runs; it does not after its base Python was removed or its folder moved."""
+    if not venv_python().exists():
+        return False
+    done = subprocess.run([venv_python(), "-c", "import pip"], capture_output=True)
+    return done.returncode == 0
+
+
+def make_venv() -> None:
+    say(f"making {VENV}")
+    if VENV.exists():
+        shutil.rmtree(VENV)
+    done = subprocess.run([sys.executable, "-m", "venv", str(VENV)])
+    if done.returncode != 0:
+        raise SetupError("python -m venv failed; on Debian or Ubuntu: sudo apt-get install -y python3-venv")
+
+
+def pip(*arguments: str) -> None:
+    quiet = [] if sys.stderr.isatty() else ["--quiet"]
+    command = [str(venv_python()), "-m", "pip", *arguments, *quiet, "--constraint", str(ROOT / "constraints.txt")]
+    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    # pip speaks on stderr: standard output belongs to what is run afterwards (`demo --json`).
+    done = subprocess.run(command, env=environment, stdout=sys.stderr)
+    if done.returncode != 0:
+        raise SetupError(
+            f"pip ended with status {done.returncode}; see its message above. "
+            "Without a network give a folder of wheels: --wheelhouse DIR (docs/install.md says how to fill it)"
+        )
+
+
+# ---- torch and the GPU ------------------------------------------------------------------------------------------
+
+
+def cuda_of_driver() -> tuple[int, int] | None:
+    """The newest CUDA version that the NVIDIA driver here can run, or None where nvidia-smi does not answer."""
+    try:
+        done = subprocess.run(["nvidia-smi"], capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r"CUDA Version:\s*(\d+)\.(\d+)", done.stdout)
+    return (int(found[1]), int(found[2])) if done.returncode == 0 and found else None
+
+
+def torch_index(gpu: tuple[int, int] | None) -> str | None:
+    """The PyTorch index to take the build from, or None when the usual index has the right one.
+
+    The usual index has a CPU build for Windows and macOS, and for Linux one that needs gigabytes of CUDA libraries.
+    """
+    if sys.platform == "darwin":
+        return None
+    if gpu is None:
+        return None if IS_WINDOWS else f"{TORCH_INDEX}/cpu"
+    if not IS_WINDOWS:
+        return None
+    for needed, build in TORCH_CUDA_BUILDS:
+        if gpu >= needed:
+            return f"{TORCH_INDEX}/{build}"
+    oldest = TORCH_CUDA_BUILDS[-1][0]
+    raise SetupError(
+        f"expected an NVIDIA driver for CUDA {oldest[0]}.{oldest[1]} or newer, found {gpu[0]}.{gpu[1]}; "
+        "update the driver, or accept the CPU with --cpu"
+    )
+
+
+def install_torch(source: list[str], gpu: tuple[int, int] | None, accept_cpu: bool) -> None:
+    """Install torch before the rest, so that nothing pulls in another build of it."""
+    index = None if source else torch_index(None if accept_cpu else gpu)
+    if index is None:
+        return  # it comes with the other requirements
+    if index.endswith("/cpu"):
+        # A convenience: where that index cannot be reached, what the usual one offers is right as well.
+        if is_reachable(f"{index}/torch/"):
+            pip("install", "torch", "--extra-index-url", index)
+    else:
+        pip("install", "torch", "--index-url", index, "--extra-index-url", "https://pypi.org/simple")
+
+
+def is_reachable(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def check_cuda(gpu: tuple[int, int] | None, accept_cpu: bool) -> None:
+    """Run one convolution on the GPU that nvidia-smi named. The CPU never stands in for it unsaid."""
+    if gpu is None or accept_cpu:
+        return
+    done = subprocess.run([venv_python(), "-c", CUDA_CHECK], capture_output=True, text=True)
+    if done.returncode == 0:
+        say(done.stdout.strip())
+        return
+    last_line = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    problem = f"nvidia-smi answers, but torch cannot use the GPU: {last_line}"
+    if IS_WINDOWS:
+        raise SetupError(f"{problem}. Update the driver, or accept the CPU with --cpu")
+    say(f"WARNING: {problem}. The CPU is used until torch is replaced by a CUDA build")
+
+
+# ---- What is run ------------------------------------------------------------------------------------------------
+
+
+def demo(arguments: Sequence[str], is_viewer_possible: bool) -> int:
+    headless = [] if is_viewer_possible or "--headless" in arguments else ["--headless"]
+    return call([venv_python(), "-m", "dblink_live", "demo", *headless, *arguments])
+
+
+def check_everything(pytest_arguments: Sequence[str], is_quick: bool) -> int:
+    """Lint, types and import contracts with a line each, then pytest, whose own summary closes the report."""
+    scripts = venv_python().parent
+    steps: dict[str, list[Path | str]] = {
+        "ruff check": [scripts / "ruff", "check", "."],
+        "ruff format": [scripts / "ruff", "format", "--check", "."],
+        "mypy": [scripts / "mypy"],
+        "import contracts": [scripts / "lint-imports", "--no-cache"],
+    }
+    failed = [name for name, command in steps.items() if not check_step(name, command)]
+    selection = ["-m", "not slow"] if is_quick else []
+    status = call([venv_python(), "-m", "pytest", *selection, *pytest_arguments], folder=ROOT)
+    if failed:
+        say(f"failed besides pytest: {', '.join(failed)}")
+    return status or int(bool(failed))
+
+
+def check_step(name: str, command: Sequence[Path | str]) -> bool:
+    """Run one check quietly and print one line, with its report below when it failed."""
+    started = time.perf_counter()
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    verdict = "ok" if done.returncode == 0 else "FAILED"
+    say(f"{name:<18} {verdict:<7} {time.perf_counter() - started:6.1f} s")
+    if done.returncode != 0:
+        print(done.stdout, flush=True)
+    return done.returncode == 0
+
+
+def call(command: Sequence[Path | str], folder: Path | None = None) -> int:
+    """Run in the foreground; on Ctrl-C the child gets it too, and is given the time to finish in order."""
+    environment = dict(os.environ)
+    has_screen = any(environment.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    if sys.platform.startswith("linux") and not has_screen:
+        environment.setdefault("QT_QPA_PLATFORM", "offscreen")
+    child = subprocess.Popen(command, cwd=folder, env=environment)
+    while True:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            continue
+
+
+def clean() -> int:
+    """Remove what `setup` and the checks have made. Runs are data and stay."""
+    caches = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".import_linter_cache", "build")
+    for path in (VENV, *(ROOT / name for name in caches), *ROOT.glob("*.egg-info")):
+        if path.exists():
+            say(f"removing {path}")
+            shutil.rmtree(path)
+    return 0
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
