@@ -1,0 +1,326 @@
+"""The viewer's side of the wire: the newest picture of every topic, and how the run is doing.
+
+Nothing here waits: `Subscriber.poll` is called from a GUI's timer. A publisher that falls silent is asked for its
+snapshot again and again, on a fresh REQ socket each time (a REQ socket whose answer never came cannot ask again), so a
+viewer survives the restart of a run at the same address.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from types import MappingProxyType, TracebackType
+from typing import Self
+
+import zmq
+
+from dblink_live.bus.address import Address, ClientKeys
+from dblink_live.bus.wire import (
+    MAX_CONTROL_BYTES,
+    MAX_PART_BYTES,
+    TOPICS,
+    Control,
+    EndMessage,
+    HeartbeatMessage,
+    ImageMessage,
+    ImageRequest,
+    Snapshot,
+    SnapshotRequest,
+    StartMessage,
+    StatusMessage,
+    Topic,
+    decode_control,
+    decode_image,
+    encode_control,
+)
+from dblink_live.errors import WireError
+
+SILENCE_S = 3.0
+REQUEST_TIMEOUT_S = 1.0
+_MAX_DRAIN = 1000
+
+_Socket = zmq.Socket[bytes]
+
+
+class Link(StrEnum):
+    """How things stand between this viewer and the run."""
+
+    CONNECTING = "connecting"
+    """Nobody has answered yet."""
+    LIVE = "live"
+    LOST = "lost"
+    """It answered once, and has been silent for `SILENCE_S`."""
+    ENDED = "ended"
+    """The run said that it is over."""
+
+
+class Subscriber:
+    """Follows one run. All methods belong to one thread, and none of them waits, except `wait_until_live`.
+
+    Parameters
+    ----------
+    address
+        What `Publisher.address` says, for instance ``tcp://127.0.0.1:5556``.
+    keys
+        CURVE keys, for a publisher that has some.
+    silence_s
+        Without a word for this long the link counts as lost.
+    request_timeout_s
+        How long an answer is waited for before the question is put again.
+    clock
+        Monotonic seconds.
+
+    Raises
+    ------
+    WireError
+        The address cannot be read.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        keys: ClientKeys | None = None,
+        silence_s: float = SILENCE_S,
+        request_timeout_s: float = REQUEST_TIMEOUT_S,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._address = Address.parse(address)
+        if self._address.port is None:
+            raise WireError(f"expected an address with a port to connect to, found {address}")
+        self._keys = keys
+        self._silence_s = silence_s
+        self._request_timeout_s = request_timeout_s
+        self._clock = clock
+        self._context: zmq.Context[_Socket] = zmq.Context()
+        self._request: _Socket | None = None
+        self._status_socket: _Socket | None = None
+        self._image_sockets: dict[Topic, _Socket] = {}
+        self._questions: deque[SnapshotRequest | ImageRequest] = deque()
+        self._asked: SnapshotRequest | ImageRequest | None = None
+        self._asked_s = 0.0
+        self._heard_s: float | None = None
+        self._snapshot: Snapshot | None = None
+        self._start: StartMessage | None = None
+        self._status: StatusMessage | None = None
+        self._end: EndMessage | None = None
+        self._fetched: dict[Topic, ImageMessage] = {}
+        self._sequence: dict[Topic, int] = {}
+        self._skipped: dict[Topic, int] = dict.fromkeys(TOPICS, 0)
+        self._n_malformed = 0
+
+    @property
+    def address(self) -> str:
+        return str(self._address)
+
+    @property
+    def link(self) -> Link:
+        if self._snapshot is None or self._heard_s is None:
+            return Link.CONNECTING
+        if self._end is not None:
+            return Link.ENDED
+        return Link.LOST if self._is_silent() else Link.LIVE
+
+    @property
+    def publisher_id(self) -> str:
+        """Changes when the run's process is started again; empty while connecting."""
+        return "" if self._snapshot is None else self._snapshot.publisher_id
+
+    @property
+    def start(self) -> StartMessage | None:
+        """What the run is, as soon as it has said so."""
+        return self._start
+
+    @property
+    def end(self) -> EndMessage | None:
+        """How the run ended, once it has."""
+        return self._end
+
+    @property
+    def skipped(self) -> Mapping[Topic, int]:
+        """Pictures that were published while this viewer was connected and that it never fetched, by topic."""
+        return MappingProxyType(dict(self._skipped))
+
+    @property
+    def n_malformed(self) -> int:
+        """Messages that were thrown away because they could not be read."""
+        return self._n_malformed
+
+    def status(self) -> StatusMessage | None:
+        """The newest status, or None before the first."""
+        self.poll()
+        return self._status
+
+    def latest(self, topic: Topic) -> ImageMessage | None:
+        """The newest picture of a topic, or None when nothing new has come since the last call."""
+        self.poll()
+        newest = self._fetched.pop(topic, None)
+        socket = self._image_sockets.get(topic)
+        if socket is not None:
+            for part in _drain(socket):
+                image = self._read_image(part)
+                if image is not None and image.topic == topic:
+                    newest = image
+        if newest is None:
+            return None
+        before = self._sequence.get(topic)
+        if before is not None:
+            if newest.sequence <= before:
+                return None
+            self._skipped[topic] += newest.sequence - before - 1
+        self._sequence[topic] = newest.sequence
+        return newest
+
+    def poll(self) -> None:
+        """Take in everything that has arrived, and ask again what was not answered."""
+        if self._context.closed:
+            raise WireError("the subscriber is closed")
+        self._read_status()
+        self._read_answer()
+        now = self._clock()
+        if self._asked is not None and now - self._asked_s > self._request_timeout_s:
+            self._drop_request()
+        if self._asked is None:
+            if not self._questions and (self._snapshot is None or self._is_silent()):
+                self._questions.append(SnapshotRequest())
+            if self._questions:
+                self._ask(self._questions.popleft(), now)
+
+    def wait_until_live(self, timeout_s: float) -> bool:
+        """Poll until the run has answered; False when it has not within ``timeout_s``."""
+        limit_s = time.perf_counter() + timeout_s
+        while True:
+            self.poll()
+            if self.link in (Link.LIVE, Link.ENDED):
+                return True
+            if time.perf_counter() > limit_s:
+                return False
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        """Disconnect at once. Can be called twice."""
+        if not self._context.closed:
+            self._context.destroy(linger=0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _is_silent(self) -> bool:
+        return self._heard_s is None or self._clock() - self._heard_s > self._silence_s
+
+    def _connect(self, kind: int, port: int, options: Mapping[int, int | bytes]) -> _Socket:
+        socket = self._context.socket(kind)
+        for option, value in {zmq.LINGER: 0, zmq.IPV6: int(self._address.is_ipv6), **options}.items():
+            socket.set(option, value)
+        if self._keys is not None:
+            socket.curve_publickey = self._keys.public
+            socket.curve_secretkey = self._keys.secret
+            socket.curve_serverkey = self._keys.server_public
+        socket.connect(str(self._address.with_port(port)))
+        return socket
+
+    def _ask(self, question: SnapshotRequest | ImageRequest, now: float) -> None:
+        if self._request is None and self._address.port is not None:
+            self._request = self._connect(zmq.REQ, self._address.port, {zmq.MAXMSGSIZE: MAX_PART_BYTES})
+        if self._request is not None:
+            with contextlib.suppress(zmq.Again):
+                self._request.send(encode_control(question), zmq.NOBLOCK)
+            self._asked, self._asked_s = question, now
+
+    def _drop_request(self) -> None:
+        if self._request is not None:
+            self._request.close()
+        self._request = None
+        self._asked = None
+        self._questions.clear()
+
+    def _read_answer(self) -> None:
+        if self._request is None or self._asked is None:
+            return
+        try:
+            part = self._request.recv(zmq.NOBLOCK)
+        except zmq.Again:
+            return
+        question, self._asked = self._asked, None
+        self._heard_s = self._clock()
+        if isinstance(question, SnapshotRequest):
+            message = self._read_control(part)
+            if isinstance(message, Snapshot):
+                self._take_snapshot(message)
+        elif part:
+            image = self._read_image(part)
+            if image is not None and image.topic == question.topic:
+                self._fetched[question.topic] = image
+
+    def _take_snapshot(self, snapshot: Snapshot) -> None:
+        if self._snapshot is None or snapshot.publisher_id != self._snapshot.publisher_id:
+            self._follow(snapshot)
+        self._snapshot = snapshot
+        self._start, self._status, self._end = snapshot.start, snapshot.status, snapshot.end
+
+    def _follow(self, snapshot: Snapshot) -> None:
+        """Connect to the sockets of a publisher that is new to us."""
+        for old in (self._status_socket, *self._image_sockets.values()):
+            if old is not None:
+                old.close()
+        self._status_socket = self._connect(
+            zmq.SUB, snapshot.status_port, {zmq.SUBSCRIBE: b"", zmq.MAXMSGSIZE: MAX_CONTROL_BYTES}
+        )
+        # CONFLATE has to be set before connecting, or it does nothing.
+        options: dict[int, int | bytes] = {zmq.CONFLATE: 1, zmq.SUBSCRIBE: b"", zmq.MAXMSGSIZE: MAX_PART_BYTES}
+        self._image_sockets = {
+            topic: self._connect(zmq.SUB, port, options) for topic, port in snapshot.image_ports.items()
+        }
+        self._sequence.clear()
+        self._fetched.clear()
+        self._questions.extend(ImageRequest(topic) for topic in snapshot.latest)
+
+    def _read_status(self) -> None:
+        if self._status_socket is None:
+            return
+        for part in _drain(self._status_socket):
+            message = self._read_control(part)
+            if message is None:
+                continue
+            self._heard_s = self._clock()
+            if isinstance(message, StartMessage):
+                self._start, self._end = message, None
+            elif isinstance(message, StatusMessage):
+                self._status = message
+            elif isinstance(message, EndMessage):
+                self._end = message
+                self._status = message.status or self._status
+            elif isinstance(message, HeartbeatMessage) and message.publisher_id != self.publisher_id:
+                # Another process took over the very same ports.
+                self._questions.append(SnapshotRequest())
+
+    def _read_control(self, part: bytes) -> Control | None:
+        try:
+            return decode_control(part)
+        except WireError:
+            self._n_malformed += 1
+            return None
+
+    def _read_image(self, part: bytes) -> ImageMessage | None:
+        try:
+            return decode_image(part)
+        except WireError:
+            self._n_malformed += 1
+            return None
+
+
+def _drain(socket: _Socket) -> list[bytes]:
+    parts: list[bytes] = []
+    with contextlib.suppress(zmq.Again):
+        # Bounded, so that a flood of messages cannot hold the caller for ever.
+        while len(parts) < _MAX_DRAIN:
+            parts.append(socket.recv(zmq.NOBLOCK))
+    return parts
