@@ -1,0 +1,121 @@
+"""How pixel values become shades: the policy is data, the mathematics is here, and neither knows a GUI.
+
+Super-resolution pictures are mostly empty. The percentiles of all their pixels are (0, 0) and show nothing, so limits
+are taken over the pixels that hold something, on a stride that bounds the cost whatever the size of the picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+SAMPLES = 2**16
+"""About how many pixels are looked at for limits."""
+
+
+@dataclass(frozen=True)
+class ContrastPolicy:
+    """How limits are chosen for one kind of picture.
+
+    Parameters
+    ----------
+    low_percentile
+        Percentile that becomes black; None fixes black at 0.
+    high_percentile
+        Percentile that becomes the brightest shade.
+    above
+        Only pixels above this value count; None counts all.
+    least_span
+        The limits are never closer than this, so that noise alone is not blown up into a picture.
+    """
+
+    low_percentile: float | None
+    high_percentile: float
+    above: float | None
+    least_span: float
+
+
+CAMERA = ContrastPolicy(low_percentile=1.0, high_percentile=99.8, above=None, least_span=8.0)
+"""A camera frame in counts: background black, the brightest molecules just saturated."""
+SUM = ContrastPolicy(low_percentile=None, high_percentile=99.0, above=0.0, least_span=2.0)
+"""Localization counts: zero is black."""
+RECONSTRUCTION = ContrastPolicy(low_percentile=None, high_percentile=99.0, above=0.02, least_span=0.25)
+"""Probability of structure: zero is black; a faint haze stays faint."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The values shown as black and as the brightest shade."""
+
+    low: float
+    high: float
+
+
+def contrast_limits(image: npt.NDArray[Any], policy: ContrastPolicy) -> Limits:
+    """Limits of ``image`` [H, W] under ``policy``. NaN and infinite pixels are not counted.
+
+    Examples
+    --------
+    >>> sparse = np.zeros((100, 100), np.uint16)
+    >>> sparse[::10, ::10] = 7
+    >>> contrast_limits(sparse, SUM)
+    Limits(low=0.0, high=7.0)
+    >>> contrast_limits(np.zeros((8, 8), np.float32), RECONSTRUCTION)
+    Limits(low=0.0, high=0.25)
+    """
+    stride = max(1, int((image.size / SAMPLES) ** 0.5))
+    values = image[::stride, ::stride]
+    if not np.issubdtype(values.dtype, np.integer):
+        values = values[np.isfinite(values)]
+    if policy.above is not None:
+        # A stride over a nearly empty picture can miss all of it.
+        kept = values[values > policy.above]
+        if kept.size == 0 and stride > 1:
+            whole = image[image > policy.above]
+            kept = whole[np.isfinite(whole)]
+        values = kept
+    if values.size == 0:
+        return Limits(0.0, policy.least_span)
+    low = 0.0 if policy.low_percentile is None else float(np.percentile(values, policy.low_percentile))
+    high = float(np.percentile(values, policy.high_percentile))
+    return Limits(low, max(high, low + policy.least_span))
+
+
+def to_bytes(image: npt.NDArray[Any], limits: Limits) -> npt.NDArray[np.uint8]:
+    """Shades 0 to 255 of ``image`` [H, W], linear between the limits; NaN becomes 0."""
+    span = max(limits.high - limits.low, 1e-12)
+    scaled = (np.asarray(image, np.float32) - np.float32(limits.low)) * np.float32(255.0 / span)
+    shades: npt.NDArray[np.uint8] = np.clip(np.nan_to_num(scaled, nan=0.0), 0.0, 255.0).astype(np.uint8)
+    return shades
+
+
+def max_pool(image: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
+    """The brightest pixel of every ``factor`` x ``factor`` block of ``image`` [H, W]; the last blocks may be cut off.
+
+    Screens have fewer pixels than large pictures, and a screen that shows every second pixel loses the single bright
+    ones, which are the molecules.
+
+    Examples
+    --------
+    >>> max_pool(np.array([[0, 9, 0], [0, 0, 0], [0, 0, 5]]), 2)
+    array([[9, 0],
+           [0, 5]])
+    """
+    if factor <= 1:
+        return image
+    height, width = image.shape
+    rows, cols = -(-height // factor), -(-width // factor)
+    if (height % factor, width % factor) != (0, 0):
+        # Repeating the edge adds no value that is not in the block already.
+        image = np.pad(image, ((0, rows * factor - height), (0, cols * factor - width)), mode="edge")
+    # Maxima of strided views are several times faster than a reduction over two axes of a reshaped array.
+    pooled = image[::factor]
+    for row in range(1, factor):
+        pooled = np.maximum(pooled, image[row::factor])
+    result = pooled[:, ::factor]
+    for col in range(1, factor):
+        result = np.maximum(result, pooled[:, col::factor])
+    return result

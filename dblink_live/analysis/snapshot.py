@@ -1,0 +1,149 @@
+"""The viewer's three panels as one PNG, for machines without a display."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from dblink_live.analysis.colours import ColourMapName, colour_map
+from dblink_live.analysis.contrast import (
+    CAMERA,
+    RECONSTRUCTION,
+    SUM,
+    ContrastPolicy,
+    Limits,
+    contrast_limits,
+    max_pool,
+    to_bytes,
+)
+from dblink_live.analysis.scale_bar import length_label, scale_bar_nm
+from dblink_live.errors import ConfigError
+
+PANEL_PX = 560
+"""Longer side of a panel on paper, in pixels."""
+_MARGIN, _HEADER, _FOOTER, _GAP = 24, 52, 40, 16
+_BACKGROUND, _TEXT, _FAINT = (18, 20, 24), (226, 229, 234), (140, 147, 158)
+
+
+@dataclass(frozen=True)
+class _Panel:
+    label: str
+    image: npt.NDArray[Any]
+    pitch_nm: float
+    policy: ContrastPolicy
+    colours: ColourMapName
+
+
+def render_panels(
+    camera: npt.NDArray[Any] | None,
+    windowed_sum: npt.NDArray[Any],
+    reconstruction: npt.NDArray[Any],
+    pitch_nm: float,
+    pixel_size_nm: float,
+    path: str | Path,
+    title: str = "",
+) -> Path:
+    """Write camera frame, windowed sum and reconstruction side by side, at equal field and equal size.
+
+    Parameters
+    ----------
+    camera
+        [H, W] camera counts, or None where there is no camera frame (a localization table): then two panels are drawn.
+    windowed_sum, reconstruction
+        [h, w] on the same grid, whose outer corner is that of the camera's field.
+    pitch_nm
+        Side of a pixel of the grid.
+    pixel_size_nm
+        Side of a camera pixel.
+    path
+        Where to write; the folder is created.
+    title
+        One line above the panels.
+
+    Returns
+    -------
+    The path written.
+
+    Raises
+    ------
+    ConfigError
+        A picture is not two-dimensional, or sum and reconstruction differ in shape.
+    """
+    if windowed_sum.shape != reconstruction.shape:
+        raise ConfigError(
+            f"expected sum and reconstruction on one grid, found {windowed_sum.shape} and {reconstruction.shape}"
+        )
+    panels = [
+        _Panel("Windowed sum", windowed_sum, pitch_nm, SUM, "ember"),
+        _Panel("Reconstruction", reconstruction, pitch_nm, RECONSTRUCTION, "ember"),
+    ]
+    if camera is not None:
+        panels.insert(0, _Panel("Camera", camera, pixel_size_nm, CAMERA, "grey"))
+    for panel in panels:
+        if panel.image.ndim != 2 or panel.image.size == 0:
+            raise ConfigError(f"{panel.label}: expected a picture [height, width], found shape {panel.image.shape}")
+    # The grid covers the camera's field and may stand out by a part of a pixel: the field is the camera's.
+    field_nm = (panels[0].image.shape[0] * panels[0].pitch_nm, panels[0].image.shape[1] * panels[0].pitch_nm)
+    nm_per_px = max(field_nm) / PANEL_PX
+    height, width = (max(1, round(side / nm_per_px)) for side in field_nm)
+
+    canvas = Image.new(
+        "RGB",
+        (2 * _MARGIN + len(panels) * width + (len(panels) - 1) * _GAP, _HEADER + _FOOTER + height + _MARGIN),
+        _BACKGROUND,
+    )
+    draw = ImageDraw.Draw(canvas)
+    draw.text((_MARGIN, _HEADER / 2), title, fill=_TEXT, font=_font(18), anchor="lm")
+    for index, panel in enumerate(panels):
+        left = _MARGIN + index * (width + _GAP)
+        limits = contrast_limits(panel.image, panel.policy)
+        canvas.paste(Image.fromarray(_shade(panel, limits, (height, width), nm_per_px)), (left, _HEADER))
+        caption = _HEADER + height + _FOOTER / 2
+        draw.text((left, caption), panel.label, fill=_TEXT, font=_font(16), anchor="lm")
+        details = f"{limits.low:.3g} to {limits.high:.3g}   {panel.pitch_nm:g} nm pixels"
+        draw.text((left + width, caption), details, fill=_FAINT, font=_font(13), anchor="rm")
+        _draw_scale_bar(draw, left, _HEADER, height, field_nm[1], nm_per_px)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    canvas.save(path)
+    return path
+
+
+def _shade(panel: _Panel, limits: Limits, shape: tuple[int, int], nm_per_px: float) -> npt.NDArray[np.uint8]:
+    """Colours [height, width, 3] of a panel on paper; each takes the value of the pixel under its centre."""
+    factor = max(1, int(nm_per_px / panel.pitch_nm))
+    pooled = max_pool(panel.image, factor)
+    step = nm_per_px / (panel.pitch_nm * factor)
+    rows, cols = (np.floor((np.arange(side) + 0.5) * step).astype(np.intp) for side in shape)
+    inside = pooled[np.minimum(rows, pooled.shape[0] - 1)][:, np.minimum(cols, pooled.shape[1] - 1)]
+    colours: npt.NDArray[np.uint8] = colour_map(panel.colours)[to_bytes(inside, limits)]
+    return colours
+
+
+def _draw_scale_bar(
+    draw: ImageDraw.ImageDraw, left: int, top: int, height: int, field_nm: float, nm_per_px: float
+) -> None:
+    length_nm = scale_bar_nm(field_nm)
+    length = length_nm / nm_per_px
+    x, y = left + 16, top + height - 18
+    # A dark edge keeps it readable on bright structure.
+    draw.rectangle((x - 1, y - 1, x + length + 1, y + 5), fill=(0, 0, 0))
+    draw.rectangle((x, y, x + length, y + 4), fill=(255, 255, 255))
+    draw.text(
+        (x + length / 2, y - 5),
+        length_label(length_nm),
+        fill=(255, 255, 255),
+        font=_font(14),
+        anchor="mb",
+        stroke_width=2,
+        stroke_fill=(0, 0, 0),
+    )
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
