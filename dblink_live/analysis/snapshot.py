@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,9 @@ from dblink_live.errors import ConfigError
 PANEL_PX = 560
 """Longer side of a panel on paper, in pixels."""
 _MARGIN, _HEADER, _FOOTER, _GAP = 24, 52, 40, 16
+_FONTS = ("DejaVuSans.ttf", "segoeui.ttf", "arial.ttf", "Helvetica.ttc", "LiberationSans-Regular.ttf")
+"""Sans serifs of Linux, Windows and macOS, all of which have a micro sign."""
+_ASCII = str.maketrans({"µ": "u", "×": "x", "–": "-"})
 _BACKGROUND, _TEXT, _FAINT = (18, 20, 24), (226, 229, 234), (140, 147, 158)
 
 
@@ -98,15 +103,15 @@ def render_panels(
         _BACKGROUND,
     )
     draw = ImageDraw.Draw(canvas)
-    draw.text((_MARGIN, _HEADER / 2), title, fill=_TEXT, font=_font(18), anchor="lm")
+    _write(draw, (_MARGIN, _HEADER / 2), title, 18, "lm")
     for index, panel in enumerate(panels):
         left = _MARGIN + index * (width + _GAP)
         limits = contrast_limits(panel.image, panel.policy)
         canvas.paste(Image.fromarray(_shade(panel, limits, (height, width), nm_per_px)), (left, _HEADER))
         caption = _HEADER + height + _FOOTER / 2
-        draw.text((left, caption), panel.label, fill=_TEXT, font=_font(16), anchor="lm")
+        _write(draw, (left, caption), panel.label, 16, "lm")
         details = f"{limits.low:.3g} to {limits.high:.3g}   {panel.pitch_nm:g} nm pixels"
-        draw.text((left + width, caption), details, fill=_FAINT, font=_font(13), anchor="rm")
+        _write(draw, (left + width, caption), details, 13, "rm", _FAINT)
         _draw_scale_bar(draw, left, _HEADER, height, field_nm[1], nm_per_px)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -134,16 +139,28 @@ def _draw_scale_bar(
     # A dark edge keeps it readable on bright structure.
     draw.rectangle((x - 1, y - 1, x + length + 1, y + 5), fill=(0, 0, 0))
     draw.rectangle((x, y, x + length, y + 4), fill=(255, 255, 255))
-    draw.text(
-        (x + length / 2, y - 5),
-        length_label(length_nm),
-        fill=(255, 255, 255),
-        font=_font(14),
-        anchor="mb",
-        stroke_width=2,
-        stroke_fill=(0, 0, 0),
-    )
+    _write(draw, (x + length / 2, y - 6), length_label(length_nm), 14, "mb", (255, 255, 255), edge=2)
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
+@cache
+def _font(size: int) -> tuple[ImageFont.FreeTypeFont | ImageFont.ImageFont, bool]:
+    """A sans serif of the system and True; Pillow's own, which has no micro sign, and False where there is none."""
+    for name in _FONTS:
+        with contextlib.suppress(OSError):
+            return ImageFont.truetype(name, size), True
+    return ImageFont.load_default(size), False
+
+
+def _write(
+    draw: ImageDraw.ImageDraw,
+    at: tuple[float, float],
+    text: str,
+    size: int,
+    anchor: str,
+    fill: tuple[int, int, int] = _TEXT,
+    edge: int = 0,
+) -> None:
+    font, is_complete = _font(size)
+    if not is_complete:
+        text = text.translate(_ASCII)
+    draw.text(at, text, fill=fill, font=font, anchor=anchor, stroke_width=edge, stroke_fill=(0, 0, 0))
