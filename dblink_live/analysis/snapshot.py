@@ -31,7 +31,7 @@ PANEL_PX = 560
 _MARGIN, _HEADER, _FOOTER, _GAP = 24, 52, 40, 16
 _FONTS = ("DejaVuSans.ttf", "segoeui.ttf", "arial.ttf", "Helvetica.ttc", "LiberationSans-Regular.ttf")
 """Sans serifs of Linux, Windows and macOS, all of which have a micro sign."""
-_ASCII = str.maketrans({"µ": "u", "×": "x", "–": "-"})
+_ASCII = str.maketrans({"\N{MICRO SIGN}": "u", "\N{MULTIPLICATION SIGN}": "x", "\N{EN DASH}": "-"})
 _BACKGROUND, _TEXT, _FAINT = (18, 20, 24), (226, 229, 234), (140, 147, 158)
 
 
