@@ -97,29 +97,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    # Accepted before and after the verb; SUPPRESS keeps the verb's default from overwriting what stood before it.
-    shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    shared.add_argument("--system-deps", action="store_true", help="install missing system libraries (Debian, as root)")
-    shared.add_argument("--wheelhouse", metavar="DIR", type=Path, help="install from this folder of wheels, offline")
-    shared.add_argument("--cpu", action="store_true", help="accept a torch without CUDA although there is a GPU")
-
+    wheelhouse = os.environ.get("DBLINK_WHEELHOUSE")
     parser = argparse.ArgumentParser(
         prog="run.py",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[shared],
+        parents=[_shared_options()],
         allow_abbrev=False,
     )
-    wheelhouse = os.environ.get("DBLINK_WHEELHOUSE")
     parser.set_defaults(system_deps=False, cpu=False, wheelhouse=Path(wheelhouse) if wheelhouse else None)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="demo|test|setup|clean")
-    add: dict[str, Any] = {"parents": [shared], "allow_abbrev": False}
-    verbs.add_parser("demo", help="run the demo; other arguments are handed to `dblink-live demo`", **add)
-    test = verbs.add_parser("test", help="run all checks; other arguments are handed to pytest", **add)
-    test.add_argument("--quick", action="store_true", help="leave out the tests marked slow")
-    verbs.add_parser("setup", help="only make .venv and install", **add)
-    verbs.add_parser("clean", help="remove .venv and caches", **add)
+    helps = {
+        "demo": "run the demo; other arguments are handed to `dblink-live demo`",
+        "test": "run all checks; other arguments are handed to pytest",
+        "setup": "only make .venv and install",
+        "clean": "remove .venv and caches",
+    }
+    for name, help in helps.items():
+        verb = verbs.add_parser(name, help=help, parents=[_shared_options()], allow_abbrev=False)
+        if name == "test":
+            verb.add_argument("--quick", action="store_true", help="leave out the tests marked slow")
     return parser
+
+
+def _shared_options() -> argparse.ArgumentParser:
+    """Options accepted before and after the verb, made anew for each: parsers share the defaults of shared options."""
+    # SUPPRESS keeps the verb from overwriting with a default what stood before it.
+    shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    shared.add_argument("--system-deps", action="store_true", help="install missing system libraries (Debian, as root)")
+    shared.add_argument("--wheelhouse", metavar="DIR", type=Path, help="install from this folder of wheels, offline")
+    shared.add_argument("--cpu", action="store_true", help="accept a torch without CUDA although there is a GPU")
+    return shared
 
 
 # ---- System libraries -------------------------------------------------------------------------------------------
