@@ -1,0 +1,18 @@
+"""The camera side: a process that pops frames, the ring it writes, and the ledger of what became of them."""
+
+from dblink_live.acquire.client import CameraProcess
+from dblink_live.acquire.layout import RingShape
+from dblink_live.acquire.ledger import Ledger, total_lost
+from dblink_live.acquire.ring import RingCounters, RingEnd, RingError, RingReader, RingWriter
+
+__all__ = [
+    "CameraProcess",
+    "Ledger",
+    "RingCounters",
+    "RingEnd",
+    "RingError",
+    "RingReader",
+    "RingShape",
+    "RingWriter",
+    "total_lost",
+]

@@ -1,0 +1,178 @@
+"""The camera process: ``python -m dblink_live.acquire.process``.
+
+It builds a Micro-Manager core, pops its frames into the ring, and does nothing else. It imports neither torch nor
+zarr nor Qt, ignores Ctrl-C (its parent decides), and never outlives its parent by more than `READER_TIMEOUT_S`: it ends
+when its standard input closes, and, where another process keeps that pipe open, when the reader's heartbeat stops.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from io import TextIOWrapper
+
+from dblink_live.acquire import region
+from dblink_live.acquire.core import CameraCore
+from dblink_live.acquire.job import Answer, Job
+from dblink_live.acquire.prepare import CameraPlan, prepare
+from dblink_live.acquire.pump import HostClock, Order, pump
+from dblink_live.acquire.ring import RingWriter
+from dblink_live.errors import DblinkError, PluginError
+from dblink_live.types import CameraRecipe
+
+READER_TIMEOUT_S = 20.0
+"""A reader that has given no sign of life for so long is taken for dead. Its heart beats in a thread of its own."""
+
+
+class Watch:
+    """Knows whether somebody still wants frames."""
+
+    def __init__(self) -> None:
+        self._orphaned = threading.Event()
+        self._terminated = threading.Event()
+        self._last_beat = 0
+        self._beat_seen_at = time.perf_counter()
+
+    def on_terminate(self, *_: object) -> None:
+        """Signal handler: stop in order."""
+        self._terminated.set()
+
+    def follow_stdin(self) -> None:
+        """Wait in the background for the parent's end of the pipe to close."""
+
+        def wait() -> None:
+            # The descriptor itself, not sys.stdin: its lock would still be held when the interpreter shuts down.
+            with suppress(OSError):
+                while os.read(0, 4096):
+                    pass
+            self._orphaned.set()
+
+        threading.Thread(target=wait, name="watch-parent", daemon=True).start()
+
+    def order(self, ring: RingWriter) -> Order:
+        """What to do next; shows our own heartbeat too."""
+        ring.beat()
+        if self._orphaned.is_set():
+            return Order.ABANDON
+        if ring.stop_requested or self._terminated.is_set():
+            return Order.STOP
+        beat = ring.reader_beat_ns()
+        now = time.perf_counter()
+        if beat != self._last_beat:
+            self._last_beat = beat
+            self._beat_seen_at = now
+        return Order.ABANDON if now - self._beat_seen_at > READER_TIMEOUT_S else Order.GO_ON
+
+
+def main() -> int:
+    """Serve one job; the exit status is 0 when the camera ran to its end or was stopped, 1 after an error."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    watch = Watch()
+    signal.signal(signal.SIGTERM, watch.on_terminate)
+    answers = _take_stdout()
+    job = Job.from_line(_read_line())
+    watch.follow_stdin()
+    try:
+        clock = HostClock.now()
+        core = CameraCore(build_core(job.recipe))
+        plan = prepare(core, job.recipe, clock)
+        ring = RingWriter(region.create(job.region, plan.ring.nbytes), plan.ring)
+    except Exception as error:
+        # Drivers raise anything; the parent shows it in one line.
+        _answer(answers, Answer.of_error(error))
+        return 1
+    ring.write_segment(plan.segment)
+    ring.beat()
+    _answer(answers, Answer(nbytes=plan.ring.nbytes))
+    try:
+        failed = _serve(core, plan, ring, watch, clock, job.recipe.n_frames)
+    finally:
+        core.unload()
+    return 1 if failed else 0
+
+
+def build_core(recipe: CameraRecipe) -> object:
+    """Call the recipe's builder.
+
+    Raises
+    ------
+    PluginError
+        There is no such function.
+    """
+    module_name, _, function_name = recipe.builder.partition(":")
+    try:
+        builder = getattr(importlib.import_module(module_name), function_name)
+    except (ImportError, AttributeError) as error:
+        raise PluginError(
+            f"expected a camera builder module:function, found {recipe.builder!r} ({error}); "
+            "is the extra 'micromanager' installed?"
+        ) from error
+    core: object = builder(**recipe.options)
+    return core
+
+
+def _serve(
+    core: CameraCore, plan: CameraPlan, ring: RingWriter, watch: Watch, clock: HostClock, n_frames: int | None
+) -> bool:
+    """Run the camera once somebody asks for it; True when it failed."""
+    failed = False
+    told = Order.GO_ON
+    while told is Order.GO_ON and not ring.start_requested:
+        time.sleep(0.001)
+        told = watch.order(ring)
+    try:
+        if told is Order.GO_ON:
+            pump(
+                core,
+                ring,
+                segment=plan.segment.index,
+                clock=clock,
+                n_frames=n_frames,
+                saturation=plan.saturation,
+                order=lambda: watch.order(ring),
+            )
+    except DblinkError as error:
+        failed = True
+        ring.write_error(str(error))
+    except Exception as error:
+        failed = True
+        ring.write_error(f"the camera failed during the acquisition: {type(error).__name__}: {error}")
+    ring.write_end()
+    return failed
+
+
+def _take_stdout() -> TextIOWrapper:
+    """Keep standard output for the answer, and send what drivers print to standard error.
+
+    A pipe that nobody reads any more would block the camera once it is full.
+    """
+    private = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return private
+
+
+def _read_line() -> str:
+    """One line of standard input, without reading ahead of it."""
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        byte = os.read(0, 1)
+        if not byte:
+            break
+        line += byte
+    return line.decode("utf-8")
+
+
+def _answer(channel: TextIOWrapper, answer: Answer) -> None:
+    # A parent that is gone already needs no answer.
+    with suppress(OSError):
+        channel.write(answer.to_line())
+        channel.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""Opens what a source specification names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from dblink_live.errors import SourceError
+from dblink_live.interfaces import FrameSource
+from dblink_live.sources import micromanager, simulated
+from dblink_live.sources.picasso_raw import RawStack
+from dblink_live.sources.replay import ReplaySource
+from dblink_live.sources.spec import SourceSpec, parse_source
+from dblink_live.sources.tiff import TiffStack
+from dblink_live.types import CameraRecipe
+
+CameraLauncher = Callable[[CameraRecipe], FrameSource]
+"""Runs a camera that we own: `dblink_live.acquire.CameraProcess`, handed in by whoever composes the line."""
+
+
+def open_source(source: str | SourceSpec, *, launch: CameraLauncher) -> FrameSource:
+    """Return the frame source that a specification names; nothing is touched before its ``open``.
+
+    Parameters
+    ----------
+    source
+        ``scheme:path?key=value``, or what `parse_source` made of it.
+    launch
+        Turns a camera recipe into a source, in a process of its own.
+
+    Raises
+    ------
+    SourceError
+        The specification is wrong.
+    """
+    spec = parse_source(source) if isinstance(source, str) else source
+    match spec.scheme:
+        case "mm:core":
+            return launch(micromanager.recipe(spec))
+        case "sim":
+            return launch(simulated.recipe(spec))
+        case "tiff":
+            return _replay(spec, partial(TiffStack, Path(spec.target)))
+        case "raw":
+            return _replay(spec, partial(RawStack, Path(spec.target)))
+        case _:
+            raise SourceError(f"expected a source of this version, found {spec.scheme!r}")
+
+
+def _replay(spec: SourceSpec, opener: Callable[[], TiffStack] | Callable[[], RawStack]) -> ReplaySource:
+    return ReplaySource(f"{spec.scheme}:{spec.target}", opener, fps=spec.fps, n_frames=spec.frames)

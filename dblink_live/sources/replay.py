@@ -1,0 +1,148 @@
+"""Replays a recorded stack: every frame once, in order, none ever lost."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+import numpy as np
+
+from dblink_live.errors import SourceError
+from dblink_live.interfaces import SourceEvent
+from dblink_live.types import Frame, FrameArray, Segment
+
+
+class Stack(Protocol):
+    """A recorded stack that can be read frame by frame."""
+
+    segment: Segment
+    n_frames: int
+
+    def frame(self, index: int) -> FrameArray:
+        """Frame ``index`` [H, W] in native byte order; raises `SourceError` naming it where it cannot be read."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class StackOpener(Protocol):
+    """Opens a stack; raises `SourceError` where it cannot."""
+
+    def __call__(self) -> Stack: ...
+
+
+class ReplaySource:
+    """A `FrameSource` over a recorded stack.
+
+    Parameters
+    ----------
+    name
+        What the source is called in messages.
+    opener
+        Opens the stack.
+    fps
+        Pace; None replays as fast as it is read.
+    n_frames
+        At most so many frames; None replays all.
+
+    Notes
+    -----
+    Frames are numbered from 0 in the order of the file. ``t_host_ns`` is when a frame was due, or without pace when it
+    was read. A stack that breaks off delivers what comes before the break, then raises.
+    """
+
+    is_live = False
+
+    def __init__(
+        self, name: str, opener: StackOpener, *, fps: float | None = None, n_frames: int | None = None
+    ) -> None:
+        self.name = name
+        self._opener = opener
+        self._fps = fps
+        self._limit = n_frames
+        self._stack: Stack | None = None
+        self._next = 0
+        self._stop = 0
+        self._started_ns = 0
+        self._saturation = 2**16 - 1
+        self._error: SourceError | None = None
+
+    def open(self) -> Segment:
+        """Open the stack and describe its frames.
+
+        Raises
+        ------
+        SourceError
+            No such file, not a stack of grey frames of 8 to 16 bits, or damaged beyond reading.
+        """
+        if self._stack is not None:
+            raise SourceError(f"{self.name} was opened already")
+        self._stack = self._opener()
+        self._stop = self._stack.n_frames if self._limit is None else min(self._limit, self._stack.n_frames)
+        segment = self._stack.segment
+        self._saturation = 2 ** (segment.bit_depth or 8 * np.dtype(segment.dtype).itemsize) - 1
+        return segment
+
+    def read(self, max_frames: int, timeout_s: float) -> list[SourceEvent]:
+        """The next frames: those that are due, or at most ``max_frames``.
+
+        Raises
+        ------
+        SourceError
+            The next frame cannot be read. Those before it were returned by earlier calls.
+        """
+        if self._stack is None:
+            raise SourceError(f"{self.name} is not open")
+        if self._error is not None:
+            raise self._error
+        if not self._started_ns:
+            self._started_ns = time.perf_counter_ns()
+        frames: list[SourceEvent] = []
+        deadline_ns = time.perf_counter_ns() + int(timeout_s * 1e9)
+        while self._next < self._stop and len(frames) < max_frames:
+            due_ns = self._due_ns(self._next)
+            now_ns = time.perf_counter_ns()
+            if due_ns > now_ns:
+                if frames or now_ns >= deadline_ns:
+                    break
+                time.sleep((min(due_ns, deadline_ns) - now_ns) / 1e9)
+                continue
+            try:
+                data = self._stack.frame(self._next)
+            except SourceError as error:
+                self._error = error
+                if not frames:
+                    raise
+                break
+            frames.append(
+                Frame(
+                    segment=self._stack.segment.index,
+                    number=self._next,
+                    t_host_ns=due_ns if self._fps is not None else time.perf_counter_ns(),
+                    data=data,
+                    n_saturated=int(np.count_nonzero(data >= self._saturation)),
+                )
+            )
+            self._next += 1
+        return frames
+
+    def _due_ns(self, index: int) -> int:
+        return self._started_ns + (int(index * 1e9 / self._fps) if self._fps is not None else 0)
+
+    @property
+    def is_finished(self) -> bool:
+        return self._stack is not None and self._next >= self._stop
+
+    @property
+    def n_frames_expected(self) -> int | None:
+        return self._stop if self._stack is not None else None
+
+    def stop(self) -> None:
+        """End the replay after the frames already returned."""
+        self._stop = self._next
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._stack is not None:
+            self._stack.close()
+            self._stop = self._next

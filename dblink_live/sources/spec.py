@@ -1,0 +1,203 @@
+"""Source specifications: ``scheme:path?key=value&key=value`` into a frozen, validated `SourceSpec`.
+
+A path may be a Windows one (``tiff:C:\\data\\run 1.tif?fps=50``). Options start at the last question mark. Values may
+be percent-encoded, for a path that holds ``&``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from dblink_live.errors import SourceError
+
+Roi = tuple[int, int, int, int]
+
+SPECIMENS = ("filaments", "mitochondria")
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """What to read frames from."""
+
+    scheme: str
+    """mm:core, sim, tiff or raw."""
+    target: str = ""
+    """A path, or the specimen of ``sim:``."""
+    fps: float | None = None
+    """Frames a second: the camera's, or the pace of a replay; None replays as fast as it goes."""
+    frames: int | None = None
+    """At most so many frames; None takes all there are."""
+    seed: int | None = None
+    """Of the simulated specimen. A replay takes it too, so that scripts can use one option string, and ignores it."""
+    size: int | None = None
+    """Side of the simulated camera's square field, in pixels."""
+    config: str | None = None
+    """Micro-Manager configuration file."""
+    exposure_ms: float | None = None
+    roi: Roi | None = None
+    """x, y, width, height in camera pixels."""
+    binning: int | None = None
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """One row of the table of schemes."""
+
+    options: tuple[str, ...] = ()
+    targets: tuple[str, ...] | None = None
+    """Allowed targets; None takes any path; an empty tuple takes none."""
+    required: tuple[str, ...] = ()
+    missing: str = ""
+    """Why this version cannot serve it; empty for schemes that work."""
+
+
+SCHEMES: dict[str, Scheme] = {
+    "mm:core": Scheme(("config", "exposure_ms", "roi", "binning", "frames", "fps"), targets=(), required=("config",)),
+    "sim": Scheme(("fps", "frames", "seed", "size"), targets=SPECIMENS),
+    "tiff": Scheme(("fps", "frames", "seed")),
+    "raw": Scheme(("fps", "frames", "seed")),
+    "mm:acquisition": Scheme(
+        missing="own the camera with mm:core?config=FILE, or replay the saved stack with tiff:PATH"
+    ),
+    "mm:live": Scheme(missing="own the camera with mm:core?config=FILE"),
+    "ndtiff": Scheme(missing="replay a finished stack with tiff:PATH"),
+    "zarr": Scheme(missing="export the stack as TIFF and replay it with tiff:PATH"),
+}
+
+
+def parse_source(text: str) -> SourceSpec:
+    """Parse and validate a source specification.
+
+    Raises
+    ------
+    SourceError
+        Unknown scheme, specimen or option (the nearest is named), a value out of its range, a missing path, or a scheme
+        that this version does not serve.
+
+    Examples
+    --------
+    >>> parse_source(r"tiff:C:\\data\\x.tif?fps=50").target
+    'C:\\\\data\\\\x.tif'
+    >>> parse_source("sim:filaments?frames=200&seed=7").frames
+    200
+    """
+    body, query = _split_options(text)
+    name, target = _split_scheme(body)
+    scheme = SCHEMES[name]
+    if scheme.missing:
+        raise SourceError(f"the source {name}: is not in this version; {scheme.missing}")
+    _check_target(name, scheme, target)
+    values = _parse_options(name, scheme, query)
+    for key in scheme.required:
+        if key not in values:
+            raise SourceError(f"expected the option {key} of {name}, found none; for example {name}?{key}=...")
+    return SourceSpec(scheme=name, target=target, **values)
+
+
+def _split_options(text: str) -> tuple[str, str]:
+    at = text.rfind("?")
+    # The question mark of an extended-length Windows path, \\?\C:\..., begins no options.
+    if at < 0 or text[at + 1 : at + 2] == "\\":
+        return text, ""
+    return text[:at], text[at + 1 :]
+
+
+def _split_scheme(body: str) -> tuple[str, str]:
+    first, colon, rest = body.partition(":")
+    if first == "mm" and colon:
+        name, target = f"mm:{rest}", ""
+    else:
+        name, target = first, rest
+    if name in SCHEMES and colon:
+        return name, target
+    if not colon or len(first) == 1:
+        raise SourceError(
+            f"expected a source scheme:path, found {body!r}; schemes are {', '.join(SCHEMES)}: "
+            f"a TIFF stack, for instance, is tiff:{body}"
+        )
+    raise SourceError(f"unknown source {name!r}{_nearest(name, SCHEMES)}; schemes are {', '.join(SCHEMES)}")
+
+
+def _check_target(name: str, scheme: Scheme, target: str) -> None:
+    if scheme.targets is None:
+        if not target:
+            raise SourceError(f"expected a path after {name}:, found none; for example {name}:stack.{_suffix(name)}")
+    elif target not in scheme.targets and scheme.targets:
+        known = ", ".join(f"{name}:{value}" for value in scheme.targets)
+        raise SourceError(f"unknown specimen {name}:{target}{_nearest(target, scheme.targets)}; there are {known}")
+
+
+def _suffix(name: str) -> str:
+    return "raw" if name == "raw" else "tif"
+
+
+def _parse_options(name: str, scheme: Scheme, query: str) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for part in filter(None, query.split("&")):
+        key, equals, text = part.partition("=")
+        if key not in scheme.options:
+            raise SourceError(
+                f"unknown option {key!r} of {name}{_nearest(key, scheme.options)}; "
+                f"options are {', '.join(scheme.options)}"
+            )
+        if not equals or not text:
+            raise SourceError(f"expected {key}=value among the options of {name}, found {part!r}")
+        if key in values:
+            raise SourceError(f"expected the option {key} of {name} once, found it twice")
+        expected, convert = _CONVERTERS[key]
+        try:
+            values[key] = convert(unquote(text))
+        except ValueError:
+            raise SourceError(f"expected {key} of {name} to be {expected}, found {text!r}") from None
+    return values
+
+
+def _nearest(word: str, known: object) -> str:
+    candidates = [str(value) for value in known] if isinstance(known, (tuple, dict)) else []
+    matches = difflib.get_close_matches(word, candidates, n=1, cutoff=0.5)
+    return f", did you mean {matches[0]!r}?" if matches else ""
+
+
+def _positive_float(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError
+    return value
+
+
+def _positive_int(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError
+    return value
+
+
+def _roi(text: str) -> Roi:
+    x, y, width, height = (int(value) for value in text.split(","))
+    if min(x, y) < 0 or min(width, height) < 1:
+        raise ValueError
+    return x, y, width, height
+
+
+_CONVERTERS: dict[str, tuple[str, Callable[[str], float | int | str | Roi]]] = {
+    "fps": ("a number of frames a second above 0", _positive_float),
+    "frames": ("a whole number above 0", _positive_int),
+    "seed": ("a whole number of at least 0", _natural),
+    "size": ("a whole number of pixels above 0", _positive_int),
+    "config": ("the path of a .cfg file", str),
+    "exposure_ms": ("a time above 0 ms", _positive_float),
+    "roi": ("x,y,width,height in pixels", _roi),
+    "binning": ("a whole number above 0", _positive_int),
+}
