@@ -1,0 +1,31 @@
+"""The run folder: a SQLite journal beside an OME-Zarr 0.5 hierarchy, safe against the death of any process."""
+
+from __future__ import annotations
+
+from dblink_live.store.arrays import checksum, encode_probability
+from dblink_live.store.filesystem import free_bytes, network_share_reason
+from dblink_live.store.forecast import forecast_bytes, forecast_files
+from dblink_live.store.journal import CommittedWindow, Event, Product, Status, StoredSegment
+from dblink_live.store.reader import CommittedArray, Run, open_run
+from dblink_live.store.run import RunWriter
+from dblink_live.store.verify import VerifyReport, verify_run
+
+__all__ = [
+    "CommittedArray",
+    "CommittedWindow",
+    "Event",
+    "Product",
+    "Run",
+    "RunWriter",
+    "Status",
+    "StoredSegment",
+    "VerifyReport",
+    "checksum",
+    "encode_probability",
+    "forecast_bytes",
+    "forecast_files",
+    "free_bytes",
+    "network_share_reason",
+    "open_run",
+    "verify_run",
+]

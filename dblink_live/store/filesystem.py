@@ -1,0 +1,134 @@
+"""What the file system under a run folder is, how full it is, and what its errors mean."""
+
+from __future__ import annotations
+
+import errno
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path, PurePosixPath
+
+from dblink_live.errors import StoreError
+
+NETWORK_FILE_SYSTEMS = frozenset(
+    {
+        "afpfs", "afs", "beegfs", "ceph", "cifs", "davfs", "fuse.ceph", "fuse.davfs2", "fuse.glusterfs",
+        "fuse.rclone", "fuse.s3fs", "fuse.sshfs", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "smb2", "smb3",
+        "smbfs", "webdav",
+    }
+)  # fmt: skip
+"""Types under which several machines can hold the same file, as `/proc/mounts` and macOS's `mount` spell them."""
+
+_DRIVE_REMOTE = 4  # GetDriveTypeW
+_DISK_FULL_TEXT = re.compile(
+    r"no space left|database or disk is full|disk quota exceeded|not enough space", re.IGNORECASE
+)
+_DISK_FULL_ERRNO = {errno.ENOSPC, errno.EDQUOT if hasattr(errno, "EDQUOT") else errno.ENOSPC}
+
+
+def existing_ancestor(path: Path) -> Path:
+    """``path`` itself or its nearest parent that exists."""
+    path = path.absolute()
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes that can still be written under ``path``, which need not exist yet."""
+    return shutil.disk_usage(existing_ancestor(path)).free
+
+
+def network_share_reason(path: Path) -> str | None:
+    """Why ``path`` lies on a network share, in words; None where it is local or cannot be told.
+
+    SQLite's WAL keeps its index in memory that reader and writer share, which does not exist between machines: on a
+    share a reader may see half a journal, or corrupt it. What cannot be told here fails later, when WAL is switched on.
+    """
+    if sys.platform == "win32":
+        return _windows_share_reason(path)
+    real = PurePosixPath(existing_ancestor(path).resolve().as_posix())
+    try:
+        if sys.platform == "darwin":
+            listing = subprocess.run(["/sbin/mount"], capture_output=True, text=True, timeout=10, check=True).stdout
+            mounts = parse_macos_mounts(listing)
+        else:
+            mounts = parse_linux_mounts(Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace"))
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return mount_reason(real, mounts)
+
+
+def parse_linux_mounts(text: str) -> dict[PurePosixPath, str]:
+    """Mount point to file system type, from the text of ``/proc/self/mounts``; a later mount hides an earlier one."""
+    mounts = {}
+    for line in text.splitlines():
+        fields = line.split(" ")
+        if len(fields) >= 3:
+            # The kernel writes a blank in a path as \040, and so on.
+            point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), fields[1])
+            mounts[PurePosixPath(point)] = fields[2]
+    return mounts
+
+
+def parse_macos_mounts(text: str) -> dict[PurePosixPath, str]:
+    """Mount point to file system type, from what ``mount`` prints: ``//me@host/s on /Volumes/s (smbfs, nodev)``."""
+    found = re.findall(r"^.+? on (/.*?) \((\w+)[,)]", text, flags=re.MULTILINE)
+    return {PurePosixPath(point): kind for point, kind in found}
+
+
+def mount_reason(path: PurePosixPath, mounts: dict[PurePosixPath, str]) -> str | None:
+    """The reason to refuse ``path``, by the innermost mount that holds it."""
+    for point in (path, *path.parents):
+        if point in mounts:
+            kind = mounts[point]
+            return f"{point} is a network file system ({kind})" if kind in NETWORK_FILE_SYSTEMS else None
+    return None
+
+
+def is_unc(text: str) -> bool:
+    r"""Whether a Windows path names a share: ``\\host\share``, also in its ``\\?\UNC\`` spelling."""
+    text = text.replace("/", "\\")
+    if text.upper().startswith("\\\\?\\UNC\\"):
+        return True
+    return text.startswith("\\\\") and not text.startswith(("\\\\?\\", "\\\\.\\"))
+
+
+def _windows_share_reason(path: Path) -> str | None:
+    # resolve() turns a mapped drive into its UNC name where Windows tells it.
+    for candidate in (path.absolute(), existing_ancestor(path).resolve()):
+        if is_unc(str(candidate)):
+            return f"{candidate} is a network share"
+        if sys.platform == "win32":
+            import ctypes
+
+            if ctypes.windll.kernel32.GetDriveTypeW(candidate.anchor) == _DRIVE_REMOTE:
+                return f"drive {candidate.anchor} is a network drive"
+    return None
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether ``error`` (of the OS, SQLite or tensorstore, which wraps the OS's text) says that the disk is full."""
+    if isinstance(error, OSError) and error.errno in _DISK_FULL_ERRNO:
+        return True
+    if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
+        return True
+    return _DISK_FULL_TEXT.search(str(error)) is not None
+
+
+def store_error(error: BaseException, path: Path, doing: str) -> StoreError:
+    """Turn whatever went wrong while ``doing`` something to ``path`` into the one error that users see."""
+    if isinstance(error, StoreError):
+        return error
+    try:
+        free = f"{free_bytes(path) / 1e6:.1f} MB are free"
+    except OSError:
+        free = "the folder can no longer be reached"
+    if is_disk_full(error):
+        return StoreError(
+            f"the disk is full while {doing} in {path} ({free}); what was committed before is intact. "
+            "Free some space, or give a run folder on another disk"
+        )
+    return StoreError(f"{doing} in {path} failed: {error} ({free}); what was committed before is intact")

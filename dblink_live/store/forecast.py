@@ -1,0 +1,50 @@
+"""How much disk a run will take, to be asked before it starts."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from dblink_live.types import LOCALIZATION_DTYPE, Grid
+
+COUNTS_BYTES_A_PIXEL = 0.25
+"""Of a dense map: 0.1 localizations a pixel, which is more than blinking allows, zstd level 3 after bitshuffle."""
+LIVE_BYTES_A_PIXEL = {"uint8": 0.6, "float16": 1.4}
+"""Of a picture with structure in a third of its pixels."""
+PYRAMID = 4 / 3
+JOURNAL_BYTES_A_WINDOW = 1000
+"""Two rows with their indices, file system blocks left half empty, and metadata."""
+FILES_A_WINDOW = 2
+
+
+def forecast_bytes(
+    grid: Grid,
+    n_windows: int,
+    *,
+    live_dtype: Literal["uint8", "float16"] = "uint8",
+    localizations_per_window: float | None = None,
+) -> int:
+    """Bytes that ``n_windows`` will take, on the high side of what real runs take.
+
+    Parameters
+    ----------
+    grid
+        Of the maps.
+    n_windows
+        Windows of the whole run.
+    live_dtype
+        Stored type of the pictures.
+    localizations_per_window
+        Expected number; None takes one localization per 100 grid pixels.
+    """
+    n_pixels = grid.shape.height * grid.shape.width
+    if localizations_per_window is None:
+        localizations_per_window = n_pixels / 100
+    pictures = n_pixels * (COUNTS_BYTES_A_PIXEL + LIVE_BYTES_A_PIXEL[live_dtype]) * PYRAMID
+    return round(
+        n_windows * (pictures + localizations_per_window * LOCALIZATION_DTYPE.itemsize + JOURNAL_BYTES_A_WINDOW)
+    )
+
+
+def forecast_files(n_windows: int) -> int:
+    """Files that ``n_windows`` will take, without a pyramid."""
+    return FILES_A_WINDOW * n_windows

@@ -1,0 +1,339 @@
+"""The journal of a run: which windows are committed, and everything about the run that is not an array.
+
+A row in ``committed`` is the only commit marker. An array's shape is not one: an array that is being written shows its
+new shape before its data. The order is therefore always array data (fsynced by tensorstore), localizations (fsynced),
+row (fsynced): whoever sees a row can read what it names.
+
+Durability. SQLite runs in WAL mode with ``synchronous=FULL``. A committed row survives the death of any process (also
+kill -9) because it is in the operating system's hands, and a power cut because the log was fsynced, as far as the
+disk keeps its promise about flushing. Rows that become ready together share one fsync. Windows that were in flight at
+the moment of death are lost and were never announced as committed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import msgspec
+
+from dblink_live.errors import StoreError
+from dblink_live.types import Gap, GapCause, Grid, RunInfo, Segment, Shape
+
+FILE_NAME = "journal.sqlite"
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT_S = 10.0
+
+Product = Literal["counts", "live", "full"]
+PRODUCTS: tuple[Product, ...] = get_args(Product)
+Status = Literal["running", "finalizing", "complete", "interrupted"]
+LedgerDict = dict[str, object]
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE segments (
+    segment INTEGER PRIMARY KEY, facts TEXT NOT NULL,
+    pitch_nm REAL NOT NULL, height INTEGER NOT NULL, width INTEGER NOT NULL,
+    origin_y_nm REAL NOT NULL, origin_x_nm REAL NOT NULL, pixel_size_nm REAL,
+    lattice INTEGER NOT NULL, t_ns INTEGER NOT NULL
+);
+CREATE TABLE committed (
+    product TEXT NOT NULL, segment INTEGER NOT NULL REFERENCES segments, window INTEGER NOT NULL,
+    series TEXT NOT NULL, array_index INTEGER NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL,
+    n_frames_missing INTEGER NOT NULL, n_localizations INTEGER, lookahead INTEGER, latency_s REAL,
+    checksum BLOB NOT NULL, t_commit_ns INTEGER NOT NULL,
+    PRIMARY KEY (product, segment, window), UNIQUE (series, array_index)
+);
+CREATE TABLE gaps (
+    segment INTEGER NOT NULL, after INTEGER NOT NULL, count INTEGER, cause TEXT NOT NULL, t_ns INTEGER NOT NULL
+);
+CREATE TABLE events (t_ns INTEGER NOT NULL, text TEXT NOT NULL);
+CREATE TABLE ledgers (segment INTEGER PRIMARY KEY, ledger TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True)
+class CommittedWindow:
+    """One row of the journal: a window of a product that can be read."""
+
+    product: Product
+    segment: int
+    window: int
+    series: str
+    """The image group in ``run.ome.zarr`` that holds it."""
+    array_index: int
+    """Its place along that group's t axis."""
+    start: int
+    """First camera frame number."""
+    stop: int
+    """One past the last camera frame number."""
+    n_frames_missing: int
+    n_localizations: int | None
+    """Rows of its localizations; counts only."""
+    lookahead: int | None
+    """Windows after this one that the picture has seen; live and full only."""
+    latency_s: float | None
+    checksum: bytes
+    """`checksum` of the stored pixels."""
+    t_commit_ns: int
+    """Wall clock at the moment its row was written."""
+
+
+@dataclass(frozen=True)
+class StoredSegment:
+    """A segment with the grid its windows lie on."""
+
+    segment: Segment
+    grid: Grid
+    pixel_size_nm: float | None
+    """The camera pixel that turned localizations into grid positions; None where the writer was not told."""
+    lattice: int
+    """Segments of equal grid and window duration share a lattice, and with it their series."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """A line of the run's log."""
+
+    t_ns: int
+    """Wall clock."""
+    text: str
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What is fixed when a run is created."""
+
+    info: RunInfo
+    window_frames: int
+    live_dtype: Literal["uint8", "float16"]
+
+
+class Journal:
+    """The writing end. Use it from one thread at a time, inside `transaction`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    @classmethod
+    def create(cls, folder: Path, facts: RunFacts) -> Journal:
+        """Make the file with its tables, status running."""
+        journal = cls(connect_writable(folder / FILE_NAME))
+        with journal.transaction():
+            for statement in _SCHEMA.split(";"):
+                if statement.strip():
+                    journal._connection.execute(statement)
+            journal._set_meta("schema_version", str(SCHEMA_VERSION))
+            journal._set_meta("facts", msgspec.json.encode(facts).decode())
+            journal.set_status("running")
+        return journal
+
+    @classmethod
+    def open(cls, folder: Path) -> Journal:
+        """Open the journal of an existing run for writing."""
+        return cls(connect_writable(folder / FILE_NAME))
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; returns after the fsync."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.rollback()
+            raise
+        self._connection.commit()
+
+    def set_status(self, status: Status) -> None:
+        self._set_meta("status", status)
+
+    def add_segment(self, stored: StoredSegment) -> None:
+        grid = stored.grid
+        self._connection.execute(
+            "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                stored.segment.index, msgspec.json.encode(stored.segment).decode(), grid.pitch_nm, *grid.shape,
+                *grid.origin_nm, stored.pixel_size_nm, stored.lattice, time.time_ns(),
+            ),
+        )  # fmt: skip
+
+    def add_window(self, row: CommittedWindow) -> None:
+        self._connection.execute(
+            "INSERT INTO committed VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                row.product, row.segment, row.window, row.series, row.array_index, row.start, row.stop,
+                row.n_frames_missing, row.n_localizations, row.lookahead, row.latency_s, row.checksum, time.time_ns(),
+            ),
+        )  # fmt: skip
+
+    def add_gap(self, gap: Gap) -> None:
+        self._connection.execute(
+            "INSERT INTO gaps VALUES (?, ?, ?, ?, ?)",
+            (gap.segment, gap.after, gap.count, gap.cause.value, time.time_ns()),
+        )
+
+    def add_event(self, text: str) -> None:
+        self._connection.execute("INSERT INTO events VALUES (?, ?)", (time.time_ns(), text))
+
+    def set_ledger(self, segment: int, ledger: Mapping[str, object]) -> None:
+        self._connection.execute(
+            "INSERT OR REPLACE INTO ledgers VALUES (?, ?)", (segment, msgspec.json.encode(ledger).decode())
+        )
+
+    def close(self) -> None:
+        """Close; the write-ahead log is folded into the file when no reader is left."""
+        self._connection.close()
+
+    def _set_meta(self, key: str, value: str) -> None:
+        self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+
+class JournalReader:
+    """The reading end: opened read-only, sees committed rows alone, and never makes a writer wait."""
+
+    def __init__(self, folder: Path) -> None:
+        self._connection = connect_read_only(folder / FILE_NAME)
+        version = self._meta("schema_version")
+        if version != str(SCHEMA_VERSION):
+            self.close()
+            raise StoreError(
+                f"expected the journal in {folder} to have format {SCHEMA_VERSION}, found {version}; "
+                "open it with the dblink-live version that wrote it"
+            )
+
+    def facts(self) -> RunFacts:
+        return msgspec.json.decode(self._meta("facts") or "{}", type=RunFacts)
+
+    def status(self) -> Status:
+        """What the journal says; whether the writer still lives is another question (`lock.is_being_written`)."""
+        status: Status = msgspec.convert(self._meta("status"), Status)
+        return status
+
+    def segments(self) -> list[StoredSegment]:
+        rows = self._connection.execute(
+            "SELECT facts, pitch_nm, height, width, origin_y_nm, origin_x_nm, pixel_size_nm, lattice "
+            "FROM segments ORDER BY segment"
+        )
+        return [
+            StoredSegment(
+                segment=msgspec.json.decode(facts, type=Segment),
+                grid=Grid(pitch_nm=pitch_nm, shape=Shape(height, width), origin_nm=(origin_y, origin_x)),
+                pixel_size_nm=pixel_size_nm,
+                lattice=lattice,
+            )
+            for facts, pitch_nm, height, width, origin_y, origin_x, pixel_size_nm, lattice in rows
+        ]
+
+    def windows(self, product: Product | None = None, segment: int | None = None) -> list[CommittedWindow]:
+        """Committed windows in the order of their series and place."""
+        condition, values = _where({"product": product, "segment": segment})
+        rows = self._connection.execute(
+            f"SELECT * FROM committed{condition} ORDER BY product, series, array_index", values
+        )
+        return [CommittedWindow(*row) for row in rows]
+
+    def window(self, product: Product, segment: int, window: int) -> CommittedWindow | None:
+        row = self._connection.execute(
+            "SELECT * FROM committed WHERE product = ? AND segment = ? AND window = ?", (product, segment, window)
+        ).fetchone()
+        return None if row is None else CommittedWindow(*row)
+
+    def count(self, product: Product) -> int:
+        """Committed windows of a product."""
+        (count,) = self._connection.execute("SELECT count(*) FROM committed WHERE product = ?", (product,)).fetchone()
+        return int(count)
+
+    def series_lengths(self) -> dict[str, int]:
+        """Committed windows a series."""
+        return dict(self._connection.execute("SELECT series, max(array_index) + 1 FROM committed GROUP BY series"))
+
+    def gaps(self) -> list[Gap]:
+        rows = self._connection.execute("SELECT segment, after, count, cause FROM gaps ORDER BY rowid")
+        return [
+            Gap(segment=segment, after=after, count=count, cause=GapCause(cause))
+            for segment, after, count, cause in rows
+        ]
+
+    def events(self) -> list[Event]:
+        return [Event(*row) for row in self._connection.execute("SELECT t_ns, text FROM events ORDER BY rowid")]
+
+    def ledgers(self) -> dict[int, LedgerDict]:
+        rows = self._connection.execute("SELECT segment, ledger FROM ledgers ORDER BY segment")
+        return {segment: msgspec.json.decode(ledger, type=LedgerDict) for segment, ledger in rows}
+
+    def damage(self) -> str | None:
+        """What SQLite finds wrong with the file, or None."""
+        (answer,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        return None if answer == "ok" else str(answer)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _meta(self, key: str) -> str | None:
+        row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+
+def _where(conditions: dict[str, str | int | None]) -> tuple[str, list[str | int]]:
+    given = {name: value for name, value in conditions.items() if value is not None}
+    text = " AND ".join(f"{name} = ?" for name in given)
+    return (f" WHERE {text}" if text else ""), list(given.values())
+
+
+def connect_writable(path: Path) -> sqlite3.Connection:
+    """A connection in WAL mode with full fsync, for one thread at a time.
+
+    Raises
+    ------
+    StoreError
+        The file system cannot do WAL, as network shares cannot.
+    """
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    try:
+        (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+    except sqlite3.OperationalError as error:
+        mode = str(error)
+    if mode != "wal":
+        connection.close()
+        raise StoreError(
+            f"expected {path.parent} to lie on a local disk, but a write-ahead log cannot be kept there ({mode}), "
+            "as on a network share; record on a local disk and copy the finished run"
+        )
+    connection.execute("PRAGMA synchronous=FULL")
+    # macOS: fsync alone leaves data in the drive's cache. Ignored elsewhere.
+    connection.execute("PRAGMA fullfsync=ON")
+    return connection
+
+
+def connect_read_only(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write.
+
+    A finished run may lie on read-only media or a share, where WAL's shared memory cannot be made: with no log left to
+    read, the file alone is the truth.
+    """
+    if not path.is_file():
+        raise StoreError(
+            f"expected a run folder, but {path.parent} holds no {path.name}; give the folder that a run was written to"
+        )
+    uri = path.absolute().as_uri()
+    log = path.with_name(path.name + "-wal")
+    last: sqlite3.Error | None = None
+    for options in ("mode=ro", "mode=ro&immutable=1"):
+        if "immutable" in options and log.exists() and log.stat().st_size > 0:
+            break
+        connection = sqlite3.connect(f"{uri}?{options}", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        try:
+            connection.execute("SELECT count(*) FROM meta").fetchone()
+        except sqlite3.Error as error:
+            connection.close()
+            last = error
+        else:
+            return connection
+    raise StoreError(
+        f"expected {path} to be a readable database, found: {last}; the file is damaged, or of another program"
+    )

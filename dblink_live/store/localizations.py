@@ -1,0 +1,160 @@
+"""Localizations of a run: one packed blob a window, in a database file of its own.
+
+A file of its own, because it grows much faster than the journal, and a viewer that pages through it must not slow
+down the commit of windows. A blob holds the rows of `LOCALIZATION_DTYPE` as they lie in memory, little-endian; the
+file states its dtype, so a table of another version is refused instead of misread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dblink_live.errors import StoreError
+from dblink_live.store.journal import connect_read_only, connect_writable
+from dblink_live.types import LOCALIZATION_DTYPE, Localizations, empty_localizations
+
+FILE_NAME = "localizations.sqlite"
+_PACKED_DTYPE = LOCALIZATION_DTYPE.newbyteorder("<")
+_ZLIB_LEVEL = 1
+"""Higher levels take several times longer and save hardly anything of noisy floats."""
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE localizations (
+    segment INTEGER NOT NULL, window INTEGER NOT NULL, n INTEGER NOT NULL, checksum BLOB NOT NULL, rows BLOB NOT NULL,
+    PRIMARY KEY (segment, window)
+);
+"""
+
+
+@dataclass(frozen=True)
+class PackedLocalizations:
+    """The localizations of one window, ready to be stored: no buffer of the caller is kept."""
+
+    segment: int
+    window: int
+    n: int
+    checksum: bytes
+    data: bytes
+
+    @classmethod
+    def pack(cls, segment: int, window: int, localizations: Localizations) -> PackedLocalizations:
+        """Pack rows of `LOCALIZATION_DTYPE`.
+
+        Raises
+        ------
+        StoreError
+            The array has another dtype or is not one-dimensional.
+        """
+        if localizations.dtype != LOCALIZATION_DTYPE or localizations.ndim != 1:
+            raise StoreError(
+                f"expected localizations as rows of {LOCALIZATION_DTYPE.names}, found dtype {localizations.dtype} "
+                f"with {localizations.ndim} dimensions; make them with dblink_live.types.empty_localizations"
+            )
+        raw = localizations.astype(_PACKED_DTYPE, copy=False).tobytes()
+        return cls(segment, window, len(localizations), _digest(raw), zlib.compress(raw, _ZLIB_LEVEL))
+
+
+class LocalizationWriter:
+    """The writing end; one thread at a time."""
+
+    def __init__(self, folder: Path, *, create: bool) -> None:
+        self._connection = connect_writable(folder / FILE_NAME)
+        if create:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for statement in _SCHEMA.split(";"):
+                if statement.strip():
+                    self._connection.execute(statement)
+            self._connection.execute("INSERT INTO meta VALUES ('dtype', ?)", (_dtype_text(_PACKED_DTYPE),))
+            self._connection.commit()
+
+    def write(self, batch: list[PackedLocalizations]) -> None:
+        """Store some windows in one transaction; returns after the fsync.
+
+        A window that is already here was in flight when an earlier process died: nothing announced it, so it is
+        replaced.
+        """
+        if not batch:
+            return
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO localizations VALUES (?, ?, ?, ?, ?)",
+                [(packed.segment, packed.window, packed.n, packed.checksum, packed.data) for packed in batch],
+            )
+        except BaseException:
+            self._connection.rollback()
+            raise
+        self._connection.commit()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class LocalizationReader:
+    """The reading end. Only windows that the journal names are to be asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE_NAME
+        self._connection = connect_read_only(self._path)
+        row = self._connection.execute("SELECT value FROM meta WHERE key = 'dtype'").fetchone()
+        if row is None or row[0] != _dtype_text(_PACKED_DTYPE):
+            self.close()
+            raise StoreError(
+                f"expected localizations of {_dtype_text(_PACKED_DTYPE)} in {self._path}, found {row and row[0]}; "
+                "open the run with the dblink-live version that wrote it"
+            )
+
+    def read(self, segment: int, window: int) -> Localizations:
+        """Rows of one window, checked against their checksum.
+
+        Raises
+        ------
+        StoreError
+            The window is not there, or its bytes are damaged.
+        """
+        row = self._connection.execute(
+            "SELECT n, checksum, rows FROM localizations WHERE segment = ? AND window = ?", (segment, window)
+        ).fetchone()
+        where = f"localizations of segment {segment}, window {window} in {self._path}"
+        if row is None:
+            raise StoreError(f"expected {where}, found none; run `dblink-live verify` on the folder")
+        n, checksum, packed = row
+        try:
+            raw = zlib.decompress(packed)
+        except zlib.error as error:
+            raise StoreError(f"{where} are damaged: {error}") from error
+        if _digest(raw) != checksum or len(raw) != n * _PACKED_DTYPE.itemsize:
+            raise StoreError(f"{where} are damaged: their checksum or length differs from what was written")
+        return np.frombuffer(raw, dtype=_PACKED_DTYPE).astype(LOCALIZATION_DTYPE)
+
+    def damage(self) -> str | None:
+        """What SQLite finds wrong with the file, or None."""
+        try:
+            (answer,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.DatabaseError as error:
+            return str(error)
+        return None if answer == "ok" else str(answer)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def concatenate(tables: list[Localizations]) -> Localizations:
+    """One table of several, also of none."""
+    return np.concatenate(tables) if tables else empty_localizations()
+
+
+def _digest(raw: bytes) -> bytes:
+    return hashlib.blake2b(raw, digest_size=16).digest()
+
+
+def _dtype_text(dtype: np.dtype[np.void]) -> str:
+    return json.dumps(dtype.descr)

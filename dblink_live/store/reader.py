@@ -1,0 +1,261 @@
+"""Reads a run folder, finished, interrupted or while another process writes to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from zarr.storage import LocalStore
+
+from dblink_live.errors import StoreError
+from dblink_live.store.hierarchy import ATTRIBUTES_KEY, FOLDER_NAME, list_series
+from dblink_live.store.journal import (
+    CommittedWindow,
+    Event,
+    JournalReader,
+    LedgerDict,
+    Product,
+    RunFacts,
+    Status,
+    StoredSegment,
+)
+from dblink_live.store.localizations import LocalizationReader, concatenate
+from dblink_live.store.lock import is_being_written
+from dblink_live.types import Gap, Localizations, RunInfo
+
+
+class CommittedArray:
+    """The committed windows of one series, read when they are indexed: [T, H, W], like a NumPy array that lies on disk.
+
+    The array on disk may be longer: it grows in blocks, and its last windows may be under way. Those are out of
+    reach here.
+    """
+
+    def __init__(self, array: zarr.Array[Any], n_committed: int, value_scale: float) -> None:
+        self.zarr = array
+        """The array on disk, with its chunks and metadata."""
+        self.value_scale = value_scale
+        """A stored value times this is the probability, or the number of localizations."""
+        self.shape: tuple[int, int, int] = (n_committed, int(array.shape[1]), int(array.shape[2]))
+        self.dtype: np.dtype[Any] = np.dtype(array.dtype)
+        self.ndim = 3
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> npt.NDArray[Any]:
+        """Index with integers and slices; beyond the committed windows it is an `IndexError`."""
+        first, *others = key if isinstance(key, tuple) else (key,)
+        if first is Ellipsis:
+            first, others = slice(None), [Ellipsis, *others]
+        if isinstance(first, slice):
+            start, stop, step = first.indices(len(self))
+            if step < 1:
+                raise IndexError(f"expected a step of 1 or more along t, found {step}; reverse the result instead")
+            first = slice(start, max(start, stop), step)
+        else:
+            first = int(first)
+            if not -len(self) <= first < len(self):
+                raise IndexError(
+                    f"expected a window in [0, {len(self)}), found {first}; only committed windows can be read"
+                )
+            first %= len(self)
+        return np.asarray(self.zarr[(first, *others)])
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.asarray(self[:], dtype=dtype)
+
+    def __repr__(self) -> str:
+        return f"CommittedArray(shape={self.shape}, dtype={self.dtype})"
+
+
+class Run:
+    """A run folder, opened for reading. Made by `open_run`.
+
+    Every access sees what is committed at that moment: read `counts` again to see more of a run that is being written.
+    Nothing here writes, or makes a writer wait. Use one object a thread.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_dir():
+            raise StoreError(
+                f"expected a run folder, but {self.path} does not exist; give the folder that a run was written to"
+            )
+        self._journal = JournalReader(self.path)
+        self._localizations: LocalizationReader | None = None
+        self.facts: RunFacts = self._journal.facts()
+        """What was fixed when the run was created."""
+        self._arrays: dict[str, zarr.Array[Any]] = {}
+        self._scales: dict[str, float] = {}
+
+    @property
+    def info(self) -> RunInfo:
+        """Identity, configuration, model and versions."""
+        return self.facts.info
+
+    @property
+    def config(self) -> dict[str, object]:
+        """The resolved configuration."""
+        return self.facts.info.config
+
+    @property
+    def window_frames(self) -> int:
+        """Camera frames a window."""
+        return self.facts.window_frames
+
+    @property
+    def status(self) -> Status:
+        """running or finalizing only while its writer lives; without one, a run that is not complete is interrupted."""
+        status = self._journal.status()
+        if status in ("running", "finalizing") and not is_being_written(self.path):
+            # The writer may have completed the run between the two looks.
+            status = self._journal.status()
+            return "complete" if status == "complete" else "interrupted"
+        return status
+
+    @property
+    def segments(self) -> list[StoredSegment]:
+        """Segments with their grids, in order."""
+        return self._journal.segments()
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """Frames that will not come, in the order in which they were noticed."""
+        return self._journal.gaps()
+
+    @property
+    def events(self) -> list[Event]:
+        """The run's log."""
+        return self._journal.events()
+
+    @property
+    def ledger(self) -> dict[int, LedgerDict]:
+        """The stored ledger of each segment; a segment that has not ended in order has none."""
+        return self._journal.ledgers()
+
+    @property
+    def counts(self) -> CommittedArray | None:
+        """Localizations a pixel, uint16 [T, H, W], on the run's first lattice; None before the first segment."""
+        return self.array("counts")
+
+    @property
+    def live(self) -> CommittedArray | None:
+        """Pictures with bounded lookahead, on the run's first lattice; times ``value_scale`` they are probabilities."""
+        return self.array("live")
+
+    @property
+    def full(self) -> CommittedArray | None:
+        """Pictures of the full pass; None where there was none."""
+        return self.array("full")
+
+    @property
+    def raw(self) -> zarr.Array[Any] | None:
+        """Camera frames [T, H, W]; None where they were not recorded."""
+        return self._open("raw") if (self.path / FOLDER_NAME / "raw" / "0" / "zarr.json").exists() else None
+
+    @property
+    def series(self) -> list[str]:
+        """Names of all series: beside ``counts`` and ``live`` there is a ``counts_1`` where the grid changed."""
+        return list_series(self.path / FOLDER_NAME)
+
+    def array(self, series: str) -> CommittedArray | None:
+        """The committed windows of a series, by its name; None where there is no such series."""
+        # The number of rows comes first: whatever it counts is on disk when the array is opened after it.
+        n_committed = self._journal.series_lengths().get(series, 0)
+        if n_committed == 0 and series not in self.series:
+            return None
+        array = self._open(series, n_committed)
+        return CommittedArray(array, n_committed, self._scales[series])
+
+    def windows(self, product: Product | None = None, segment: int | None = None) -> list[CommittedWindow]:
+        """Committed windows in the order in which they were written, of a product and a segment or of all."""
+        return self._journal.windows(product, segment)
+
+    def committed_count(self, product: Product) -> int:
+        """Committed windows of a product."""
+        return self._journal.count(product)
+
+    def read_window(self, window: CommittedWindow) -> npt.NDArray[Any]:
+        """The stored pixels of one committed window [H, W], on whatever lattice it lies."""
+        return np.asarray(self._open(window.series, window.array_index + 1)[window.array_index])
+
+    def localizations(self, segment: int | None = None, window: int | None = None) -> Localizations:
+        """Localizations of the committed windows, in order: of all, of a segment, or of one window.
+
+        Raises
+        ------
+        StoreError
+            A window was asked for that is not committed, or its bytes are damaged.
+        """
+        if window is not None and segment is None:
+            segments = self.segments
+            if len(segments) != 1:
+                raise StoreError(f"expected a segment beside window {window}: the run has {len(segments)} segments")
+            segment = segments[0].segment.index
+        if window is not None and segment is not None:
+            if self._journal.window("counts", segment, window) is None:
+                raise StoreError(f"expected window {window} of segment {segment} to be committed, but it is not")
+            return self._localization_reader().read(segment, window)
+        rows = self.windows("counts", segment)
+        return concatenate([self._localization_reader().read(row.segment, row.window) for row in rows])
+
+    def damage(self) -> list[str]:
+        """What SQLite finds wrong with the two databases: nothing, in a sound run."""
+        found = {"journal": self._journal.damage(), "localizations": self._localization_reader().damage()}
+        return [f"the {name} database is damaged: {text}" for name, text in found.items() if text is not None]
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._journal.close()
+        if self._localizations is not None:
+            self._localizations.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _localization_reader(self) -> LocalizationReader:
+        if self._localizations is None:
+            self._localizations = LocalizationReader(self.path)
+        return self._localizations
+
+    def _open(self, series: str, at_least: int = 0) -> zarr.Array[Any]:
+        """The array of a series; opened again when the cached metadata is from before it grew."""
+        cached = self._arrays.get(series)
+        if cached is not None and cached.shape[0] >= at_least:
+            return cached
+        folder = self.path / FOLDER_NAME / series
+        try:
+            array = zarr.open_array(LocalStore(folder / "0", read_only=True), mode="r")
+            attributes: Any = zarr.open_group(LocalStore(folder, read_only=True), mode="r").attrs.asdict()
+        except (OSError, ValueError, KeyError) as error:
+            raise StoreError(
+                f"expected the series {series} in {folder}, found: {error}; run `dblink-live verify`"
+            ) from error
+        if array.shape[0] < at_least:
+            raise StoreError(
+                f"expected {at_least} windows in {folder}, found {array.shape[0]}; run `dblink-live verify` on the run"
+            )
+        self._arrays[series] = array
+        self._scales[series] = float(attributes.get(ATTRIBUTES_KEY, {}).get("value_scale", 1.0))
+        return array
+
+
+def open_run(path: str | Path) -> Run:
+    """Open a run folder for reading.
+
+    Raises
+    ------
+    StoreError
+        The folder does not exist, is no run, or its journal is damaged.
+    """
+    return Run(path)

@@ -1,0 +1,349 @@
+"""Writes a run folder: the sink at the end of the live line."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, NamedTuple, Self
+
+from dblink_live.errors import StoreError
+from dblink_live.store.arrays import StoredImage, checksum, encode_probability
+from dblink_live.store.commit import Committer, Job
+from dblink_live.store.filesystem import network_share_reason, store_error
+from dblink_live.store.journal import CommittedWindow, Journal, JournalReader, Product, RunFacts, Status, StoredSegment
+from dblink_live.store.localizations import LocalizationWriter, PackedLocalizations
+from dblink_live.store.lock import WriterLock
+from dblink_live.store.series import SeriesSet
+from dblink_live.types import Gap, Grid, LocalizationMap, Localizations, Reconstruction, RunInfo, Segment
+
+
+class _Frames(NamedTuple):
+    """Which camera frames a window holds."""
+
+    start: int
+    stop: int
+    n_missing: int
+
+
+class RunWriter:
+    """The only writer of a run folder.
+
+    Begin with `create` (a new run) or `append_to` (add pictures of the full pass to a run that has ended). Calls return
+    as soon as the data is copied; a thread commits it in order, and `flush` waits for it. A failure of the disk is
+    raised by the next call. As a context manager it finalizes the run on a clean exit; on an error it marks the run as
+    interrupted. Either way everything committed stays valid.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from dblink_live.types import Shape, empty_localizations
+    >>> folder = Path(tempfile.mkdtemp()) / "run"
+    >>> info = RunInfo(uuid="1", created_utc="2026-01-01T00:00:00", config={}, model="light", model_sha256="")
+    >>> grid = Grid(pitch_nm=40.0, shape=Shape(32, 32))
+    >>> with RunWriter.create(folder, info, window_frames=10) as writer:
+    ...     writer.begin_segment(Segment(index=0, shape=Shape(8, 8), dtype="uint16", frame_interval_ms=20.0), grid)
+    ...     counts = np.zeros((32, 32), np.uint16)
+    ...     writer.write_map(LocalizationMap(0, 0, 0, 10, counts, grid), empty_localizations())
+    >>> from dblink_live.store import open_run
+    >>> open_run(folder).counts.shape
+    (1, 32, 32)
+    """
+
+    def __init__(
+        self, path: Path, facts: RunFacts, journal: Journal, localizations: LocalizationWriter, lock: WriterLock
+    ) -> None:
+        self.path = path
+        self._facts = facts
+        self._journal = journal
+        self._localizations = localizations
+        self._lock = lock
+        self._committer = Committer(path, journal, localizations)
+        self._series = SeriesSet(path, facts)
+        self._segments: dict[int, StoredSegment] = {}
+        self._frames: dict[tuple[int, int], _Frames] = {}
+        self._written: set[tuple[Product, int, int]] = set()
+        self._status_if_whole: Status = "complete"
+        self._is_closed = False
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        info: RunInfo,
+        *,
+        window_frames: int,
+        live_dtype: Literal["uint8", "float16"] = "uint8",
+    ) -> RunWriter:
+        """Begin a new run in ``path``, which must not exist or be empty.
+
+        Parameters
+        ----------
+        path
+            The run folder, on a local disk.
+        info
+            Identity, configuration and model of the run.
+        window_frames
+            Camera frames a window: with a segment's frame interval it gives the time axis its scale.
+        live_dtype
+            Stored type of the pictures.
+
+        Raises
+        ------
+        StoreError
+            The folder holds something, lies on a network share, or cannot be written.
+        """
+        path = Path(path)
+        _check_new(path)
+        facts = RunFacts(info=info, window_frames=window_frames, live_dtype=live_dtype)
+        lock: WriterLock | None = None
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            lock = WriterLock(path)
+            localizations = LocalizationWriter(path, create=True)
+            # The journal comes last: a folder with a journal is a run.
+            journal = Journal.create(path, facts)
+        except Exception as error:
+            if lock is not None:
+                lock.release()
+            raise store_error(error, path, "creating a run") from error
+        return cls(path, facts, journal, localizations, lock)
+
+    @classmethod
+    def append_to(cls, path: str | Path) -> RunWriter:
+        """Open a run that has ended, to add products or further segments. What is committed is never rewritten.
+
+        Raises
+        ------
+        StoreError
+            The folder is no run, or another process is writing to it.
+        """
+        path = Path(path)
+        reader = JournalReader(path)
+        lock: WriterLock | None = None
+        try:
+            lock = WriterLock(path)
+            writer = cls(path, reader.facts(), Journal.open(path), LocalizationWriter(path, create=False), lock)
+            writer._adopt(reader)
+        except Exception as error:
+            if lock is not None:
+                lock.release()
+            raise store_error(error, path, "opening a run for writing") from error
+        finally:
+            reader.close()
+        return writer
+
+    def begin_segment(self, segment: Segment, grid: Grid, pixel_size_nm: float | None = None) -> None:
+        """Announce a segment and the grid of its maps; windows of earlier segments can still follow.
+
+        Parameters
+        ----------
+        segment
+            Its ``frame_interval_ms``, or else ``exposure_ms``, scales the time axis.
+        grid
+            Of its maps and pictures.
+        pixel_size_nm
+            The camera pixel that the maps were made with, for `verify`; the segment's own where left out.
+        """
+        self._check_open()
+        if segment.index in self._segments:
+            raise StoreError(
+                f"expected a new segment, but segment {segment.index} has begun before; number segments upwards"
+            )
+        lattice = self._series.lattice_of(segment, grid)
+        self._series.ensure("counts", lattice)
+        self._series.ensure("live", lattice)
+        stored = StoredSegment(segment, grid, pixel_size_nm or segment.pixel_size_nm, lattice)
+        self._segments[segment.index] = stored
+        self._committer.submit(Job(lambda journal: journal.add_segment(stored)))
+
+    def write_map(self, map: LocalizationMap, localizations: Localizations) -> None:
+        """Store a window's counts and its localizations.
+
+        Raises
+        ------
+        StoreError
+            The segment was not begun, the grid is not the segment's, the window was written before, or the disk failed.
+        """
+        stored = self._stored_segment(map.segment)
+        if map.grid != stored.grid or map.counts.shape != tuple(stored.grid.shape):
+            raise StoreError(
+                f"expected a map on the grid of segment {map.segment} ({stored.grid}), "
+                f"found {map.counts.shape} on {map.grid}; begin a new segment"
+            )
+        frames = _Frames(map.start, map.stop, map.n_frames_missing)
+        packed = PackedLocalizations.pack(map.segment, map.window, localizations)
+        self._frames[map.segment, map.window] = frames
+        self._store("counts", stored, map.window, map.counts, frames, localizations=packed)
+
+    def write_reconstruction(self, reconstruction: Reconstruction) -> None:
+        """Store a picture: a bounded one into ``live``, one of the full pass into ``full``.
+
+        Raises
+        ------
+        StoreError
+            The picture is provisional, its map was not stored, it was written before, or the disk failed.
+        """
+        if reconstruction.stage == "provisional":
+            raise StoreError(
+                "expected a bounded or full picture, found a provisional one; those are shown and never stored"
+            )
+        stored = self._stored_segment(reconstruction.segment)
+        frames = self._frames.get((reconstruction.segment, reconstruction.window))
+        if frames is None:
+            raise StoreError(
+                f"expected the map of segment {reconstruction.segment}, window {reconstruction.window} to be stored "
+                "before its picture, found none; call write_map first"
+            )
+        if reconstruction.image.shape != tuple(stored.grid.shape):
+            raise StoreError(f"expected a picture of {tuple(stored.grid.shape)}, found {reconstruction.image.shape}")
+        product: Product = "live" if reconstruction.stage == "bounded" else "full"
+        image = encode_probability(reconstruction.image, self._facts.live_dtype)
+        self._store(product, stored, reconstruction.window, image, frames, picture=reconstruction)
+
+    def record_gap(self, gap: Gap) -> None:
+        """Note frames that will not come."""
+        self._check_open()
+        self._committer.submit(Job(lambda journal: journal.add_gap(gap)))
+
+    def event(self, text: str) -> None:
+        """Add a line to the run's log, with the time."""
+        self._check_open()
+        self._committer.submit(Job(lambda journal: journal.add_event(text)))
+
+    def write_ledger(self, segment: int, ledger: Mapping[str, object]) -> None:
+        """Store a segment's ledger: seen, committed, lost (by cause), deselected, tail; None for what is unknown."""
+        self._check_open()
+        plain = dict(ledger)
+        self._committer.submit(Job(lambda journal: journal.set_ledger(segment, plain)))
+
+    def flush(self) -> None:
+        """Wait until everything written so far is committed."""
+        self._check_open()
+        self._committer.drain()
+
+    def finalize(self) -> None:
+        """Commit the rest, trim the arrays, add the pyramids, mark the run as complete, and close.
+
+        A run that was interrupted before `append_to` stays marked so: frames are missing from it.
+        """
+        if self._is_closed:
+            return
+        try:
+            self._committer.submit(Job(lambda journal: journal.set_status("finalizing")))
+            self._committer.drain()
+            self._series.finish()
+        except BaseException as error:
+            self.close()
+            if isinstance(error, Exception):
+                raise store_error(error, self.path, "finalizing the run") from error
+            raise
+        self._end(self._status_if_whole)
+
+    def close(self) -> None:
+        """Commit what can be committed, mark a run that was not finalized as interrupted, and let go of the folder."""
+        if not self._is_closed:
+            self._end("interrupted")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.finalize()
+        else:
+            self.close()
+
+    def _store(
+        self,
+        product: Product,
+        stored: StoredSegment,
+        window: int,
+        image: StoredImage,
+        frames: _Frames,
+        localizations: PackedLocalizations | None = None,
+        picture: Reconstruction | None = None,
+    ) -> None:
+        key = (product, stored.segment.index, window)
+        if key in self._written:
+            raise StoreError(
+                f"expected a new window, but {product} of segment {key[1]}, window {window} was written before"
+            )
+        series = self._series.ensure(product, stored.lattice)
+        row = CommittedWindow(
+            product=product,
+            segment=stored.segment.index,
+            window=window,
+            series=series.spec.name,
+            array_index=series.next_index,
+            start=frames.start,
+            stop=frames.stop,
+            n_frames_missing=frames.n_missing,
+            n_localizations=None if localizations is None else localizations.n,
+            lookahead=None if picture is None else picture.lookahead,
+            latency_s=None if picture is None else picture.latency_s,
+            checksum=checksum(image),
+            t_commit_ns=0,
+        )
+        data = self._series.append(series, image)
+        self._written.add(key)
+        self._committer.submit(Job(lambda journal: journal.add_window(row), data, localizations))
+
+    def _adopt(self, reader: JournalReader) -> None:
+        """Take over what an earlier writer left."""
+        segments = reader.segments()
+        self._segments = {stored.segment.index: stored for stored in segments}
+        self._series.adopt(segments, reader.series_lengths())
+        for row in reader.windows():
+            self._written.add((row.product, row.segment, row.window))
+            self._frames[row.segment, row.window] = _Frames(row.start, row.stop, row.n_frames_missing)
+        if reader.status() != "complete":
+            self._status_if_whole = "interrupted"
+
+    def _stored_segment(self, index: int) -> StoredSegment:
+        self._check_open()
+        if index not in self._segments:
+            raise StoreError(
+                f"expected segment {index} to have begun, found {sorted(self._segments)}; call begin_segment first"
+            )
+        return self._segments[index]
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise StoreError(f"expected the run {self.path} to be open for writing, but it was finalized or closed")
+
+    def _end(self, status: Status) -> None:
+        self._is_closed = True
+        self._committer.close()
+        try:
+            with self._journal.transaction():
+                self._journal.set_status(status)
+        except sqlite3.Error as error:
+            # On a full disk this cannot be written either; without a living writer a run counts as interrupted anyway.
+            if status != "interrupted":
+                raise store_error(error, self.path, "closing the run") from error
+        finally:
+            for closing in (self._journal.close, self._localizations.close):
+                with suppress(sqlite3.Error):
+                    closing()
+            self._lock.release()
+
+
+def _check_new(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise StoreError(f"expected a new run folder, found the file {path}; give another --out")
+    if path.is_dir() and any(path.iterdir()):
+        raise StoreError(
+            f"expected a new run folder, but {path} exists and is not empty; give another --out, or delete it first "
+            "(recorded runs are never overwritten)"
+        )
+    reason = network_share_reason(path)
+    if reason is not None:
+        raise StoreError(
+            f"expected {path} to lie on a local disk, but {reason}, where a write-ahead log cannot be kept; "
+            "record on a local disk and copy the finished run"
+        )
