@@ -1,5 +1,6 @@
 """The camera side: a process that pops frames, the ring it writes, and the ledger of what became of them."""
 
+from dblink_live.acquire import region
 from dblink_live.acquire.client import CameraProcess
 from dblink_live.acquire.layout import RingShape
 from dblink_live.acquire.ledger import Ledger, total_lost
@@ -14,5 +15,6 @@ __all__ = [
     "RingReader",
     "RingShape",
     "RingWriter",
+    "region",
     "total_lost",
 ]

@@ -1,0 +1,50 @@
+"""When the camera process gives up."""
+
+from __future__ import annotations
+
+import mmap
+import time
+
+import pytest
+
+from dblink_live.acquire import RingReader, RingShape, RingWriter, process
+from dblink_live.acquire.pump import Order
+
+
+@pytest.fixture
+def ring() -> tuple[RingWriter, RingReader]:
+    shape = RingShape(n_slots=4, slot_bytes=64)
+    mapping = mmap.mmap(-1, shape.nbytes)
+    return RingWriter(mapping, shape), RingReader(mapping)
+
+
+def test_a_silent_reader_is_abandoned_and_a_beating_one_is_not(
+    ring: tuple[RingWriter, RingReader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, reader = ring
+    # Long enough for the beating reader to be seen on a busy machine, short enough to wait for.
+    monkeypatch.setattr(process, "READER_TIMEOUT_S", 0.5)
+    watch = process.Watch()
+    for _ in range(5):
+        reader.beat()
+        assert watch.order(writer) is Order.GO_ON
+        time.sleep(0.01)
+    time.sleep(0.6)
+    assert watch.order(writer) is Order.ABANDON
+    reader.beat()
+    assert watch.order(writer) is Order.GO_ON
+
+
+def test_a_request_to_stop_is_heard(ring: tuple[RingWriter, RingReader]) -> None:
+    writer, reader = ring
+    watch = process.Watch()
+    assert watch.order(writer) is Order.GO_ON
+    reader.request_stop()
+    assert watch.order(writer) is Order.STOP
+
+
+def test_a_polite_signal_stops_in_order(ring: tuple[RingWriter, RingReader]) -> None:
+    writer, _ = ring
+    watch = process.Watch()
+    watch.on_terminate()
+    assert watch.order(writer) is Order.STOP
