@@ -1,0 +1,118 @@
+"""Starts the viewer: ``python -m dblink_live.viewer tcp://127.0.0.1:5556`` or a run folder.
+
+Qt is imported only when a window is really opened, so that a machine without it, or without a display, gets a sentence
+instead of a crash.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dblink_live.errors import ConfigError, DblinkError
+
+_HEADLESS_PLATFORMS = ("offscreen", "minimal", "vnc", "linuxfb", "eglfs")
+
+
+def has_display() -> bool:
+    """Whether a window can be opened here. Qt itself ends the whole process where it cannot."""
+    if os.environ.get("QT_QPA_PLATFORM", "").partition(":")[0] in _HEADLESS_PLATFORMS:
+        return True
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def view(address_or_run: str | Path, screenshot: str | Path | None = None, after_s: float = 3.0) -> int:
+    """Open the viewer and return when its window is closed.
+
+    Parameters
+    ----------
+    address_or_run
+        ``tcp://HOST:PORT`` of a live run, or a run folder.
+    screenshot
+        Save the window as a PNG after ``after_s`` seconds, and quit.
+    after_s
+        When.
+
+    Returns
+    -------
+    The exit status, 0 when all went well.
+
+    Raises
+    ------
+    ConfigError
+        Qt is not installed, or there is no display.
+    StoreError
+        The folder is no run.
+    WireError
+        The address cannot be read.
+    """
+    if not has_display():
+        raise ConfigError(
+            "expected a display for the viewer, found none (DISPLAY is not set); run it on a machine with a screen, "
+            "or with QT_QPA_PLATFORM=offscreen and --screenshot FILE"
+        )
+    try:
+        from PySide6.QtCore import QTimer
+        from PySide6.QtWidgets import QApplication
+
+        from dblink_live.viewer.theme import apply_dark_theme
+        from dblink_live.viewer.window import ViewerWindow
+    except ImportError as error:
+        raise ConfigError(
+            f"the viewer needs PySide6 and pyqtgraph ({error}); install them: pip install 'dblink-live[viewer]'"
+        ) from error
+    from dblink_live.bus import Subscriber
+    from dblink_live.viewer.feed import LiveFeed
+    from dblink_live.viewer.history import RunFeed
+
+    live, history = None, None
+    if str(address_or_run).startswith("tcp://"):
+        live = LiveFeed(Subscriber(str(address_or_run)))
+    else:
+        history = RunFeed(address_or_run)
+    existing = QApplication.instance()
+    app = existing if isinstance(existing, QApplication) else QApplication(["dblink-live"])
+    apply_dark_theme(app)
+    window = ViewerWindow(live, history)
+    window.start()
+    window.show()
+
+    def save_and_quit() -> None:
+        try:
+            window.save_picture(screenshot)
+        except DblinkError as error:
+            print(f"error: {error}", file=sys.stderr)
+            app.exit(1)
+        else:
+            window.close()
+            app.quit()
+
+    if screenshot is not None:
+        QTimer.singleShot(round(after_s * 1000), save_and_quit)
+    # Python sees Ctrl-C between two ticks of the window's timer.
+    before = signal.signal(signal.SIGINT, lambda *_: app.quit())
+    try:
+        return int(app.exec())
+    finally:
+        signal.signal(signal.SIGINT, before)
+        window.close()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line of the viewer; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m dblink_live.viewer", description="Look at a live or stored run.")
+    parser.add_argument("target", metavar="ADDRESS_OR_RUN", help="tcp://HOST:PORT of a live run, or a run folder")
+    parser.add_argument("--screenshot", metavar="FILE", type=Path, help="save the window as a PNG and quit")
+    parser.add_argument("--after-s", metavar="N", type=float, default=3.0, help="seconds before the screenshot")
+    arguments = parser.parse_args(argv)
+    try:
+        return view(arguments.target, arguments.screenshot, arguments.after_s)
+    except DblinkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1

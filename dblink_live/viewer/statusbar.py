@@ -1,0 +1,200 @@
+"""One line that says how the run is doing. What it says is decided by a pure function; the widget only writes it down.
+
+Frames that the acquisition lost are red, and apart from pictures that this display skipped, which are grey: nothing was
+lost with those.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel
+
+from dblink_live.bus import StatusMessage
+from dblink_live.viewer.theme import SURFACE, Tone, badge_style, grouped, text_style
+
+Mode = Literal["connecting", "live", "paused", "stored", "playing", "lost", "ended", "failed"]
+
+_MODES: dict[Mode, Tone] = {
+    "connecting": Tone.FAINT,
+    "live": Tone.GOOD,
+    "paused": Tone.WARNING,
+    "stored": Tone.FAINT,
+    "playing": Tone.GOOD,
+    "lost": Tone.ALARM,
+    "ended": Tone.FAINT,
+    "failed": Tone.ALARM,
+}
+_SLOW = 0.95
+"""Holding less than this share of the frame rate asked for is worth a warning."""
+
+
+@dataclass(frozen=True)
+class StatusItem:
+    """One entry of the line."""
+
+    name: str
+    text: str
+    tone: Tone = Tone.NORMAL
+    tip: str = ""
+    is_badge: bool = False
+
+
+def status_items(mode: Mode, status: StatusMessage | None, display_skips: int | None) -> list[StatusItem]:
+    """The entries of the line, left to right; what is not known is left out rather than shown as zero.
+
+    Parameters
+    ----------
+    mode
+        What the window is doing.
+    status
+        The run's newest word, or None.
+    display_skips
+        Pictures that came and were not shown; None where pictures are not streamed.
+    """
+    items = [StatusItem("mode", mode.upper(), _MODES[mode], is_badge=True)]
+    if status is not None:
+        items += [
+            StatusItem("frame", f"frame {grouped(status.frame)}", tip="number of the newest camera frame"),
+            *_rate(status),
+            *_latency(status),
+            StatusItem(
+                "windows",
+                f"{grouped(status.windows_live)} of {grouped(status.windows_counts)} windows",
+                tip="reconstructions committed, of localization maps committed",
+            ),
+            _lost(status),
+        ]
+    if display_skips is not None:
+        items.append(
+            StatusItem(
+                "skips",
+                f"{grouped(display_skips)} not shown",
+                Tone.FAINT,
+                "pictures that this display skipped because newer ones had come; nothing was lost",
+            )
+        )
+    if status is not None:
+        if status.queue_depth:
+            items.append(
+                StatusItem("queue", f"{grouped(status.queue_depth)} waiting", Tone.FAINT, "frames in the queue")
+            )
+        items += _trust(status)
+    return items
+
+
+def _rate(status: StatusMessage) -> list[StatusItem]:
+    if status.fps_held is None:
+        return []
+    if status.fps_asked is None:
+        return [StatusItem("rate", f"{status.fps_held:.1f} fps", tip="camera frames a second")]
+    is_slow = status.fps_held < _SLOW * status.fps_asked and status.state == "running"
+    return [
+        StatusItem(
+            "rate",
+            f"{status.fps_held:.1f} / {status.fps_asked:g} fps",
+            Tone.WARNING if is_slow else Tone.NORMAL,
+            "camera frames a second: held / asked for",
+        )
+    ]
+
+
+def _latency(status: StatusMessage) -> list[StatusItem]:
+    if status.latency_p50_s is None:
+        return []
+    text = f"latency {status.latency_p50_s:.2f} s"
+    if status.latency_p99_s is not None:
+        text += f" (p99 {status.latency_p99_s:.2f})"
+    return [
+        StatusItem("latency", text, tip="from a window's last camera frame to its picture, lookahead included: median")
+    ]
+
+
+def _lost(status: StatusMessage) -> StatusItem:
+    causes = {cause: count for cause, count in status.lost.items() if count and cause != "deselected"}
+    total = sum(causes.values())
+    tip = ", ".join(f"{cause}: {grouped(count)}" for cause, count in causes.items())
+    if status.unknown_loss:
+        known = f"at least {grouped(total)}" if total else "an unknown number of"
+        return StatusItem("lost", f"{known} frames lost", Tone.ALARM, tip or "nobody can say how many")
+    if total:
+        return StatusItem("lost", f"{grouped(total)} frames lost", Tone.ALARM, tip)
+    return StatusItem("lost", "0 frames lost", tip="frames of the acquisition that did not arrive")
+
+
+def _trust(status: StatusMessage) -> list[StatusItem]:
+    items = []
+    if status.density_per_um2_frame is not None and status.envelope_density is not None:
+        low, high = status.envelope_density
+        density = status.density_per_um2_frame
+        is_inside = low <= density <= high
+        items.append(
+            StatusItem(
+                "density",
+                f"density {density:.2g}" if is_inside else f"density {density:.2g} outside {low:.2g} to {high:.2g}",
+                Tone.GOOD if is_inside else Tone.WARNING,
+                f"localizations a µm² and frame; the model was trained on {low:.3g} to {high:.3g}",
+            )
+        )
+    if not status.calibrated:
+        items.append(
+            StatusItem(
+                "uncalibrated",
+                "UNCALIBRATED",
+                Tone.WARNING,
+                "offset and gain of the camera are not known: photon numbers and precisions are relative",
+                is_badge=True,
+            )
+        )
+    if status.model:
+        device = f" on {status.device}" if status.device else ""
+        items.append(StatusItem("model", f"{status.model}{device}", Tone.FAINT, "network and where it runs"))
+    return items
+
+
+class StatusBar(QFrame):
+    """Writes `status_items` in a line, trust to the right."""
+
+    _RIGHT = ("density", "uncalibrated", "model")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setStyleSheet(f"StatusBar {{ background: {SURFACE}; }}")
+        self._row = QHBoxLayout(self)
+        self._row.setContentsMargins(12, 6, 12, 6)
+        self._row.setSpacing(18)
+        self._row.addStretch(1)
+        self._labels: dict[str, QLabel] = {}
+        self._shown: list[StatusItem] = []
+
+    @property
+    def shown(self) -> list[StatusItem]:
+        """What is written now."""
+        return list(self._shown)
+
+    def show_items(self, items: list[StatusItem]) -> None:
+        """Write ``items``; labels are made once and reused, so that the line does not flicker."""
+        if items == self._shown:
+            return
+        self._shown = list(items)
+        names = {item.name for item in items}
+        for name, label in self._labels.items():
+            label.setVisible(name in names)
+        left = 0
+        for item in items:
+            label = self._label(item.name, left)
+            if item.name not in self._RIGHT:
+                left += 1
+            label.setText(item.text)
+            label.setToolTip(item.tip)
+            label.setStyleSheet(badge_style(item.tone) if item.is_badge else text_style(item.tone, 12))
+
+    def _label(self, name: str, left: int) -> QLabel:
+        if name not in self._labels:
+            self._labels[name] = QLabel()
+            if name in self._RIGHT:
+                self._row.addWidget(self._labels[name])
+            else:
+                self._row.insertWidget(left, self._labels[name])
+        return self._labels[name]
