@@ -1,8 +1,8 @@
 """Convolutional LSTM (Shi et al., NeurIPS 2015) that can be run over spans of any length, in either direction.
 
-Each cell holds one convolution over the concatenation of its input and its hidden state, as is usual, so checkpoints of
-that form load. It is *applied* in two halves: the input half for all windows of a span in one batched call, and only
-the hidden half window by window. Cutting a sequence into spans changes nothing but the order of a few additions.
+Each window is one convolution over the concatenation of input and hidden state. The input's half could be computed for
+a whole span in one batched call; on CPUs this was measured and is no faster, because the gates of a long span leave the
+cache before they are used. One call a window also makes the result the same to the bit however a sequence is cut.
 
 Shapes: B batch, T windows, C channels, H, W pixels.
 """
@@ -14,7 +14,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 Direction = Literal["forward", "reverse"]
 
@@ -46,31 +45,17 @@ class ConvLSTMCell(nn.Module):
             with torch.no_grad():
                 self.conv.bias[hidden_channels : 2 * hidden_channels] = forget_bias
 
-    def forward(self, inputs: Tensor, h: Tensor, c: Tensor, direction: Direction) -> tuple[Tensor, Tensor, Tensor]:
-        """Run over ``inputs`` [B, T, C, H, W] from state ``h``, ``c`` [B, hidden, H, W].
+    def forward(self, inputs: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """One window: ``inputs`` [B, C, H, W] and state ``h``, ``c`` [B, hidden, H, W] to the next h and c.
 
-        Returns the hidden states [B, T, hidden, H, W] in time order, whatever the direction, and the last h and c.
         ``c`` stays float32 under autocast: it is a sum over the whole stream, and half precision would drift.
         """
-        batch, windows = inputs.shape[:2]
-        n, padding = self.hidden_channels, self.conv.padding
-        input_weight = self.conv.weight[:, : self.input_channels].contiguous()
-        hidden_weight = self.conv.weight[:, self.input_channels :].contiguous()
-        # [B, T, C, H, W] -> [B*T, 4n, H, W] -> [B, T, 4n, H, W]
-        from_input = F.conv2d(inputs.flatten(0, 1), input_weight, self.conv.bias, padding=padding)
-        from_input = torch.unflatten(from_input, 0, (batch, windows))
-        order = range(windows) if direction == "forward" else range(windows - 1, -1, -1)
-        hidden_states: list[Tensor] = []
-        for t in order:
-            gates = (from_input[:, t] + F.conv2d(h, hidden_weight, padding=padding)).float()
-            i, f, o = gates[:, : 3 * n].sigmoid().chunk(3, dim=1)
-            g = gates[:, 3 * n :].tanh()
-            c = f * c + i * g
-            h = o * c.tanh()
-            hidden_states.append(h)
-        if direction == "reverse":
-            hidden_states.reverse()
-        return torch.stack(hidden_states, dim=1), h, c
+        gates = self.conv(torch.cat([inputs, h], dim=1)).float()
+        n = self.hidden_channels
+        i, f, o = gates[:, : 3 * n].sigmoid().chunk(3, dim=1)
+        g = gates[:, 3 * n :].tanh()
+        c = f * c + i * g
+        return o * c.tanh(), c
 
 
 class ConvLSTM(nn.Module):
@@ -99,6 +84,8 @@ class ConvLSTM(nn.Module):
             ConvLSTMCell(i, n, kernel_size, forget_bias) for i, n in zip(inputs, hidden_channels, strict=True)
         )
         self.hidden_channels = tuple(hidden_channels)
+        # Measured on CPUs: with 16 hidden channels a fifth faster than the default layout, with 4 half as fast.
+        self._layout = torch.channels_last if min(hidden_channels) >= 8 else torch.contiguous_format
 
     def initial_state(
         self, batch: int, height: int, width: int, device: torch.device | str | None = None
@@ -116,11 +103,17 @@ class ConvLSTM(nn.Module):
 
         Returns the top layer's hidden states [B, T, hidden, H, W] in time order and the last h and c of each layer.
         """
-        outputs = inputs
+        windows = [window.contiguous(memory_format=self._layout) for window in inputs.unbind(1)]
+        if direction == "reverse":
+            windows.reverse()
         last_h: list[Tensor] = []
         last_c: list[Tensor] = []
         for cell, cell_h, cell_c in zip(self.cell_list, h, c, strict=True):
-            outputs, cell_h, cell_c = cell(outputs, cell_h, cell_c, direction)
+            for t, window in enumerate(windows):
+                cell_h, cell_c = cell(window, cell_h, cell_c)
+                windows[t] = cell_h
             last_h.append(cell_h)
             last_c.append(cell_c)
-        return outputs, tuple(last_h), tuple(last_c)
+        if direction == "reverse":
+            windows.reverse()
+        return torch.stack(windows, dim=1), tuple(last_h), tuple(last_c)
