@@ -36,12 +36,15 @@ class ContrastPolicy:
     high_percentile: float
     above: float | None
     least_span: float
+    gamma: float = 1.0
+    """Shades follow the value to this power."""
 
 
 CAMERA = ContrastPolicy(low_percentile=1.0, high_percentile=99.8, above=None, least_span=8.0)
 """A camera frame in counts: background black, the brightest molecules just saturated."""
-SUM = ContrastPolicy(low_percentile=None, high_percentile=99.0, above=0.0, least_span=2.0)
-"""Localization counts: zero is black."""
+SUM = ContrastPolicy(low_percentile=None, high_percentile=99.0, above=0.0, least_span=2.0, gamma=0.5)
+"""Localization counts: zero is black, and a single one is visible beside the brightest. The square root gives counts of
+every size the same noise in shades."""
 RECONSTRUCTION = ContrastPolicy(low_percentile=None, high_percentile=99.0, above=0.02, least_span=0.25)
 """Probability of structure: zero is black; a faint haze stays faint."""
 
@@ -90,6 +93,17 @@ def to_bytes(image: npt.NDArray[Any], limits: Limits) -> npt.NDArray[np.uint8]:
     scaled = (np.asarray(image, np.float32) - np.float32(limits.low)) * np.float32(255.0 / span)
     shades: npt.NDArray[np.uint8] = np.clip(np.nan_to_num(scaled, nan=0.0), 0.0, 255.0).astype(np.uint8)
     return shades
+
+
+def gamma_table(gamma: float) -> npt.NDArray[np.uint8]:
+    """Table [256] that bends linear shades to the power ``gamma``: ``table[to_bytes(image, limits)]``.
+
+    Examples
+    --------
+    >>> gamma_table(0.5)[[0, 64, 255]].tolist()
+    [0, 128, 255]
+    """
+    return np.asarray(np.round(255.0 * (np.arange(256) / 255.0) ** gamma), np.uint8)
 
 
 def max_pool(image: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:

@@ -20,6 +20,7 @@ from dblink_live.analysis.contrast import (
     ContrastPolicy,
     Limits,
     contrast_limits,
+    gamma_table,
     max_pool,
     to_bytes,
 )
@@ -110,7 +111,8 @@ def render_panels(
         canvas.paste(Image.fromarray(_shade(panel, limits, (height, width), nm_per_px)), (left, _HEADER))
         caption = _HEADER + height + _FOOTER / 2
         _write(draw, (left, caption), panel.label, 16, "lm")
-        details = f"{limits.low:.3g} to {limits.high:.3g}   {panel.pitch_nm:g} nm pixels"
+        scale = "" if panel.policy.gamma == 1.0 else f" (power {panel.policy.gamma:g})"
+        details = f"{limits.low:.3g} to {limits.high:.3g}{scale}   {panel.pitch_nm:g} nm pixels"
         _write(draw, (left + width, caption), details, 13, "rm", _FAINT)
         _draw_scale_bar(draw, left, _HEADER, height, field_nm[1], nm_per_px)
     path = Path(path)
@@ -126,7 +128,9 @@ def _shade(panel: _Panel, limits: Limits, shape: tuple[int, int], nm_per_px: flo
     step = nm_per_px / (panel.pitch_nm * factor)
     rows, cols = (np.floor((np.arange(side) + 0.5) * step).astype(np.intp) for side in shape)
     inside = pooled[np.minimum(rows, pooled.shape[0] - 1)][:, np.minimum(cols, pooled.shape[1] - 1)]
-    colours: npt.NDArray[np.uint8] = colour_map(panel.colours)[to_bytes(inside, limits)]
+    colours: npt.NDArray[np.uint8] = colour_map(panel.colours)[
+        gamma_table(panel.policy.gamma)[to_bytes(inside, limits)]
+    ]
     return colours
 
 

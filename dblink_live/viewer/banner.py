@@ -30,9 +30,7 @@ def notice(live: LiveFeed | None, history: RunFeed | None, problem: str = "") ->
     if live.link is Link.CONNECTING:
         return Notice(f"Waiting for a run at {live.address}")
     if live.link is Link.LOST:
-        return Notice(
-            "No word from the run for more than 3 s. What it has committed is safe in its folder.", Tone.ALARM
-        )
+        return Notice("No word from the run for 3 s. What it has committed is safe in its folder.", Tone.ALARM)
     if live.end_message is not None:
         return Notice(live.end_message, Tone.ALARM if live.has_failed else Tone.FAINT)
     return Notice()

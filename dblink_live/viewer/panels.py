@@ -16,7 +16,7 @@ from PySide6.QtCore import QObject, QPointF, QRectF, Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from dblink_live.analysis.colours import ColourMapName, colour_map
-from dblink_live.analysis.contrast import ContrastPolicy, max_pool
+from dblink_live.analysis.contrast import ContrastPolicy, gamma_table, max_pool
 from dblink_live.analysis.scale_bar import length_label, scale_bar_nm
 from dblink_live.viewer.contrast import Contrast
 from dblink_live.viewer.picture import Picture
@@ -47,6 +47,7 @@ class Panel(QWidget):
         super().__init__()
         self.contrast = Contrast(policy)
         self._unit = unit
+        self._policy = policy
         self._picture: Picture | None = None
         self._pool = 1
         self._title = _label(title, text_style(Tone.NORMAL, 14, 600))
@@ -136,7 +137,7 @@ class Panel(QWidget):
 
     def set_colours(self, name: ColourMapName) -> None:
         """Change the colour map."""
-        self._item.setLookupTable(colour_map(name))
+        self._item.setLookupTable(colour_map(name)[gamma_table(self._policy.gamma)])
 
     def set_cross(self, position_nm: tuple[float, float] | None) -> None:
         """Draw the cross at (y, x), or take it away; the value there is shown either way."""
@@ -162,8 +163,9 @@ class Panel(QWidget):
         self._item.setRect(
             QRectF(picture.origin_nm[1], picture.origin_nm[0], image.shape[1] * pitch, image.shape[0] * pitch)
         )
+        scale = "" if self._policy.gamma == 1.0 else f"  power {self._policy.gamma:g}"
         mode = "auto" if self.contrast.is_auto else "locked"
-        self._limits.setText(f"{limits.low:.3g} to {limits.high:.3g}  {mode}")
+        self._limits.setText(f"{limits.low:.3g} to {limits.high:.3g}{scale}  {mode}")
 
     def _wanted_pool(self) -> int:
         """Largest power of two of picture pixels that share a screen pixel."""
@@ -200,6 +202,7 @@ class Linked(QObject):
     """Keeps views at the same place and the same scale, whatever their sizes."""
 
     moved_by_hand = Signal()
+    resized = Signal()
 
     def __init__(self, views: list[pg.ViewBox]) -> None:
         super().__init__()
@@ -208,6 +211,7 @@ class Linked(QObject):
         for view in views:
             view.sigRangeChanged.connect(self._follow)
             view.sigRangeChangedManually.connect(lambda *_: self.moved_by_hand.emit())
+            view.sigResized.connect(lambda *_: self.resized.emit())
 
     def fit(self, rect_nm: QRectF) -> None:
         """Show a whole field in every view."""
@@ -220,17 +224,23 @@ class Linked(QObject):
         self._is_moving = False
 
     def _follow(self, source: pg.ViewBox, *_: object) -> None:
-        if self._is_moving or source.width() < 1:
+        if self._is_moving or not _is_on_screen(source):
             return
         self._is_moving = True
         rect = source.viewRect()
         nm_per_point = rect.width() / source.width()
         for view in self._views:
-            if view is not source and view.isVisible():
+            if view is not source and _is_on_screen(view):
                 field = QRectF(0, 0, view.width() * nm_per_point, view.height() * nm_per_point)
                 field.moveCenter(rect.center())
                 view.setRange(field, padding=0)
         self._is_moving = False
+
+
+def _is_on_screen(view: pg.ViewBox) -> bool:
+    """A view in a hidden panel has a size and a range all the same, of no meaning to the others."""
+    widget = view.getViewWidget()
+    return widget is not None and widget.isVisible() and view.width() >= 1
 
 
 def _label(text: str, style: str) -> QLabel:

@@ -26,7 +26,7 @@ class _MarkedSlider(QSlider):
         painter = QPainter(self)
         for mark in self.marks:
             x = handle / 2 + (self.width() - handle) * mark / self.maximum()
-            painter.fillRect(QRectF(x - 1, self.height() - 5, 2, 5), QColor(Tone.ALARM.value))
+            painter.fillRect(QRectF(x - 1, self.height() / 2 - 7, 2, 14), QColor(Tone.ALARM.value))
         painter.end()
 
 

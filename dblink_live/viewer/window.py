@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from PySide6.QtCore import QRectF, QStandardPaths, QTimer
-from PySide6.QtGui import QCloseEvent, QResizeEvent
+from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from dblink_live.analysis.colours import COLOUR_MAPS, ColourMapName
@@ -64,6 +64,7 @@ class ViewerWindow(QWidget):
         }
         self._linked = Linked([panel.view for panel in self.panels.values()])
         self._linked.moved_by_hand.connect(self._on_moved)
+        self._linked.resized.connect(self._fit_later)
         for panel in self.panels.values():
             panel.pointed.connect(self._on_pointed)
         self.banner = Banner()
@@ -85,9 +86,10 @@ class ViewerWindow(QWidget):
         self._fit_timer = QTimer(self)
         self._fit_timer.setSingleShot(True)
         self._fit_timer.timeout.connect(self._refit)
-        self.resize(1500, 640)
+        self.resize(1500 if live is not None else 1060, 640)
         # A run folder holds no camera frames: its panel would stay black.
         self.panels["camera"].setVisible(live is not None)
+        self._set_showing("latest")
         self.refresh_history()
         self.tick()
 
@@ -195,7 +197,7 @@ class ViewerWindow(QWidget):
         """Show one panel alone, or all."""
         for name, panel in self.panels.items():
             panel.setVisible(slot is None or name == slot)
-        self._fit_timer.start(0)
+        self._fit_later()
 
     def save_picture(self, path: str | Path | None = None) -> Path:
         """Write the window as a PNG; without a path, into the pictures folder under the run's name."""
@@ -219,11 +221,6 @@ class ViewerWindow(QWidget):
         if self._history is not None:
             self._history.close()
         event.accept()
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        if self._is_fitted:
-            self._fit_timer.start(0)
 
     def _actions(self) -> dict[str, Callable[[], object]]:
         return {
@@ -359,6 +356,11 @@ class ViewerWindow(QWidget):
     def _refit(self) -> None:
         if self._is_fitted and not self._field.isEmpty():
             self._linked.fit(self._field)
+
+    def _fit_later(self) -> None:
+        """Fit once all panels have their new sizes."""
+        if self._is_fitted:
+            self._fit_timer.start(0)
 
     def _on_moved(self) -> None:
         self._is_fitted = False
