@@ -1,0 +1,53 @@
+"""``dblink-live localize``: the molecules of a recorded stack, as a table."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dblink_live.cli.options import UsageError, Verbs, add_camera, add_json, add_localizer, add_verb
+from dblink_live.cli.outcome import Outcome, on_the_way
+
+
+def add_parser(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "localize",
+        run=run,
+        help="find the molecules in a recorded stack and write them as a table",
+        example="dblink-live localize stack.tif --out locs.csv --pixel-size-nm 108 --offset-adu 100",
+    )
+    parser.add_argument(
+        "stack", metavar="STACK", help="a .tif or Picasso .raw file, or a source such as tiff:stack.dat"
+    )
+    parser.add_argument(
+        "--out", metavar="TABLE", type=Path, required=True, help=".csv writes ThunderSTORM's columns, .hdf5 Picasso's"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace TABLE if it exists")
+    add_localizer(parser)
+    add_camera(parser)
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> Outcome:
+    from dblink_live.cli.stack import localize_stack
+    from dblink_live.tables import write_localizations
+
+    if options.out.exists() and not options.overwrite:
+        raise UsageError(f"expected a new table, but {options.out} exists; give another --out, or --overwrite")
+    found = localize_stack(options)
+    with on_the_way():
+        write_localizations(options.out, found.localizations, found.segment.shape, found.camera.pixel_size_nm)
+    n = len(found.localizations)
+    a_frame = n / found.n_frames if found.n_frames else 0.0
+    return Outcome(
+        text=f"{n} localizations in {found.n_frames} frames ({a_frame:.1f} a frame): {options.out}",
+        figures={
+            "table": str(options.out),
+            "frames": found.n_frames,
+            "localizations": n,
+            "localizer": options.localizer,
+            "pixel_size_nm": found.camera.pixel_size_nm,
+            "is_calibrated": found.camera.is_calibrated,
+        },
+    )

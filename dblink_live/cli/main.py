@@ -1,0 +1,90 @@
+"""The command ``dblink-live``: finds the verb, runs it, turns its outcome into output and an exit status.
+
+Exit status: 0 on success, 2 for wrong usage or input (one line on standard error), 1 for a failure on the way (or
+the answer "no" of `verify`), 130 on Ctrl-C after an orderly finish. Verbs import what is heavy inside their ``run``,
+so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from rich.console import Console
+
+from dblink_live.cli import doctor, evaluate, localize, models, reconstruct, verify, view
+from dblink_live.cli.options import Parser, UsageError
+from dblink_live.cli.outcome import FailedOnTheWayError, Outcome
+from dblink_live.errors import DblinkError
+
+SUCCESS, FAILURE, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+
+VERBS: tuple[ModuleType, ...] = (view, verify, reconstruct, localize, evaluate, models, doctor)
+"""In the order of ``--help``. Each module has ``add_parser(verbs)``."""
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line ``args`` (None: the process's own) and return the exit status."""
+    parser = _build_parser()
+    try:
+        namespace = parser.parse_args(args)
+    except UsageError as error:
+        return _fail(str(error), WRONG_USE)
+    except SystemExit as asked:  # --help and --version have printed their text
+        return int(asked.code or 0)
+
+    name = f"{parser.prog} {namespace.verb}"
+    try:
+        # What a library prints must not mix with the JSON object.
+        with contextlib.redirect_stdout(sys.stderr) if namespace.json else contextlib.nullcontext():
+            outcome: Outcome = namespace.run(namespace)
+        _print(outcome, as_json=namespace.json)
+        return outcome.status
+    except FailedOnTheWayError as error:
+        return _fail(f"{name}: failed: {error}", FAILURE)
+    except (UsageError, DblinkError) as error:
+        return _fail(f"{name}: error: {error}", WRONG_USE)
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`). Python flushes standard output once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILURE
+    except OSError as error:
+        return _fail(f"{name}: failed: {error}", FAILURE)
+    except KeyboardInterrupt:
+        return _fail(f"{name}: interrupted", INTERRUPTED)
+
+
+def _build_parser() -> Parser:
+    parser = Parser(
+        prog="dblink-live", description="Live super-resolved video beside Micro-Manager.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for module in VERBS:
+        module.add_parser(verbs)
+    return parser
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"dblink-live {version('dblink-live')}"
+    except PackageNotFoundError:
+        return "dblink-live, not installed"
+
+
+def _print(outcome: Outcome, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(outcome.figures, allow_nan=False), flush=True)
+    elif outcome.text:
+        Console(soft_wrap=True, highlight=False, markup=False).print(outcome.text)
+
+
+def _fail(message: str, status: int) -> int:
+    print(" ".join(message.split()), file=sys.stderr, flush=True)
+    return status

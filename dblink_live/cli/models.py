@@ -1,0 +1,62 @@
+"""``dblink-live models``: the shipped networks, or the card of one."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from dblink_live.cli.options import Verbs, add_json, add_verb
+from dblink_live.cli.outcome import Outcome
+
+if TYPE_CHECKING:
+    from dblink_live.models import Model
+
+
+def add_parser(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "models",
+        run=run,
+        help="list the shipped models, or print the card of one",
+        example="dblink-live models filaments",
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="a shipped model, or the path of a checkpoint")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> Outcome:
+    return _list() if options.name is None else _card(options.name)
+
+
+def _list() -> Outcome:
+    from dblink_live.models import list_models, load_model
+
+    table = Table("model", "network", "pitch [nm]", "threshold", "parameters")
+    rows: list[dict[str, object]] = []
+    for name in list_models():
+        model = load_model(name, device="cpu")
+        row = _facts(model)
+        rows.append(row)
+        table.add_row(*(str(row[key]) for key in ("name", "architecture", "pixel_size_nm", "threshold", "parameters")))
+    if not rows:
+        return Outcome(text="no models are shipped with this installation", figures={"models": []})
+    return Outcome(text=table, figures={"models": rows})
+
+
+def _card(name: str) -> Outcome:
+    from dblink_live.models import load_model
+
+    model = load_model(name, device="cpu")
+    return Outcome(text=model.card, figures={**_facts(model), "card": model.card})
+
+
+def _facts(model: Model) -> dict[str, object]:
+    return {
+        "name": model.name,
+        "architecture": model.network.architecture,
+        "pixel_size_nm": model.pixel_size_nm,
+        "threshold": model.threshold,
+        "parameters": sum(parameter.numel() for parameter in model.network.parameters()),
+    }

@@ -1,0 +1,132 @@
+"""Options that several verbs share, and the types of their values."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from typing import NoReturn, Protocol
+
+from dblink_live.cli.outcome import Outcome
+
+
+class UsageError(Exception):
+    """The command line cannot be understood; the message is one line."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises `UsageError` with one line instead of printing its whole usage and exiting."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.prog}: error: {message}; see {self.prog} --help")
+
+
+class Verbs(Protocol):
+    """The one method of argparse's subparsers that a verb needs."""
+
+    def add_parser(
+        self, name: str, *, help: str, description: str, epilog: str, formatter_class: type[argparse.HelpFormatter]
+    ) -> argparse.ArgumentParser: ...
+
+
+def add_verb(
+    verbs: Verbs, name: str, *, run: Callable[[argparse.Namespace], Outcome], help: str, example: str
+) -> argparse.ArgumentParser:
+    """Add a verb whose ``--help`` ends with ``example`` and whose work is done by ``run``."""
+    parser = verbs.add_parser(
+        name,
+        help=help,
+        description=f"{help[0].upper()}{help[1:]}.",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run, json=False)
+    return parser
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the figures as one JSON object on standard output")
+
+
+def add_localizer(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--localizer", metavar="NAME", default="gaussian", help="how molecules are found (default gaussian)"
+    )
+    parser.add_argument(
+        "--psf-sigma-px",
+        metavar="PX",
+        type=positive,
+        help="standard deviation of the point spread function (default: estimated from the first frames)",
+    )
+
+
+def add_camera(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--pixel-size-nm", metavar="NM", type=positive, help="side of a camera pixel in the sample plane"
+    )
+    parser.add_argument("--offset-adu", metavar="ADU", type=not_negative, help="mean count of a dark pixel")
+    parser.add_argument(
+        "--electrons-per-adu",
+        metavar="E",
+        type=positive,
+        help="conversion gain; without it photon numbers are relative and marked uncalibrated",
+    )
+
+
+def positive(text: str) -> float:
+    """A finite number above 0."""
+    value = _number(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text}")
+    return value
+
+
+def not_negative(text: str) -> float:
+    """A finite number of 0 or more."""
+    value = _number(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"expected 0 or more, found {text}")
+    return value
+
+
+def positive_int(text: str) -> int:
+    """A whole number of 1 or more."""
+    value = _integer(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, found {text}")
+    return value
+
+
+def not_negative_int(text: str) -> int:
+    """A whole number of 0 or more."""
+    value = _integer(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"expected 0 or more, found {text}")
+    return value
+
+
+def lookahead(text: str) -> int | None:
+    """A number of windows, or ``full`` (None) for the whole backward pass."""
+    if text == "full":
+        return None
+    try:
+        return not_negative_int(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"expected a number of windows or full, found {text}") from None
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number, found {text!r}") from None
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"expected a finite number, found {text}")
+    return value
+
+
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a whole number, found {text!r}") from None

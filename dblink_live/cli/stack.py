@@ -1,0 +1,113 @@
+"""A recorded stack, localized from its first frame to its last."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dblink_live.cli.console import progress, say
+from dblink_live.config import CameraConfig, LocalizerConfig
+from dblink_live.errors import CalibrationError, SourceError
+from dblink_live.interfaces import FrameSource
+from dblink_live.types import Camera, CameraRecipe, Frame, Localizations, Segment, empty_localizations
+
+BATCH_FRAMES = 64
+SCHEMES = {".tif": "tiff", ".tiff": "tiff", ".raw": "raw"}
+
+
+@dataclass(frozen=True)
+class LocalizedStack:
+    """What `localize_stack` found."""
+
+    localizations: Localizations
+    segment: Segment
+    camera: Camera
+    n_frames: int
+
+
+def source_of(stack: str) -> str:
+    """The source specification of a file, or ``stack`` itself where it is one already.
+
+    Examples
+    --------
+    >>> source_of("a/stack.ome.tif"), source_of("tiff:frames.dat?frames=10")
+    ('tiff:a/stack.ome.tif', 'tiff:frames.dat?frames=10')
+    """
+    if stack.partition(":")[0] in SCHEMES.values():
+        return stack
+    scheme = SCHEMES.get(Path(stack).suffix.lower())
+    if scheme is None:
+        known = ", ".join(SCHEMES)
+        raise SourceError(f"expected a stack of frames ({known}), found {stack}; say what it is: tiff:{stack}")
+    return f"{scheme}:{stack}"
+
+
+def localize_stack(options: argparse.Namespace) -> LocalizedStack:
+    """Localize ``options.stack`` with the camera and the localizer that the options name.
+
+    Raises
+    ------
+    SourceError
+        The stack is missing, damaged or of another kind.
+    CalibrationError
+        Neither the options nor the file state the pixel size.
+    PluginError
+        There is no such localizer.
+    """
+    from dblink_live.sources import open_source
+
+    source = open_source(source_of(options.stack), launch=_refuse_cameras)
+    try:
+        segment = source.open()
+        camera = _camera(options, segment)
+        found, n_frames = _localize(options, source, camera)
+    finally:
+        source.close()
+    return LocalizedStack(found, segment, camera, n_frames)
+
+
+def _localize(options: argparse.Namespace, source: FrameSource, camera: Camera) -> tuple[Localizations, int]:
+    from dblink_live.registry import get_localizer_factory
+
+    factory = get_localizer_factory(options.localizer)
+    localizer = factory(camera, LocalizerConfig(name=options.localizer, psf_sigma_px=options.psf_sigma_px))
+    tables = [empty_localizations()]
+    n_done = 0
+    with progress("localizing", source.n_frames_expected, "frames") as advance:
+        while not source.is_finished:
+            frames = [event for event in source.read(BATCH_FRAMES, timeout_s=1.0) if isinstance(event, Frame)]
+            if frames:
+                numbers = np.array([frame.number for frame in frames], np.int64)
+                tables.append(localizer.localize(np.stack([frame.data for frame in frames]), numbers))
+                n_done += len(frames)
+                advance(n_done)
+    return np.concatenate(tables), n_done
+
+
+def _camera(options: argparse.Namespace, segment: Segment) -> Camera:
+    from dblink_live.pipeline.camera_facts import pixel_size_conflict, resolve_camera
+
+    if options.pixel_size_nm is None and segment.pixel_size_nm is None:
+        raise CalibrationError(
+            f"expected the camera's pixel size in the sample plane, but {options.stack} does not state it; "
+            "give it with --pixel-size-nm"
+        )
+    config = CameraConfig(
+        pixel_size_nm=options.pixel_size_nm,
+        offset_adu=options.offset_adu,
+        electrons_per_adu=options.electrons_per_adu,
+    )
+    conflict = pixel_size_conflict(config, segment)
+    if conflict is not None:
+        say(f"warning: {conflict}")
+    camera = resolve_camera(config, segment)
+    if not camera.is_calibrated:
+        say("warning: uncalibrated: without --electrons-per-adu photon numbers and precisions are only relative")
+    return camera
+
+
+def _refuse_cameras(recipe: CameraRecipe) -> FrameSource:
+    raise SourceError("expected a recorded stack, found a camera; record with dblink-live run")

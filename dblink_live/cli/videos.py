@@ -1,0 +1,107 @@
+"""Videos given as files: ``.npy``, ``.npz``, TIFF and (OME-)Zarr, read into memory as [T, H, W]."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dblink_live.errors import SourceError
+
+Video = npt.NDArray[np.number] | npt.NDArray[np.bool_]
+
+ARRAY_SUFFIXES = (".npy", ".npz", ".zarr")
+TIFF_SUFFIXES = (".tif", ".tiff")
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether ``path`` is a Zarr array or group of either format."""
+    return any((path / name).is_file() for name in ("zarr.json", ".zarray", ".zgroup"))
+
+
+def read_video(path: Path, npz_keys: Sequence[str] = ("X",), zarr_keys: Sequence[str] = ("0",)) -> Video:
+    """Read [T, H, W]; a single picture [H, W] becomes one frame.
+
+    Parameters
+    ----------
+    npz_keys, zarr_keys
+        Names to look for, in order, where the file holds several arrays.
+
+    Raises
+    ------
+    SourceError
+        Nothing is there, it is damaged or of another kind, or it is no video.
+    """
+    if not path.exists():
+        raise SourceError(f"expected a .npy, .npz, .tif or .zarr file, found nothing at {path}")
+    try:
+        video = _read(path, npz_keys, zarr_keys)
+    except SourceError:
+        raise
+    except Exception as error:
+        # The readers raise whatever their parsing trips over; for the user it is one thing: the file is damaged.
+        raise SourceError(
+            f"cannot read {path}: {error}; is it damaged, or of another kind than its name says?"
+        ) from error
+    if video.ndim == 2:
+        video = video[None]
+    if video.ndim != 3:
+        raise SourceError(f"expected a video [T, H, W], found an array of shape {video.shape} in {path}")
+    if not (np.issubdtype(video.dtype, np.number) or video.dtype == bool) or np.iscomplexobj(video):
+        raise SourceError(f"expected real numbers, found {video.dtype} in {path}")
+    return video
+
+
+def as_probability(video: Video) -> npt.NDArray[np.float32]:
+    """Stored pictures as probability in [0, 1]: uint8 is taken as 0-255, unless it holds nothing but 0 and 1."""
+    if video.dtype == np.uint8 and video.max(initial=0) > 1:
+        return video.astype(np.float32) / 255.0
+    return video.astype(np.float32)
+
+
+def _read(path: Path, npz_keys: Sequence[str], zarr_keys: Sequence[str]) -> Video:
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return np.asarray(np.load(path, allow_pickle=False))
+    if suffix == ".npz":
+        with np.load(path, allow_pickle=False) as archive:
+            return np.asarray(archive[_choose(path, archive, npz_keys)])
+    if suffix in TIFF_SUFFIXES:
+        import tifffile
+
+        return np.asarray(tifffile.imread(path))
+    if is_zarr(path):
+        return _read_zarr(path, zarr_keys)
+    raise SourceError(f"expected .npy, .npz, .tif or .zarr, found {path.name}")
+
+
+def _read_zarr(path: Path, keys: Sequence[str]) -> Video:
+    import zarr
+
+    node = zarr.open(path, mode="r")
+    while isinstance(node, zarr.Group):
+        multiscales = _multiscales(node.attrs.asdict())
+        name = multiscales[0] if multiscales else _choose(path, dict(node.members()), keys)
+        node = node[name]
+    return np.asarray(node[...])
+
+
+def _multiscales(attributes: Mapping[str, object]) -> list[str]:
+    """Paths of the pyramid's levels, finest first, in OME-Zarr 0.5 or 0.4; empty where it is no OME-Zarr image."""
+    ome = attributes.get("ome", attributes)
+    images = ome.get("multiscales") if isinstance(ome, Mapping) else None
+    if not (isinstance(images, list) and images):
+        return []
+    return [str(dataset["path"]) for dataset in images[0]["datasets"]]
+
+
+def _choose(path: Path, members: Mapping[str, object], keys: Sequence[str]) -> str:
+    for key in keys:
+        if key in members:
+            return key
+    if len(members) == 1:
+        return next(iter(members))
+    found = ", ".join(sorted(members)) or "nothing"
+    raise SourceError(f"expected an array named {' or '.join(keys)} in {path}, found {found}")
