@@ -1,0 +1,6 @@
+"""Where camera frames come from: a Micro-Manager core that we own, a simulated camera, or a recorded stack."""
+
+from dblink_live.sources.open import CameraLauncher, open_source
+from dblink_live.sources.spec import SourceSpec, parse_source
+
+__all__ = ["CameraLauncher", "SourceSpec", "open_source", "parse_source"]

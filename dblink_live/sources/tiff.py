@@ -1,7 +1,7 @@
 """TIFF stacks: plain, ImageJ, OME and Micro-Manager ones, either byte order, one page a frame.
 
 tifffile finds the pages; this module insists that they are a stack of grey camera frames, and notices where one breaks
-off. (A TIFF is a chain of pages. tifffile ends a broken chain without an error, so its last link is checked here.)
+off. (A TIFF is a chain of pages, and tifffile ends a broken chain without an error, so the links are followed here.)
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from dblink_live.types import FrameArray, Segment, Shape
 
 # What tifffile logs about damaged files is raised here as an error; without a handler it would also go to the terminal.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_NOT_WHOLE = "the file is damaged or was not copied whole: copy it again"
 
 Page = tifffile.TiffPage | tifffile.TiffFrame
 
@@ -44,7 +47,6 @@ class TiffStack:
         try:
             self._pages: list[Page | None] = []
             self._contiguous_at: int | None = None
-            self._is_broken = False
             self._find_frames()
             self.segment = self._describe()
         except BaseException:
@@ -65,8 +67,7 @@ class TiffStack:
             # tifffile and its decoders raise anything from struct.error to zlib.error on damaged pages.
             rescue = f", or replay the {index} frames before it with frames={index}" if index else ""
             raise SourceError(
-                f"page {index + 1} of {self._n_expected} in {self._path} cannot be read ({error}); "
-                f"the file is damaged or was not copied whole: copy it again{rescue}"
+                f"page {index + 1} of {self._n_expected} in {self._path} cannot be read ({error}); {_NOT_WHOLE}{rescue}"
             ) from error
         if data.shape != tuple(self.segment.shape) or data.dtype.newbyteorder("=") != np.dtype(self.segment.dtype):
             raise SourceError(
@@ -81,41 +82,48 @@ class TiffStack:
     def _find_frames(self) -> None:
         """Decide which pages are the frames, and how many there should be."""
         tif = self._tif
+        n_pages, is_broken = _count_whole_pages(tif)
+        if not n_pages:
+            raise SourceError(f"page 1 of {self._path} cannot be read (its description is cut off); {_NOT_WHOLE}")
         try:
-            n_pages = len(tif.pages)
             series = tif.series
-        except Exception as error:
-            raise SourceError(
-                f"expected a TIFF stack at {self._path}, found one that cannot be read: {error}"
-            ) from error
-        if not n_pages or not series:
-            raise SourceError(f"expected a TIFF stack, found no page in {self._path}; the file is damaged or empty")
+        except Exception:
+            # A damaged page table. The pages before the damage are still there one by one.
+            series = []
         if len(series) > 1:
             shapes = ", ".join(str(one.shape) for one in series[:4])
             raise SourceError(
                 f"expected one stack in {self._path}, found {len(series)} series ({shapes}); "
                 "export one position or channel"
             )
-        stack = series[0]
-        self._refuse_what_is_no_stack(stack)
-        n_declared = int(np.prod(stack.shape[:-2], dtype=np.int64))
-        self._is_broken = _chain_is_broken(tif)
-        if n_declared > n_pages and stack.dataoffset is not None:
+        first = tif.pages[0]
+        self._refuse_what_is_no_frame(tif.pages.first)
+        n_declared = int((tif.imagej_metadata or {}).get("images", 0))
+        pages: list[Page | None] = [tif.pages[index] for index in range(n_pages)]
+        dataoffset = None
+        if series:
+            stack = series[0]
+            self._refuse_what_is_no_stack(stack)
+            n_declared = max(n_declared, int(np.prod(stack.shape[:-2], dtype=np.int64)))
+            dataoffset = stack.dataoffset
+            if len(stack.pages) > n_pages and not is_broken:
+                # An OME set goes on in further files; pages may be missing from it.
+                pages = list(stack.pages)
+        if dataoffset is None and n_pages == 1 and first.is_contiguous and first.compression == 1:
+            dataoffset = first.dataoffsets[0]
+        if n_declared > len(pages) and dataoffset is not None:
             # ImageJ above 4 GB, and some writers always: one page that all the frames follow without a gap.
-            self._contiguous_at = int(stack.dataoffset)
+            self._contiguous_at = int(dataoffset)
             self.n_frames = n_declared
         else:
-            # A series may go on in further files of an OME set; pages may be missing from it.
-            found = list(stack.pages) if len(stack.pages) > n_pages else [tif.pages[i] for i in range(n_pages)]
-            self._pages = cast("list[Page | None]", found)
+            self._pages = pages
             # One more than there are: the page at which a broken chain breaks off, which then reports itself.
-            self.n_frames = len(found) + (1 if self._is_broken else 0)
-        declared = max(n_declared, int((tif.imagej_metadata or {}).get("images", 0)))
-        self._n_expected = f"{declared}" if declared >= self.n_frames else f"at least {self.n_frames}"
+            self.n_frames = max(n_declared, len(pages) + is_broken)
+        known = max(n_declared, len(pages)) if n_declared > len(pages) or not is_broken else None
+        self._n_expected = f"{known}" if known is not None else f"at least {self.n_frames}"
 
-    def _refuse_what_is_no_stack(self, stack: tifffile.TiffPageSeries) -> None:
-        page = stack.keyframe
-        if page.samplesperpixel != 1 or "S" in stack.axes or page.photometric == tifffile.PHOTOMETRIC.PALETTE:
+    def _refuse_what_is_no_frame(self, page: tifffile.TiffPage) -> None:
+        if page.samplesperpixel != 1 or page.photometric == tifffile.PHOTOMETRIC.PALETTE:
             raise SourceError(
                 f"expected grey camera frames in {self._path}, found colour ({page.samplesperpixel} samples a pixel); "
                 "convert the stack to 8-bit or 16-bit grey"
@@ -125,6 +133,8 @@ class TiffStack:
                 f"expected camera counts of 8 or 16 bits (uint8, uint16) in {self._path}, found {page.dtype}; "
                 "save the raw counts of the camera, not a processed picture"
             )
+
+    def _refuse_what_is_no_stack(self, stack: tifffile.TiffPageSeries) -> None:
         extra = [(axis, n) for axis, n in zip(stack.axes, stack.shape, strict=True) if axis not in "YX" and n > 1]
         # A single channel axis is how some writers label any stack; of two to four it does mean colours.
         if len(extra) > 1 or (extra and extra[0][0] == "C" and extra[0][1] <= 4):
@@ -176,19 +186,32 @@ def _open_tiff(path: Path) -> tifffile.TiffFile:
     try:
         return tifffile.TiffFile(path)
     except (tifffile.TiffFileError, OSError, struct.error) as error:
+        with path.open("rb") as file:
+            is_tiff = file.read(4) in _MAGIC
+        if is_tiff:
+            raise SourceError(f"page 1 of {path} cannot be read ({error}); {_NOT_WHOLE}") from error
         raise SourceError(f"expected a TIFF file at {path}, found something else: {error}") from error
 
 
-def _chain_is_broken(tif: tifffile.TiffFile) -> bool:
-    """Whether the last page that could be found points to another one."""
-    layout = tif.tiff
-    handle = tif.filehandle
-    try:
-        offset = tif.pages[-1].offset
-        handle.seek(offset)
-        (n_tags,) = struct.unpack(layout.tagnoformat, handle.read(layout.tagnosize))
-        handle.seek(offset + layout.tagnosize + n_tags * layout.tagsize)
-        (following,) = struct.unpack(layout.offsetformat, handle.read(layout.offsetsize))
-    except struct.error:
-        return True
-    return bool(following)
+def _count_whole_pages(tif: tifffile.TiffFile) -> tuple[int, bool]:
+    """Pages whose description is whole, and whether the chain of pages breaks off after them."""
+    layout, handle = tif.tiff, tif.filehandle
+
+    def number(at: int, n_bytes: int, code: str) -> int | None:
+        handle.seek(at)
+        content = handle.read(n_bytes)
+        return int(struct.unpack(code, content)[0]) if len(content) == n_bytes else None
+
+    # The first link is the last field of the file's header.
+    offset = number(layout.offsetsize, layout.offsetsize, layout.offsetformat)
+    seen: set[int] = set()
+    while offset:
+        n_tags = number(offset, layout.tagnosize, layout.tagnoformat)
+        if n_tags is None or offset in seen:
+            return len(seen), True
+        following = number(offset + layout.tagnosize + n_tags * layout.tagsize, layout.offsetsize, layout.offsetformat)
+        if following is None:
+            return len(seen), True
+        seen.add(offset)
+        offset = following
+    return len(seen), offset is None

@@ -1,0 +1,67 @@
+"""``sim:``: a specimen whose truth is known, before a simulated camera behind a real Micro-Manager core.
+
+`recipe` runs here; `build_core` runs in the camera process. Both make the same simulator from the same few numbers, and
+its frames depend on seed and frame number alone, so the parent can recompute what the specimen really looked like.
+"""
+
+from __future__ import annotations
+
+from dblink_live.errors import SourceError
+
+try:
+    from dblink_live.simulate.camera import CameraSimulator
+except ImportError:
+    CameraSimulator = None
+from dblink_live.sources.spec import SourceSpec
+from dblink_live.types import CameraRecipe
+
+BUILDER = "dblink_live.sources.simulated:build_core"
+DEFAULT_FPS = 50.0
+DEFAULT_SIZE_PX = 64
+
+
+def simulator_of(spec: SourceSpec) -> CameraSimulator:
+    """The simulator behind a ``sim:`` specification: its frames, and their truth."""
+    if spec.scheme != "sim":
+        raise SourceError(f"expected a simulated source (sim:filaments), found {spec.scheme}:")
+    return _simulator(spec.target, spec.size or DEFAULT_SIZE_PX, spec.seed or 0)
+
+
+def recipe(spec: SourceSpec) -> CameraRecipe:
+    """What the camera process needs to know of a ``sim:`` specification."""
+    return CameraRecipe(
+        name=f"sim:{spec.target}",
+        builder=BUILDER,
+        options={
+            "specimen": spec.target,
+            "size": spec.size or DEFAULT_SIZE_PX,
+            "seed": spec.seed or 0,
+            "n_frames": spec.frames,
+        },
+        n_frames=spec.frames,
+        fps=spec.fps or DEFAULT_FPS,
+    )
+
+
+def build_core(specimen: str, size: int, seed: int, n_frames: int | None) -> object:
+    """Put the simulated camera behind a core.
+
+    Raises
+    ------
+    SourceError
+        The extra with Micro-Manager is not installed.
+    """
+    try:
+        from dblink_live.sources.blinking_camera import BlinkingCamera, core_with
+    except ImportError as error:
+        raise SourceError(
+            f"expected pymmcore-plus for a simulated camera, found that it cannot be imported ({error}); "
+            "install the extra: pip install 'dblink-live[micromanager]'"
+        ) from error
+    simulator = _simulator(specimen, size, seed)
+    camera = BlinkingCamera(simulator, exposure_ms=1000.0 / DEFAULT_FPS, n_frames=n_frames)
+    return core_with(camera, simulator.camera.pixel_size_nm)
+
+
+def _simulator(specimen: str, size: int, seed: int) -> CameraSimulator:
+    return CameraSimulator(specimen, size=size, seed=seed)
