@@ -1,14 +1,36 @@
 """Networks, their checkpoints, and the streaming engine that runs them."""
 
+from dblink_live.models.checkpoint import Envelope, Model, build_network, list_models, load_model, save_checkpoint
 from dblink_live.models.dblink import DblinkConfig, DblinkNetwork
+from dblink_live.models.device import resolve_device
 from dblink_live.models.light import LightConfig, LightNetwork
 from dblink_live.models.network import BidirectionalNetwork, DirectionState
+from dblink_live.models.offline import bounded_pass, full_pass, iter_reconstruct, reconstruct
+from dblink_live.models.reconstructor import StreamingReconstructor
+from dblink_live.models.released import import_released_weights
+from dblink_live.models.streaming import Picture, StreamingEngine, StreamState
 
 __all__ = [
     "BidirectionalNetwork",
     "DblinkConfig",
     "DblinkNetwork",
     "DirectionState",
+    "Envelope",
     "LightConfig",
     "LightNetwork",
+    "Model",
+    "Picture",
+    "StreamState",
+    "StreamingEngine",
+    "StreamingReconstructor",
+    "bounded_pass",
+    "build_network",
+    "full_pass",
+    "import_released_weights",
+    "iter_reconstruct",
+    "list_models",
+    "load_model",
+    "reconstruct",
+    "resolve_device",
+    "save_checkpoint",
 ]

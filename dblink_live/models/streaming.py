@@ -1,0 +1,176 @@
+"""The streaming engine: a bidirectional network over an endless stream, with bounded lookahead and bounded memory.
+
+The forward direction is carried from window to window. The reverse direction is run, from a zero state, over the
+windows that are known to follow: pictures are made in groups of ``hop`` windows t..t+hop-1, aligned with the absolute
+window index, as soon as window t+hop-1+lookahead has arrived, and the group shares one reverse pass. What was seen is
+decided by indices alone, so the pictures do not depend on how the stream was cut into pushes, and no picture depends on
+a later window.
+
+The engine is functional: the caller owns the `StreamState`, passes it in and gets the next one back.
+
+Shapes: B = 1 batch, T windows, C feature channels, H, W pixels of the fine grid, H', W' of the feature maps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from dblink_live.errors import ModelError
+from dblink_live.models.network import BidirectionalNetwork, DirectionState, crop
+from dblink_live.types import Shape, Stage
+
+REVERSE_SPAN = 8
+"""Windows that a reverse pass holds the features of at a time."""
+
+
+@dataclass(frozen=True)
+class PendingWindow:
+    """A window that has been pushed and waits for its lookahead."""
+
+    counts: Tensor
+    """[1, 1, H, W] float32."""
+    present: Tensor
+    """[1, 1] float32, the share of the window's frames that were seen."""
+    forward_features: Tensor
+    """[1, 1, C, H', W']."""
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """What a stream carries between pushes; at most ``lookahead + hop`` windows are pending."""
+
+    shape: Shape
+    next_window: int
+    """Absolute index of the window that the next push begins with."""
+    forward: DirectionState
+    pending: tuple[PendingWindow, ...] = ()
+
+    @property
+    def first_pending(self) -> int:
+        """Absolute index of the oldest window without a final picture."""
+        return self.next_window - len(self.pending)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The network's answer for one window."""
+
+    window: int
+    probability: Tensor
+    """[H, W] float32 on the network's device."""
+    stage: Stage
+    lookahead: int
+    """Windows after this one that the reverse pass has really seen."""
+
+
+class StreamingEngine:
+    """Runs a network over streams.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode, on the device that is to be used.
+    lookahead
+        L >= 0: the least number of later windows that a picture waits for; only the stream's tail has fewer.
+    hop
+        k >= 1: windows that share one reverse pass. Each pass covers k + L windows, so its cost a picture falls with k,
+        and a picture waits for up to k - 1 windows more.
+    provisional
+        Also answer for the newest window of each push at once, from the forward direction and itself alone.
+
+    Raises
+    ------
+    ModelError
+        A parameter is out of its range, or the network is in training mode.
+    """
+
+    def __init__(
+        self, network: BidirectionalNetwork, lookahead: int = 8, hop: int = 4, provisional: bool = False
+    ) -> None:
+        if lookahead < 0 or hop < 1:
+            raise ModelError(f"expected lookahead >= 0 and hop >= 1 windows, found lookahead {lookahead} and hop {hop}")
+        if network.training:
+            raise ModelError("expected a network in evaluation mode, found one in training mode; call network.eval()")
+        self.network = network
+        self.lookahead = lookahead
+        self.hop = hop
+        self.provisional = provisional
+        self.device = next(network.parameters()).device
+
+    @torch.inference_mode()
+    def start(self, shape: Shape, first_window: int = 0) -> StreamState:
+        """The state of a stream of maps of ``shape`` that begins with window ``first_window``."""
+        forward = self.network.initial_state(1, shape.height, shape.width, self.device)
+        return StreamState(shape=shape, next_window=first_window, forward=forward)
+
+    @torch.inference_mode()
+    def push(self, counts: Tensor, present: Tensor, state: StreamState) -> tuple[list[Picture], StreamState]:
+        """Take the next windows: ``counts`` [T, H, W] and the share of frames seen ``present`` [T], float32.
+
+        Returns the pictures that became ready, oldest first (a provisional one last), and the next state.
+
+        Raises
+        ------
+        ModelError
+            The maps are not of the stream's shape.
+        """
+        if counts.ndim != 3 or tuple(counts.shape[1:]) != tuple(state.shape) or present.shape != counts.shape[:1]:
+            raise ModelError(
+                f"expected maps [T, {state.shape.height}, {state.shape.width}] and one mask value a map, "
+                f"found {list(counts.shape)} and {list(present.shape)}"
+            )
+        pictures: list[Picture] = []
+        for t in range(counts.shape[0]):
+            window_counts = counts[None, t : t + 1].to(self.device, torch.float32)
+            window_present = present[None, t : t + 1].to(self.device, torch.float32)
+            features, forward = self.network.scan("forward", window_counts, window_present, state.forward)
+            state = replace(
+                state,
+                next_window=state.next_window + 1,
+                forward=forward,
+                pending=(*state.pending, PendingWindow(window_counts, window_present, features)),
+            )
+            group_end = (state.first_pending // self.hop + 1) * self.hop
+            if state.next_window >= group_end + self.lookahead:
+                n_ready = group_end - state.first_pending
+                pictures += self._decode(state, n_ready)
+                state = replace(state, pending=state.pending[n_ready:])
+        if self.provisional and state.pending and counts.shape[0]:
+            newest = replace(state, pending=state.pending[-1:])
+            pictures += [replace(picture, stage="provisional") for picture in self._decode(newest, 1)]
+        return pictures, state
+
+    @torch.inference_mode()
+    def flush(self, state: StreamState) -> list[Picture]:
+        """The pictures of all windows that still wait, with what lookahead the end of the stream leaves them.
+
+        They share one reverse pass. The stream ends here.
+        """
+        return self._decode(state, len(state.pending))
+
+    def _decode(self, state: StreamState, n_ready: int) -> list[Picture]:
+        """Pictures of the first ``n_ready`` pending windows, after one reverse pass over all that are pending."""
+        height, width = state.shape
+        reverse = self.network.initial_state(1, height, width, self.device)
+        newest_first: list[Picture] = []
+        for stop in range(len(state.pending), 0, -REVERSE_SPAN):
+            start = max(stop - REVERSE_SPAN, 0)
+            span = state.pending[start:stop]
+            counts = torch.cat([window.counts for window in span], dim=1)
+            present = torch.cat([window.present for window in span], dim=1)
+            reverse_features, reverse = self.network.scan("reverse", counts, present, reverse)
+            for i in range(min(stop, n_ready) - 1, start - 1, -1):
+                # One picture at a time: the decoder's intermediate maps are by far the largest tensors here.
+                logits = self.network.decode(state.pending[i].forward_features[:, 0], reverse_features[:, i - start])
+                newest_first.append(
+                    Picture(
+                        window=state.first_pending + i,
+                        probability=self.network.probability(crop(logits, height, width))[0],
+                        stage="bounded",
+                        lookahead=len(state.pending) - 1 - i,
+                    )
+                )
+        return newest_first[::-1]
