@@ -21,7 +21,7 @@ WRITER_TIMEOUT_S = 30.0
 """A camera process that has given no sign of life for so long is taken for hung."""
 _BEAT_S = 0.5
 _POLL_S = 0.001
-_STOP_S = 10.0
+_STOP_S = 15.0
 
 
 class CameraProcess:
@@ -95,7 +95,7 @@ class CameraProcess:
         Raises
         ------
         SourceError
-            The acquisition failed. Everything that came before was returned by earlier calls.
+            The acquisition failed. Everything that came before was returned by earlier calls; nothing comes after it.
         """
         reader = self._reader
         if reader is None:
@@ -112,8 +112,8 @@ class CameraProcess:
             if events:
                 return events
             if self._error is not None:
-                self._ended = True
-                raise self._error
+                error, self._error, self._ended = self._error, None, True
+                raise error
             remaining = deadline - time.perf_counter()
             if self._ended or remaining <= 0:
                 return []

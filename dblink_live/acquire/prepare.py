@@ -16,6 +16,8 @@ BUFFER_S = 3.0
 RING_S = 6.0
 """Seconds of frames that the ring holds: it bridges hiccups of the reader."""
 MIN_BUFFER_MB = 16
+MAX_BUFFER_MB = 2048
+"""A large sensor is read far less often than its exposure of 1 ms would allow; this much memory is the limit."""
 MIN_RING_SLOTS = 64
 MAX_RING_BYTES = 2**30
 
@@ -51,7 +53,7 @@ def prepare(core: CameraCore, recipe: CameraRecipe, clock: HostClock) -> CameraP
     n_bytes = shape.height * shape.width * (1 if dtype == "uint8" else 2)
     interval_ms = 1000.0 / recipe.fps if recipe.fps else core.exposure_ms
     fps = 1000.0 / max(interval_ms, 0.5)
-    buffer_mb = recipe.buffer_mb or max(MIN_BUFFER_MB, math.ceil(BUFFER_S * fps * n_bytes / 2**20))
+    buffer_mb = recipe.buffer_mb or min(max(MIN_BUFFER_MB, math.ceil(BUFFER_S * fps * n_bytes / 2**20)), MAX_BUFFER_MB)
     core.set_buffer_mb(buffer_mb)
     bit_depth = min(core.bit_depth, 8 if dtype == "uint8" else 16)
     segment = Segment(

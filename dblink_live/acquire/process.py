@@ -37,6 +37,8 @@ class Watch:
         self._terminated = threading.Event()
         self._last_beat = 0
         self._beat_seen_at = time.perf_counter()
+        self.has_abandoned = False
+        """Whether the camera was, or is to be, stopped because nobody reads its frames."""
 
     def on_terminate(self, *_: object) -> None:
         """Signal handler: stop in order."""
@@ -58,6 +60,7 @@ class Watch:
         """What to do next; shows our own heartbeat too."""
         ring.beat()
         if self._orphaned.is_set():
+            self.has_abandoned = True
             return Order.ABANDON
         if ring.stop_requested or self._terminated.is_set():
             return Order.STOP
@@ -66,7 +69,8 @@ class Watch:
         if beat != self._last_beat:
             self._last_beat = beat
             self._beat_seen_at = now
-        return Order.ABANDON if now - self._beat_seen_at > READER_TIMEOUT_S else Order.GO_ON
+        self.has_abandoned = now - self._beat_seen_at > READER_TIMEOUT_S
+        return Order.ABANDON if self.has_abandoned else Order.GO_ON
 
 
 def main() -> int:
@@ -92,7 +96,9 @@ def main() -> int:
     try:
         failed = _serve(core, plan, ring, watch, clock, job.recipe.n_frames)
     finally:
-        core.unload()
+        # The frames are safe by now, and a driver that fails to shut down changes nothing about them.
+        with suppress(Exception):
+            core.unload()
     return 1 if failed else 0
 
 
@@ -142,6 +148,13 @@ def _serve(
     except Exception as error:
         failed = True
         ring.write_error(f"the camera failed during the acquisition: {type(error).__name__}: {error}")
+    if watch.has_abandoned and not failed:
+        # For a reader that was only suspended and comes back.
+        failed = True
+        ring.write_error(
+            f"the camera was stopped because nobody who reads it gave a sign of life for {READER_TIMEOUT_S:g} s; "
+            "start the run again: it resumes as a new segment"
+        )
     ring.write_end()
     return failed
 

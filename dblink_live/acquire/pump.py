@@ -24,6 +24,8 @@ ENDLESS = 2**31 - 1
 """Frames of a sequence that goes on until stopped: the largest number a 32-bit core takes, 248 days at 100 fps."""
 
 _IDLE_S = 0.0005
+_OLDEST_NS = 10_000_000_000
+"""No frame waits longer in the core's buffer: a tag that says so was written by a clock that has been set."""
 _BATCH = 64
 
 
@@ -73,7 +75,7 @@ class HostClock:
         except ValueError:
             return now
         received = self.host_anchor_ns + int(wall_s * 1e9) - self.wall_anchor_ns
-        return received if 0 <= now - received < 60_000_000_000 else now
+        return received if 0 <= now - received < _OLDEST_NS else now
 
 
 def pump(

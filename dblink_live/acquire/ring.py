@@ -89,6 +89,7 @@ class RingWriter:
         self._words = self._views.words
         self._n_frames = 0
         self._n_records = 0
+        self._segment: Segment | None = None
         self._words[Word.VERSION] = VERSION
         self._words[Word.N_SLOTS] = shape.n_slots
         self._words[Word.SLOT_BYTES] = shape.slot_bytes
@@ -97,11 +98,19 @@ class RingWriter:
         self._words[Word.MAGIC] = MAGIC
 
     def write_frame(self, segment: int, number: int, t_host_ns: int, data: FrameArray, n_saturated: int = 0) -> None:
-        """Copy one frame [H, W] into the next slot, over the oldest one if need be."""
-        if data.nbytes > self._views.shape.slot_bytes:
+        """Copy one frame [H, W] into the next slot, over the oldest one if need be.
+
+        Raises
+        ------
+        SourceError
+            The frame is not of the segment's shape and type.
+        """
+        expected = self._segment
+        if expected is None or data.shape != expected.shape or data.dtype != expected.dtype:
+            found = f"{data.shape} {data.dtype}"
+            known = f"{tuple(expected.shape)} {expected.dtype}" if expected else "a segment first"
             raise SourceError(
-                f"expected frames of at most {self._views.shape.slot_bytes} bytes, found {data.nbytes}; "
-                "the camera changed its geometry during the acquisition"
+                f"expected frames of {known}, found {found}; the camera's settings changed during the acquisition"
             )
         index = self._n_frames
         slot = index % self._views.shape.n_slots
@@ -123,7 +132,20 @@ class RingWriter:
         self._words[Word.N_FRAMES] = self._n_frames
 
     def write_segment(self, segment: Segment) -> None:
-        """Announce the segment to which the following frames belong."""
+        """Announce the segment to which the following frames belong.
+
+        Raises
+        ------
+        SourceError
+            Its frames do not fit into the slots.
+        """
+        n_bytes = segment.shape.height * segment.shape.width * np.dtype(segment.dtype).itemsize
+        if n_bytes > self._views.shape.slot_bytes:
+            raise SourceError(
+                f"expected frames of at most {self._views.shape.slot_bytes} bytes in this ring, found {n_bytes}; "
+                "start a new acquisition for a larger region"
+            )
+        self._segment = segment
         self._write_event(EventKind.SEGMENT, segment=segment.index, text=json.dumps(asdict(segment)))
 
     def write_camera_gap(self, segment: int, after: int, count: int | None) -> None:

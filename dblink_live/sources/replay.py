@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -79,7 +80,9 @@ class ReplaySource:
             raise SourceError(f"{self.name} was opened already")
         self._stack = self._opener()
         self._stop = self._stack.n_frames if self._limit is None else min(self._limit, self._stack.n_frames)
-        segment = self._stack.segment
+        segment = replace(
+            self._stack.segment, wall_clock_anchor_ns=time.time_ns(), host_anchor_ns=time.perf_counter_ns()
+        )
         self._saturation = 2 ** (segment.bit_depth or 8 * np.dtype(segment.dtype).itemsize) - 1
         return segment
 
@@ -89,12 +92,14 @@ class ReplaySource:
         Raises
         ------
         SourceError
-            The next frame cannot be read. Those before it were returned by earlier calls.
+            The next frame cannot be read. Those before it were returned by earlier calls; nothing comes after it.
         """
         if self._stack is None:
             raise SourceError(f"{self.name} is not open")
         if self._error is not None:
-            raise self._error
+            error, self._error = self._error, None
+            self._stop = self._next
+            raise error
         if not self._started_ns:
             self._started_ns = time.perf_counter_ns()
         frames: list[SourceEvent] = []
@@ -110,9 +115,10 @@ class ReplaySource:
             try:
                 data = self._stack.frame(self._next)
             except SourceError as error:
-                self._error = error
                 if not frames:
+                    self._stop = self._next
                     raise
+                self._error = error
                 break
             frames.append(
                 Frame(

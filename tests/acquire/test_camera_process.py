@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 
-from dblink_live.acquire import CameraProcess
+from dblink_live.acquire import CameraProcess, client
 from dblink_live.errors import DblinkError, PluginError, SourceError
 from dblink_live.interfaces import FrameSource, SourceEvent
 from dblink_live.types import CameraRecipe, Frame, Gap, GapCause, Shape
@@ -158,7 +158,9 @@ def test_what_a_driver_prints_blocks_nothing() -> None:
         pytest.param(
             _recipe("demo_camera", options={"pixel_type": "32bitRGB"}), SourceError, "found colour", id="colour"
         ),
-        pytest.param(_recipe("demo_camera", options={"pixel_type": "32bit"}), SourceError, "found 32 bits", id="32 bits"),
+        pytest.param(
+            _recipe("demo_camera", options={"pixel_type": "32bit"}), SourceError, "found 32 bits", id="32 bits"
+        ),
         pytest.param(_recipe("demo_camera", binning=3), SourceError, r"\(1, 2, 4, 8\), found 3", id="binning"),
         pytest.param(_recipe("demo_camera", roi=(500, 0, 20, 20)), SourceError, "within the 512 x 512", id="roi"),
         pytest.param(_recipe("demo_camera", exposure_ms=50.0, fps=100.0), SourceError, "at most 10 ms", id="rate"),
@@ -226,6 +228,22 @@ def test_a_killed_camera_process_is_an_unknown_loss_and_an_error() -> None:
     assert events[-1] == Gap(0, last, None, GapCause.CAMERA)
     assert f"after frame {last}" in message
     assert _shared_files() == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot suspend a process by a signal")
+def test_a_hung_camera_process_is_killed_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "WRITER_TIMEOUT_S", 0.5)
+    with _opened(_recipe("snake", options={"numbers": "", "endless": True, "interval_s": 0.001})) as source:
+        source.read(64, 1.0)
+        assert source.pid is not None
+        os.kill(source.pid, signal.SIGSTOP)
+        events, message = _read_until_error(source)
+        assert _is_gone(source.pid)
+        assert source.is_finished
+        assert source.read(64, 0.0) == []
+    assert isinstance(events[-1], Gap)
+    assert events[-1].count is None
+    assert "silent for 0.5 s" in message
 
 
 PARENT_PROGRAM = textwrap.dedent(

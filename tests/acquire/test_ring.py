@@ -7,7 +7,6 @@ import subprocess
 import sys
 import textwrap
 import zlib
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -26,12 +25,17 @@ def _pixels(number: int) -> np.ndarray:
     return np.full(SHAPE, number % 60_000, np.uint16)
 
 
+RING = RingShape(n_slots=8, slot_bytes=SHAPE.height * SHAPE.width * 2, n_events=8)
+
+
 @pytest.fixture
-def ring() -> Iterator[tuple[RingWriter, RingReader]]:
-    shape = RingShape(n_slots=8, slot_bytes=SHAPE.height * SHAPE.width * 2, n_events=8)
-    mapping = mmap.mmap(-1, shape.nbytes)
-    writer = RingWriter(mapping, shape)
-    yield writer, RingReader(mapping)
+def memory() -> mmap.mmap:
+    return mmap.mmap(-1, RING.nbytes)
+
+
+@pytest.fixture
+def ring(memory: mmap.mmap) -> tuple[RingWriter, RingReader]:
+    return RingWriter(memory, RING), RingReader(memory)
 
 
 def test_items_come_in_the_order_in_which_they_were_written(ring: tuple[RingWriter, RingReader]) -> None:
@@ -76,10 +80,17 @@ def test_max_frames_limits_frames_and_not_events(ring: tuple[RingWriter, RingRea
     assert [item.number for item in reader.read(9) if isinstance(item, Frame)] == [2, 3, 4]
 
 
-def test_a_frame_larger_than_its_slot_is_refused(ring: tuple[RingWriter, RingReader]) -> None:
+def test_a_camera_that_changes_its_frames_is_noticed(ring: tuple[RingWriter, RingReader]) -> None:
     writer, _ = ring
-    with pytest.raises(SourceError, match="at most 48 bytes, found 96"):
-        writer.write_frame(0, 0, 0, np.zeros((8, 6), np.uint16))
+    with pytest.raises(SourceError, match="a segment first"):
+        writer.write_frame(0, 0, 0, _pixels(0))
+    with pytest.raises(SourceError, match="at most 48 bytes in this ring, found 96"):
+        writer.write_segment(Segment(0, Shape(8, 6), "uint16"))
+    writer.write_segment(SEGMENT)
+    with pytest.raises(SourceError, match=r"expected frames of \(4, 6\) uint16, found \(4, 6\) uint8"):
+        writer.write_frame(0, 0, 0, np.zeros((4, 6), np.uint8))
+    with pytest.raises(SourceError, match=r"found \(2, 6\) uint16"):
+        writer.write_frame(0, 0, 0, np.zeros((2, 6), np.uint16))
 
 
 def test_foreign_memory_is_no_ring() -> None:
@@ -150,9 +161,9 @@ def test_lost_events_are_said_to_be_lost(ring: tuple[RingWriter, RingReader]) ->
     assert len(items) == 1 + 7
 
 
-def test_a_second_reader_has_its_own_place(ring: tuple[RingWriter, RingReader]) -> None:
+def test_a_second_reader_has_its_own_place(memory: mmap.mmap, ring: tuple[RingWriter, RingReader]) -> None:
     writer, reader = ring
-    second = RingReader(reader._mapping, reader=1, lag_cause=GapCause.RING)
+    second = RingReader(memory, reader=1, lag_cause=GapCause.RING)
     writer.write_segment(SEGMENT)
     for number in range(4):
         writer.write_frame(0, number, 0, _pixels(number))

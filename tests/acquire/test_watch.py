@@ -31,6 +31,7 @@ def test_a_silent_reader_is_abandoned_and_a_beating_one_is_not(
         time.sleep(0.01)
     time.sleep(0.6)
     assert watch.order(writer) is Order.ABANDON
+    assert watch.has_abandoned
     reader.beat()
     assert watch.order(writer) is Order.GO_ON
 
