@@ -11,6 +11,7 @@ from rich.table import Table
 from dblink_live.cli.console import say
 from dblink_live.cli.options import UsageError, Verbs, add_json, add_verb
 from dblink_live.cli.outcome import Outcome
+from dblink_live.errors import DblinkError
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -44,7 +45,10 @@ def run(options: argparse.Namespace) -> Outcome:
     holds: list[dict[str, object]] = []
     if torch.version is not None and not torch.problems:
         say("measuring localizer and network")
-        holds = [capacity.to_json_dict() for capacity in measure_capacity(torch.device)]
+        try:
+            holds = [capacity.to_json_dict() for capacity in measure_capacity(torch.device)]
+        except DblinkError as error:
+            problems.append(str(error))
     figures: dict[str, object] = {
         "torch": torch.version,
         "device": torch.device,

@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> Outcome:
 
     if options.out.exists() and not options.overwrite:
         raise UsageError(f"expected a new table, but {options.out} exists; give another --out, or --overwrite")
-    found = localize_stack(options)
+    found = localize_stack(options.stack, options)
     with on_the_way():
         write_localizations(options.out, found.localizations, found.segment.shape, found.camera.pixel_size_nm)
     n = len(found.localizations)

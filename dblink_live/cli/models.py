@@ -55,7 +55,7 @@ def _card(name: str) -> Outcome:
 def _facts(model: Model) -> dict[str, object]:
     return {
         "name": model.name,
-        "architecture": model.network.architecture,
+        "architecture": model.architecture,
         "pixel_size_nm": model.pixel_size_nm,
         "threshold": model.threshold,
         "parameters": sum(parameter.numel() for parameter in model.network.parameters()),

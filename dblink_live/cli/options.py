@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
-from typing import NoReturn, Protocol
+from typing import Literal, NoReturn, Protocol
 
 from dblink_live.cli.outcome import Outcome
 
@@ -105,10 +105,10 @@ def not_negative_int(text: str) -> int:
     return value
 
 
-def lookahead(text: str) -> int | None:
-    """A number of windows, or ``full`` (None) for the whole backward pass."""
+def lookahead(text: str) -> int | Literal["full"]:
+    """A number of windows, or ``full`` for the whole backward pass."""
     if text == "full":
-        return None
+        return "full"
     try:
         return not_negative_int(text)
     except argparse.ArgumentTypeError:

@@ -45,8 +45,8 @@ def source_of(stack: str) -> str:
     return f"{scheme}:{stack}"
 
 
-def localize_stack(options: argparse.Namespace) -> LocalizedStack:
-    """Localize ``options.stack`` with the camera and the localizer that the options name.
+def localize_stack(stack: str, options: argparse.Namespace) -> LocalizedStack:
+    """Localize the file or source ``stack`` with the camera and the localizer that the options name.
 
     Raises
     ------
@@ -59,10 +59,10 @@ def localize_stack(options: argparse.Namespace) -> LocalizedStack:
     """
     from dblink_live.sources import open_source
 
-    source = open_source(source_of(options.stack), launch=_refuse_cameras)
+    source = open_source(source_of(stack), launch=_refuse_cameras)
     try:
         segment = source.open()
-        camera = _camera(options, segment)
+        camera = _camera(stack, options, segment)
         found, n_frames = _localize(options, source, camera)
     finally:
         source.close()
@@ -87,12 +87,12 @@ def _localize(options: argparse.Namespace, source: FrameSource, camera: Camera) 
     return np.concatenate(tables), n_done
 
 
-def _camera(options: argparse.Namespace, segment: Segment) -> Camera:
+def _camera(stack: str, options: argparse.Namespace, segment: Segment) -> Camera:
     from dblink_live.pipeline.camera_facts import pixel_size_conflict, resolve_camera
 
     if options.pixel_size_nm is None and segment.pixel_size_nm is None:
         raise CalibrationError(
-            f"expected the camera's pixel size in the sample plane, but {options.stack} does not state it; "
+            f"expected the camera's pixel size in the sample plane, but {stack} does not state it; "
             "give it with --pixel-size-nm"
         )
     config = CameraConfig(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +55,23 @@ def read_video(path: Path, npz_keys: Sequence[str] = ("X",), zarr_keys: Sequence
     return video
 
 
+def zarr_pitch_nm(path: Path) -> float | None:
+    """Side of a pixel that an OME-Zarr image states, in nm; None where it states none, or is another kind of file."""
+    if not is_zarr(path):
+        return None
+    import zarr
+
+    node = zarr.open(path, mode="r")
+    if not isinstance(node, zarr.Group):
+        return None
+    for image in _images(node.attrs.asdict()):
+        factor = {"nanometer": 1.0, "micrometer": 1000.0}.get(str(image["axes"][-1].get("unit")))
+        for transformation in image["datasets"][0].get("coordinateTransformations", ()):
+            if transformation["type"] == "scale" and factor is not None:
+                return float(transformation["scale"][-1]) * factor
+    return None
+
+
 def as_probability(video: Video) -> npt.NDArray[np.float32]:
     """Stored pictures as probability in [0, 1]: uint8 is taken as 0-255, unless it holds nothing but 0 and 1."""
     if video.dtype == np.uint8 and video.max(initial=0) > 1:
@@ -88,13 +106,16 @@ def _read_zarr(path: Path, keys: Sequence[str]) -> Video:
     return np.asarray(node[...])
 
 
-def _multiscales(attributes: Mapping[str, object]) -> list[str]:
-    """Paths of the pyramid's levels, finest first, in OME-Zarr 0.5 or 0.4; empty where it is no OME-Zarr image."""
+def _multiscales(attributes: Mapping[str, Any]) -> list[str]:
+    """Paths of the pyramid's levels, finest first; empty where it is no OME-Zarr image."""
+    return [str(dataset["path"]) for image in _images(attributes)[:1] for dataset in image["datasets"]]
+
+
+def _images(attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The ``multiscales`` of OME-Zarr 0.5 or 0.4."""
     ome = attributes.get("ome", attributes)
     images = ome.get("multiscales") if isinstance(ome, Mapping) else None
-    if not (isinstance(images, list) and images):
-        return []
-    return [str(dataset["path"]) for dataset in images[0]["datasets"]]
+    return images if isinstance(images, list) else []
 
 
 def _choose(path: Path, members: Mapping[str, object], keys: Sequence[str]) -> str:

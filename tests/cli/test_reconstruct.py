@@ -1,0 +1,145 @@
+"""`reconstruct` from each kind of input, and `models` on the checkpoint that it runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaozarrs
+import zarr
+
+from dblink_live.cli import main
+from dblink_live.cli.maps import CountedTable
+from dblink_live.models import load_model, reconstruct
+from dblink_live.types import Grid, Shape, empty_localizations
+
+SHAPE = (5, 22, 17)
+
+
+@pytest.fixture
+def counts(tmp_path: Path) -> np.ndarray:
+    """Five windows of odd size, saved as .npy, as .npz under the key X, and as .zarr."""
+    video = np.random.default_rng(3).poisson(0.1, SHAPE).astype(np.uint16)
+    np.save(tmp_path / "maps.npy", video)
+    np.savez(tmp_path / "maps.npz", X=video, Y=np.zeros(1))
+    zarr.create_array(tmp_path / "maps.zarr", data=video)
+    return video
+
+
+@pytest.mark.parametrize("name", ["maps.npy", "maps.npz", "maps.zarr"])
+@pytest.mark.parametrize("lookahead", ["full", "2"])
+def test_maps_become_the_video_that_the_library_makes(
+    counts: np.ndarray,
+    checkpoint: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    lookahead: str,
+) -> None:
+    out = tmp_path / "out.ome.zarr"
+    arguments = ["--model", str(checkpoint), "--device", "cpu", "--lookahead", lookahead, "--json"]
+    assert main(["reconstruct", str(tmp_path / name), "--out", str(out), *arguments]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert (figures["windows"], figures["shape"], figures["localizations"]) == (5, [22, 17], int(counts.sum()))
+    yaozarrs.validate_zarr_store(str(out))
+    stored = np.asarray(zarr.open_array(out / "0", mode="r")[:])
+    expected = reconstruct(counts, load_model(checkpoint, "cpu"), "full" if lookahead == "full" else int(lookahead))
+    # One step of 255 where the rounding falls the other way.
+    np.testing.assert_allclose(stored / 255, expected, atol=0.51 / 255)
+
+
+def test_an_image_that_it_made_is_not_replaced_unasked(
+    counts: np.ndarray, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["reconstruct", str(tmp_path / "maps.npy"), "--out", str(tmp_path / "o.ome.zarr")]
+    command += ["--model", str(checkpoint), "--device", "cpu"]
+    assert main(command) == 0
+    capsys.readouterr()
+    assert main(command) == 2
+    assert "o.ome.zarr exists" in capsys.readouterr().err
+    assert main([*command, "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "more", "named"),
+    [
+        pytest.param(np.full(SHAPE, np.nan), [], "NaN", id="NaN"),
+        pytest.param(np.full(SHAPE, -1), [], "negative", id="negative counts"),
+        pytest.param(np.zeros((0, 8, 8)), [], "(0, 8, 8)", id="no window"),
+        pytest.param(np.zeros((1, 2, 8, 8)), [], "(1, 2, 8, 8)", id="too many axes"),
+        pytest.param(np.zeros(SHAPE), ["--pixel-size-nm", "100"], "found 100 nm", id="another pitch than the model's"),
+        pytest.param(np.zeros(SHAPE), ["--device", "abacus"], "abacus", id="unknown device"),
+        pytest.param(np.zeros(SHAPE), ["--model", "filamants"], "filamants", id="unknown model"),
+    ],
+)
+def test_wrong_input_is_one_line_and_leaves_nothing(
+    checkpoint: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    content: np.ndarray,
+    more: list[str],
+    named: str,
+) -> None:
+    np.save(tmp_path / "wrong.npy", content)
+    command = [
+        "reconstruct",
+        str(tmp_path / "wrong.npy"),
+        "--out",
+        str(tmp_path / "o.zarr"),
+        "--model",
+        str(checkpoint),
+    ]
+    assert main([*command, *more]) == 2
+    printed = capsys.readouterr()
+    assert named in printed.err
+    assert (printed.out, len(printed.err.splitlines())) == ("", 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["wrong.npy"]
+
+
+def test_maps_of_another_pitch_say_so_themselves(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    transformation = {"type": "scale", "scale": [1.0, 0.1, 0.1]}
+    image = {
+        "axes": [{"name": "t", "type": "time"}, *({"name": n, "type": "space", "unit": "micrometer"} for n in "yx")],
+        "datasets": [{"path": "0", "coordinateTransformations": [transformation]}],
+    }
+    group = zarr.create_group(tmp_path / "m.zarr", attributes={"ome": {"version": "0.5", "multiscales": [image]}})
+    group.create_array("0", data=np.zeros(SHAPE, np.uint16))
+    command = ["reconstruct", str(tmp_path / "m.zarr"), "--out", str(tmp_path / "o.zarr"), "--model", str(checkpoint)]
+    assert main(command) == 2
+    assert "found 100 nm" in capsys.readouterr().err
+
+
+def test_a_table_is_counted_window_by_window() -> None:
+    rng = np.random.default_rng(5)
+    table = empty_localizations(2000)
+    table["frame"] = rng.integers(7, 60, 2000)
+    table["x"] = rng.uniform(-1.0, 9.0, 2000)  # some lie outside the field
+    table["y"] = rng.uniform(-1.0, 7.0, 2000)
+    grid = Grid.covering(Shape(6, 8), pixel_size_nm=108.0, pitch_nm=40.0)
+    counted = CountedTable(table, grid, 108.0, window_frames=10, first_frame=7, n_frames=53)
+
+    expected = np.zeros((6, *grid.shape), np.uint16)
+    for row in table:
+        i = int((row["y"] + 0.5) * 108.0 // 40.0)
+        j = int((row["x"] + 0.5) * 108.0 // 40.0)
+        if 0 <= i < grid.shape.height and 0 <= j < grid.shape.width:
+            expected[(int(row["frame"]) - 7) // 10, i, j] += 1
+    assert counted.shape == expected.shape
+    np.testing.assert_array_equal(counted[0:6], expected)
+    np.testing.assert_array_equal(counted[2:4], expected[2:4])
+    assert counted.n_inside == expected.sum() < 2000
+
+
+def test_models_prints_a_card_and_facts(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", str(checkpoint), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["name"], facts["pixel_size_nm"], facts["threshold"]) == ("tiny", 40.0, 0.4)
+    assert facts["architecture"] == "light"
+    assert main(["models", str(checkpoint)]) == 0
+    assert "tiny" in capsys.readouterr().out
+    assert main(["models"]) == 0
+    assert main(["models", "nonsense"]) == 2
