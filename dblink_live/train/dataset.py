@@ -104,7 +104,9 @@ def draw_parameters(specimens: Specimens, n_windows: int, rng: np.random.Generat
         # Squaring a uniform number puts half of the videos below a quarter of the fastest speed.
         speed=slow + (fast - slow) * rng.random() ** 2,
         noise=rng.uniform(*specimens.noise),
+        jitter_px=int(rng.choice([0, 1, 2], p=[0.1, 0.8, 0.1])),
         individual_motion=rng.random() < specimens.individual_motion_share,
+        reaches_beyond=rng.random() < specimens.reaches_beyond_share,
         missing_share=rng.uniform(0.0, 0.2) if rng.random() < specimens.missing_share else 0.0,
     )
 

@@ -25,7 +25,7 @@ class Specimens(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Share of videos of the other structure kinds, so that the prior does not draw filaments everywhere."""
     empty_share: Share = 0.03
     """Share of videos without structure: noise alone must stay empty."""
-    density: tuple[NonNegative, NonNegative] = (0.35, 3.0)
+    density: tuple[NonNegative, NonNegative] = (0.35, 6.0)
     """Relative to the authors' 0.002 emitters per structure pixel and frame; drawn log-uniformly."""
     speed: tuple[NonNegative, NonNegative] = (0.0, 12.0)
     """Multiples of the authors' default speed; drawn with more weight on slow ones."""
@@ -33,6 +33,8 @@ class Specimens(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Multiples of the authors' 0-4 noise localizations a frame."""
     individual_motion_share: Share = 0.3
     """Share of videos in which each filament drifts on its own."""
+    reaches_beyond_share: Share = 0.5
+    """Share of videos whose filaments go on outside the field, as they do in a cell."""
     missing_share: Share = 0.3
     """Share of videos in which some windows are missing."""
     bunching_share: Share = 0.3
@@ -52,9 +54,9 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Wall-clock budget; 0 means none. The learning-rate schedule ends with whichever limit comes first."""
     batch: PositiveInt = 4
     crop_px: Annotated[int, msgspec.Meta(ge=16)] = 64
-    clip_windows: Annotated[int, msgspec.Meta(ge=2)] = 24
+    clip_windows: Annotated[int, msgspec.Meta(ge=2)] = 16
     """Windows through which the gradient flows."""
-    supervised_windows: Annotated[int, msgspec.Meta(ge=2)] = 10
+    supervised_windows: Annotated[int, msgspec.Meta(ge=2)] = 8
     """Consecutive windows of the clip that are decoded and scored; their place is random, so every lookahead occurs."""
     warmup_forward: NonNegativeInt = 56
     """At most this many windows are run before the clip without gradient, so that the network knows a carried state."""

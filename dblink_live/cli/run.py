@@ -1,0 +1,125 @@
+"""``dblink-live run``: a live run from a camera, a recorded stack or a simulated specimen."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from dblink_live.cli.console import progress, say
+from dblink_live.cli.options import Verbs, add_json, add_verb
+from dblink_live.cli.outcome import Outcome, on_the_way
+
+if TYPE_CHECKING:
+    from dblink_live.config import RunConfig
+    from dblink_live.pipeline.live_run import LiveRun
+
+INTERRUPTED = 130
+
+
+def add_parser(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "run",
+        run=run,
+        help="reconstruct live from a camera, a recorded stack or a simulated specimen",
+        example="dblink-live run --source 'tiff:stack.tif?fps=50' --out stack.run --set camera.pixel_size_nm=108",
+    )
+    parser.add_argument(
+        "--source",
+        metavar="SPEC",
+        required=True,
+        help="mm:core?config=FILE, tiff:PATH, raw:PATH, sim:filaments or sim:mitochondria, with options after '?'",
+    )
+    parser.add_argument("--out", metavar="RUN", type=Path, required=True, help="the run folder to make")
+    parser.add_argument("--config", metavar="F.toml", type=Path, help="settings of the run")
+    parser.add_argument(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        dest="overrides",
+        action="append",
+        default=[],
+        help="one setting, over those of --config; may be repeated",
+    )
+    viewer = parser.add_mutually_exclusive_group()
+    viewer.add_argument("--view", dest="view", action="store_true", default=None, help="open the viewer")
+    viewer.add_argument(
+        "--no-view", dest="view", action="store_false", help="open no viewer (default without a display)"
+    )
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> Outcome:
+    from dblink_live.config import load_run_config
+    from dblink_live.pipeline.scoring import figures_of_run, score_if_simulated, table_of_run
+
+    config = load_run_config(options.config, options.overrides)
+    view = has_display() if options.view is None else options.view
+    finished = run_with_viewer(options.source, options.out, config, view=view)
+    with on_the_way():
+        scores = score_if_simulated(options.source, finished)
+    return Outcome(
+        text=table_of_run(finished, scores),
+        figures=figures_of_run(finished, scores),
+        status=INTERRUPTED if finished.totals.stopped_early else 0,
+    )
+
+
+def run_with_viewer(source: str, folder: Path, config: RunConfig, *, view: bool) -> LiveRun:
+    """Run live with a progress bar, an orderly Ctrl-C and, if asked, a viewer in a process of its own."""
+    from dblink_live.pipeline.live_run import open_live_run
+
+    # Until here a `DblinkError` speaks of the input; once the camera runs, of a failure on the way.
+    with stop_on_interrupt() as interrupted, open_live_run(source, folder, config) as session:
+        say(f"live at {session.address}; to look at it from another terminal: dblink-live view {session.address}")
+        if view and session.address is not None:
+            start_viewer(session.address)
+        with on_the_way(), progress("reconstructing live", session.n_frames_expected, "frames") as advance:
+            return session.run(on_progress=advance, should_stop=interrupted.is_set)
+
+
+def start_viewer(address: str) -> None:
+    """Open the viewer in a process of its own, which outlives this one so that the last picture can be looked at."""
+    command = [sys.executable, "-m", "dblink_live.viewer", address]
+    if sys.platform == "win32":
+        subprocess.Popen(command, creationflags=subprocess.CREATE_NEW_PROCESS_GROUP)
+    else:
+        # A session of its own: Ctrl-C in the terminal ends the run, not the window.
+        subprocess.Popen(command, start_new_session=True)
+
+
+def has_display() -> bool:
+    """Whether a window can be shown here."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+@contextmanager
+def stop_on_interrupt() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C (or SIGTERM) into a flag, for an orderly end; the second one interrupts as usual."""
+    flag = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if flag.is_set():
+            raise KeyboardInterrupt
+        flag.set()
+        say("stopping: what the camera has taken is still processed (Ctrl-C again to quit at once)")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield flag  # signals reach the main thread only
+        return
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield flag
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,88 @@
+"""Mitochondria-like bodies: star-shaped outlines that drift and wobble.
+
+The numbers are those of DBlink's released simulator (Saguy et al., 2023), on its grid of 40 nm: 30-50 vertices at a
+radius of 2-5 px plus two lobes ``A |sin(angle + phase)|^20`` of up to 17 px, drift of up to 0.05 px a frame, and
+up to half of the vertices breathing by 3 px.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dblink_live.simulate.motion import Points
+
+UNIT_NM = 40.0
+"""Fine pixel of the released simulator, in which its numbers are given."""
+LARGEST_RADIUS_PX = 21
+
+
+@dataclass(frozen=True)
+class Body:
+    """One star-shaped body. Angles are counted from y towards x."""
+
+    centre_nm: tuple[float, float]
+    velocity_nm_per_frame: tuple[float, float]
+    radius_nm: npt.NDArray[np.float64]
+    """[V] radius at equally spaced angles."""
+    breathing_nm: npt.NDArray[np.float64]
+    """[V] amplitude by which each vertex moves out."""
+    breathing_per_frame: npt.NDArray[np.float64]
+    """[V] frequency of that movement."""
+
+    def centre_at(self, frame: float) -> npt.NDArray[np.float64]:
+        """(y, x) in nm."""
+        return np.asarray(self.centre_nm) + np.asarray(self.velocity_nm_per_frame) * frame
+
+    def outline_at(self, angle: npt.NDArray[np.float64], frame: float) -> npt.NDArray[np.float64]:
+        """Radius in nm in the directions ``angle`` (radian) at ``frame``."""
+        radius = self.radius_nm + self.breathing_nm * np.abs(np.sin(2 * np.pi * self.breathing_per_frame * frame))
+        vertices = np.linspace(0.0, 2 * np.pi, len(radius) + 1)
+        return np.interp(np.mod(angle, 2 * np.pi), vertices, np.append(radius, radius[0]))
+
+    def place(self, shares: npt.NDArray[np.float64], frame: float) -> Points:
+        """Map ``shares`` [N, 2] in [0, 1) to points inside: a direction, and a depth uniform in area along it."""
+        angle = 2 * np.pi * shares[:, 0]
+        radius = np.sqrt(shares[:, 1]) * self.outline_at(angle, frame)
+        offsets = np.column_stack([radius * np.cos(angle), radius * np.sin(angle)])
+        placed: Points = self.centre_at(frame) + offsets
+        return placed
+
+
+def draw_mitochondrion(rng: np.random.Generator, field_nm: tuple[float, float], speed: float) -> Body:
+    """One body with its own drift, of ``speed`` times the released simulator's velocities."""
+    n_vertices = int(rng.integers(30, 50))
+    angle = np.arange(n_vertices) * 2 * np.pi / n_vertices
+    lobe = int(rng.integers(LARGEST_RADIUS_PX // 2, LARGEST_RADIUS_PX - 3))
+    radius_px = rng.integers(2, 6) + lobe * np.abs(np.sin(angle + np.pi * rng.random())) ** 20
+    breathing_px = np.zeros(n_vertices)
+    breathing_px[rng.integers(0, n_vertices, size=int(rng.integers(0, n_vertices // 2)))] = 3.0
+    largest_nm = LARGEST_RADIUS_PX * UNIT_NM
+    # The released simulator places the corner of a patch whose centre lies R to the lower right.
+    corner = rng.uniform(0.0, np.maximum(np.asarray(field_nm) - largest_nm, 1.0))
+    velocity = speed * UNIT_NM * rng.uniform(-0.05, 0.05, size=2)
+    return Body(
+        centre_nm=(float(corner[0] + largest_nm), float(corner[1] + largest_nm)),
+        velocity_nm_per_frame=(float(velocity[0]), float(velocity[1])),
+        radius_nm=radius_px * UNIT_NM,
+        breathing_nm=breathing_px * UNIT_NM,
+        breathing_per_frame=rng.uniform(-0.01, 0.01, size=n_vertices),
+    )
+
+
+def draw_blob(rng: np.random.Generator, field_nm: tuple[float, float], speed: float) -> Body:
+    """A compact body of 60-300 nm radius: neither filament nor mitochondrion, to keep a prior honest."""
+    n_vertices = 40
+    angle = np.arange(n_vertices) * 2 * np.pi / n_vertices
+    shape = 1.0 + 0.3 * np.sin(angle * rng.integers(1, 4) + rng.uniform(0.0, 2 * np.pi))
+    centre = rng.uniform(0.0, field_nm)
+    velocity = speed * UNIT_NM * rng.uniform(-0.05, 0.05, size=2)
+    return Body(
+        centre_nm=(float(centre[0]), float(centre[1])),
+        velocity_nm_per_frame=(float(velocity[0]), float(velocity[1])),
+        radius_nm=rng.uniform(60.0, 300.0) * shape,
+        breathing_nm=np.zeros(n_vertices),
+        breathing_per_frame=np.zeros(n_vertices),
+    )

@@ -1,0 +1,159 @@
+"""Videos of localization maps with their truth: what networks are trained and scored on."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from dblink_live.errors import ConfigError
+from dblink_live.simulate.blinking import MapBlinking, memoryless_counts
+from dblink_live.simulate.filaments import draw_authors_field, draw_network
+from dblink_live.simulate.mitochondria import draw_blob, draw_mitochondrion
+from dblink_live.simulate.motion import RigidMotion
+from dblink_live.simulate.specimen import (
+    AUTHORS_DRIFT_NM,
+    AUTHORS_ROTATION_DEG,
+    BodySpecimen,
+    FilamentSpecimen,
+    Specimen,
+)
+from dblink_live.types import Grid, Shape
+
+Structure = Literal["filaments", "mitochondria", "blobs", "empty"]
+
+
+@dataclass(frozen=True)
+class VideoParameters:
+    """What a video shows. The defaults are those of DBlink's released simulator (Saguy et al., 2023)."""
+
+    structure: Structure = "filaments"
+    shape: Shape = Shape(128, 128)
+    n_windows: int = 200
+    window_frames: int = 10
+    pitch_nm: float = 40.0
+    density: float = 1.0
+    """Multiple of the released simulator's localizations on structure."""
+    speed: float = 1.0
+    """Multiple of its velocities and rotation."""
+    noise: float = 1.0
+    """Multiple of its noise localizations."""
+    jitter_px: int = 1
+    cluster_probability: float = 0.2
+    individual_motion: bool = False
+    """Each filament moves on its own; as released, the whole field moves as one."""
+    reaches_beyond: bool = False
+    """Filaments go on outside the field, so that new ones come in; as released, they are cut at its border."""
+    missing_share: float = 0.0
+    """Share of windows that are missing, wholly or in part."""
+
+    def __post_init__(self) -> None:
+        if self.structure not in get_args(Structure):
+            raise ConfigError(f"expected a structure among {', '.join(get_args(Structure))}, found {self.structure!r}")
+        for name in ("density", "speed", "noise", "missing_share", "cluster_probability"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"expected {name} of 0 or more, found {getattr(self, name)}")
+        if self.n_windows < 1 or self.window_frames < 1:
+            raise ConfigError(f"expected at least 1 window of 1 frame, found {self.n_windows} of {self.window_frames}")
+
+
+@dataclass(frozen=True)
+class Video:
+    """Localization maps and the structure they come from."""
+
+    counts: npt.NDArray[np.uint16]
+    """[T, H, W]."""
+    truth: npt.NDArray[np.bool_]
+    """[T, H, W], the structure at each window's first frame."""
+    present: npt.NDArray[np.float32]
+    """[T] share of each window's frames that were seen."""
+
+    def with_counts(self, counts: npt.NDArray[np.uint16]) -> Video:
+        """The same video with other maps of the same shape."""
+        return dataclasses.replace(self, counts=counts)
+
+
+_DEFAULT = VideoParameters()
+PRESETS = MappingProxyType(
+    {
+        "default": _DEFAULT,
+        "half density": dataclasses.replace(_DEFAULT, density=0.5),
+        "3x speed": dataclasses.replace(_DEFAULT, speed=3.0),
+        "8x speed": dataclasses.replace(_DEFAULT, speed=8.0),
+        "mitochondria": dataclasses.replace(_DEFAULT, structure="mitochondria"),
+    }
+)
+"""The released simulator and its variations, on which scores are reported."""
+
+
+def simulate_video(parameters: VideoParameters, seed: int | np.random.Generator) -> Video:
+    """Draw a specimen and record it; the same seed gives the same video.
+
+    Examples
+    --------
+    >>> video = simulate_video(PRESETS["default"], 1)
+    >>> video.counts.shape, video.truth.shape
+    ((200, 128, 128), (200, 128, 128))
+    """
+    rng = seed if isinstance(seed, np.random.Generator) else np.random.default_rng(seed)
+    specimen = draw_specimen(parameters, rng)
+    blinking = MapBlinking(
+        density=parameters.density,
+        jitter_px=parameters.jitter_px,
+        cluster_probability=parameters.cluster_probability,
+        noise=parameters.noise,
+    )
+    # Structure that reaches beyond the field has no beginning: the video starts anywhere in its movement.
+    n_frames = parameters.n_windows * parameters.window_frames
+    first = -int(rng.integers(n_frames)) if parameters.reaches_beyond else 0
+    truth = np.stack(
+        [specimen.mask_at(first + t * parameters.window_frames) for t in range(parameters.n_windows)]
+    )
+    counts = np.stack([memoryless_counts(mask, parameters.window_frames, blinking, rng) for mask in truth])
+    present = np.ones(parameters.n_windows, np.float32)
+    if parameters.missing_share:
+        present = _draw_present(parameters, rng)
+        counts = rng.binomial(counts, present[:, None, None]).astype(np.uint16)
+    return Video(counts, truth, present)
+
+
+def draw_specimen(parameters: VideoParameters, rng: np.random.Generator) -> Specimen:
+    """The moving structure of a video."""
+    grid = Grid(parameters.pitch_nm, parameters.shape)
+    field = (grid.shape.height * grid.pitch_nm, grid.shape.width * grid.pitch_nm)
+    if parameters.structure == "filaments":
+        if parameters.reaches_beyond:
+            filaments = draw_network(rng, field, margin_nm=1000.0, filaments_per_um2=float(rng.uniform(0.03, 0.25)))
+        else:
+            filaments = draw_authors_field(rng, field)
+        centre = (field[0] / 2, field[1] / 2)
+        n_motions = len(filaments) if parameters.individual_motion else 1
+        motions = [_draw_motion(rng, centre, parameters) for _ in range(n_motions)]
+        return FilamentSpecimen(grid, filaments, motions)
+    if parameters.structure == "empty":
+        return BodySpecimen(grid, [])
+    draw = draw_mitochondrion if parameters.structure == "mitochondria" else draw_blob
+    return BodySpecimen(grid, [draw(rng, field, parameters.speed) for _ in range(int(rng.integers(1, 12)))])
+
+
+def _draw_motion(
+    rng: np.random.Generator, centre_nm: tuple[float, float], parameters: VideoParameters
+) -> RigidMotion:
+    velocity = rng.uniform(-AUTHORS_DRIFT_NM, AUTHORS_DRIFT_NM, size=2) * parameters.speed
+    turn = rng.uniform(-1.0, 1.0) if parameters.individual_motion else 1.0
+    return RigidMotion(
+        velocity_nm_per_frame=(float(velocity[0]), float(velocity[1])),
+        rotation_deg_per_frame=AUTHORS_ROTATION_DEG * parameters.speed * turn,
+        centre_nm=centre_nm,
+    )
+
+
+def _draw_present(parameters: VideoParameters, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Share of frames seen of each window: most missing windows are missing as a whole."""
+    n, frames = parameters.n_windows, parameters.window_frames
+    seen = np.where(rng.random(n) < 0.7, 0, rng.integers(0, frames, size=n)) / frames
+    return np.where(rng.random(n) < parameters.missing_share, seen, 1.0).astype(np.float32)
