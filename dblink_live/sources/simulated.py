@@ -7,17 +7,15 @@ its frames depend on seed and frame number alone, so the parent can recompute wh
 from __future__ import annotations
 
 from dblink_live.errors import SourceError
-
-try:
-    from dblink_live.simulate.camera import CameraSimulator
-except ImportError:
-    CameraSimulator = None
+from dblink_live.simulate import SCMOS, CameraSimulator, make_camera
 from dblink_live.sources.spec import SourceSpec
-from dblink_live.types import CameraRecipe
+from dblink_live.types import Camera, CameraRecipe, Shape
 
 BUILDER = "dblink_live.sources.simulated:build_core"
 DEFAULT_FPS = 50.0
 DEFAULT_SIZE_PX = 64
+CAMERA = SCMOS
+"""The camera that every simulated specimen is seen with: its gain and offset are known, unlike a real one's."""
 
 
 def simulator_of(spec: SourceSpec) -> CameraSimulator:
@@ -25,6 +23,11 @@ def simulator_of(spec: SourceSpec) -> CameraSimulator:
     if spec.scheme != "sim":
         raise SourceError(f"expected a simulated source (sim:filaments), found {spec.scheme}:")
     return _simulator(spec.target, spec.size or DEFAULT_SIZE_PX, spec.seed or 0)
+
+
+def default_camera(spec: SourceSpec) -> Camera | None:
+    """Camera facts that a source vouches for itself: those of the simulated camera, and None for every other source."""
+    return CAMERA if spec.scheme == "sim" else None
 
 
 def recipe(spec: SourceSpec) -> CameraRecipe:
@@ -36,6 +39,7 @@ def recipe(spec: SourceSpec) -> CameraRecipe:
             "specimen": spec.target,
             "size": spec.size or DEFAULT_SIZE_PX,
             "seed": spec.seed or 0,
+            "fps": spec.fps or DEFAULT_FPS,
             "n_frames": spec.frames,
         },
         n_frames=spec.frames,
@@ -43,8 +47,8 @@ def recipe(spec: SourceSpec) -> CameraRecipe:
     )
 
 
-def build_core(specimen: str, size: int, seed: int, n_frames: int | None) -> object:
-    """Put the simulated camera behind a core.
+def build_core(specimen: str, size: int, seed: int, fps: float, n_frames: int | None) -> object:
+    """Put the simulated camera behind a core, with enough frames rendered to keep its pace.
 
     Raises
     ------
@@ -59,9 +63,9 @@ def build_core(specimen: str, size: int, seed: int, n_frames: int | None) -> obj
             "install the extra: pip install 'dblink-live[micromanager]'"
         ) from error
     simulator = _simulator(specimen, size, seed)
-    camera = BlinkingCamera(simulator, exposure_ms=1000.0 / DEFAULT_FPS, n_frames=n_frames)
+    camera = BlinkingCamera(simulator, exposure_ms=1000.0 / fps, n_frames=n_frames)
     return core_with(camera, simulator.camera.pixel_size_nm)
 
 
 def _simulator(specimen: str, size: int, seed: int) -> CameraSimulator:
-    return CameraSimulator(specimen, size=size, seed=seed)
+    return make_camera(specimen, Shape(size, size), seed, camera=CAMERA)
