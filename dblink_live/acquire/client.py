@@ -12,7 +12,8 @@ from pathlib import Path
 
 from dblink_live.acquire import region
 from dblink_live.acquire.job import Answer, Job
-from dblink_live.acquire.ring import RingCounters, RingEnd, RingError, RingItem, RingReader
+from dblink_live.acquire.ring import RingCounters, RingEnd, RingError, RingItem
+from dblink_live.acquire.ring_reader import RingReader
 from dblink_live.errors import SourceError
 from dblink_live.interfaces import SourceEvent
 from dblink_live.types import CameraRecipe, Gap, GapCause, Segment
