@@ -8,6 +8,7 @@ viewer survives the restart of a run at the same address.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -110,6 +111,8 @@ class Subscriber:
         self._fetched: dict[Topic, ImageMessage] = {}
         self._sequence: dict[Topic, int] = {}
         self._skipped: dict[Topic, int] = dict.fromkeys(TOPICS, 0)
+        self._told_s: dict[type[Control], float] = {}
+        self._is_gap_open = False
         self._n_malformed = 0
 
     @property
@@ -264,7 +267,18 @@ class Subscriber:
         if self._snapshot is None or snapshot.publisher_id != self._snapshot.publisher_id:
             self._follow(snapshot)
         self._snapshot = snapshot
-        self._start, self._status, self._end = snapshot.start, snapshot.status, snapshot.end
+        # What has been heard since the question was asked is newer than the answer.
+        if not self._was_told(StartMessage):
+            self._start = snapshot.start
+        if not self._was_told(StatusMessage):
+            self._status = snapshot.status
+        if not self._was_told(EndMessage):
+            self._end = snapshot.end
+        self._questions.extend(
+            ImageRequest(topic)
+            for topic, info in snapshot.latest.items()
+            if info.sequence > self._sequence.get(topic, 0)
+        )
 
     def _follow(self, snapshot: Snapshot) -> None:
         """Connect to the sockets of a publisher that is new to us."""
@@ -281,7 +295,11 @@ class Subscriber:
         }
         self._sequence.clear()
         self._fetched.clear()
-        self._questions.extend(ImageRequest(topic) for topic in snapshot.latest)
+        self._told_s.clear()
+        self._is_gap_open = True
+
+    def _was_told(self, kind: type[Control]) -> bool:
+        return self._told_s.get(kind, -math.inf) >= self._asked_s
 
     def _read_status(self) -> None:
         if self._status_socket is None:
@@ -290,7 +308,11 @@ class Subscriber:
             message = self._read_control(part)
             if message is None:
                 continue
-            self._heard_s = self._clock()
+            self._heard_s = self._told_s[type(message)] = self._clock()
+            if self._is_gap_open:
+                # A subscription takes hold a moment after the snapshot: ask once more for what was said in between.
+                self._is_gap_open = False
+                self._questions.append(SnapshotRequest())
             if isinstance(message, StartMessage):
                 self._start, self._end = message, None
             elif isinstance(message, StatusMessage):
