@@ -115,7 +115,8 @@ def load_run_config(path: str | Path | None = None, overrides: Iterable[str] = (
     Raises
     ------
     ConfigError
-        The file is missing or not TOML, a key is unknown (the nearest one is named), a value has the wrong type or is out of range.
+        The file is missing or not TOML, a key is unknown (the nearest one is named), a value has the wrong type or
+        is out of range.
 
     Examples
     --------

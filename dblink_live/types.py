@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum
+from enum import StrEnum
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -98,7 +98,7 @@ class Camera:
         for name in ("electrons_per_adu", "em_gain", "quantum_efficiency"):
             value = np.asarray(getattr(self, name))
             if not (np.isfinite(value).all() and (value > 0).all()):
-                raise CalibrationError(f"expected camera.{name} above 0, found {value.min()}; see the camera's data sheet")
+                raise CalibrationError(f"expected camera.{name} above 0, found {value.min()}; see its data sheet")
         if not 8 <= self.bit_depth <= 16:
             raise CalibrationError(f"expected 8 to 16 bits a pixel, found {self.bit_depth}; convert the frames first")
 
@@ -178,7 +178,7 @@ class Frame:
     n_saturated: int = 0
 
 
-class GapCause(str, Enum):
+class GapCause(StrEnum):
     """Who lost the frames."""
 
     CAMERA = "camera"
@@ -223,7 +223,9 @@ class Grid:
         if not (math.isfinite(self.pitch_nm) and self.pitch_nm > 0):
             raise ConfigError(f"expected a grid pitch above 0 nm, found {self.pitch_nm}")
         if self.shape.height < 1 or self.shape.width < 1:
-            raise ConfigError(f"expected a grid of at least 1 x 1 pixels, found {self.shape.height} x {self.shape.width}")
+            raise ConfigError(
+                f"expected a grid of 1 x 1 pixels or more, found {self.shape.height} x {self.shape.width}"
+            )
 
     @classmethod
     def covering(cls, camera_shape: Shape, pixel_size_nm: float, pitch_nm: float) -> Grid:

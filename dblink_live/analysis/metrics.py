@@ -2,10 +2,10 @@
 
 Two families stand side by side. *Tolerant* scores (recall, hallucination and F1 at 0, 1 and 2 px) count a predicted
 pixel as right when structure lies within that many pixels of it, in the chessboard distance (a 3 x 3 neighbourhood is
-"within 1 px"). The *paper's own* scores (Saguy et al., Nature Methods 2023) are fidelity, the share of structure pixels found exactly, and the
-false-positive rate, false positives over *background* pixels, both after each frame is stretched to its own minimum
-and maximum and cut at 100/255. With structure on 2-3 % of the pixels the second family is far milder than the first,
-so both are always reported.
+"within 1 px"). The *paper's own* scores (Saguy et al., Nature Methods 2023) are fidelity, the share of structure pixels
+found exactly, and the false-positive rate, false positives over *background* pixels, both after each frame is stretched
+to its own minimum and maximum and cut at 100/255. With structure on 2-3 % of the pixels the second family is far
+milder than the first, so both are always reported.
 """
 
 from __future__ import annotations
@@ -86,10 +86,8 @@ class Scores:
         }
 
 
-def evaluate(
-    reconstruction: Video, truth: Video, threshold: float | None = None, tolerance_px: int = 1
-) -> Scores:
-    """Score ``reconstruction`` [T, H, W] (probability in [0, 1]) against ``truth`` [T, H, W] (structure where > 0).
+def evaluate(reconstruction: Video, truth: Video, threshold: float | None = None, tolerance_px: int = 1) -> Scores:
+    """Score ``reconstruction`` [T, H, W] (probability in [0, 1]) against ``truth`` [T, H, W] (structure where not 0).
 
     Parameters
     ----------
@@ -177,8 +175,8 @@ def best_threshold(
 def windowed_sum(counts: Video, half_width: int, blur_sigma_px: float = 0.0) -> FloatImage:
     """The plain localization image that a microscopist would look at: counts summed over +-``half_width`` windows.
 
-    ``counts`` is [T, H, W]; the sum at the ends of the video runs over the windows that exist. ``blur_sigma_px`` is the usual
-    Gaussian rendering. Returns float32 [T, H, W].
+    ``counts`` is [T, H, W]; the sum at the ends of the video runs over the windows that exist. ``blur_sigma_px`` is
+    the usual Gaussian rendering. Returns float32 [T, H, W].
     """
     values = np.asarray(counts, dtype=np.float32)
     total = np.cumsum(np.concatenate([np.zeros_like(values[:1]), values]), axis=0, dtype=np.float64)
@@ -214,14 +212,15 @@ def f1_score(precision: float, recall: float) -> float:
 
 def _checked(reconstruction: Video, truth: Video) -> tuple[FloatImage, Mask]:
     predicted = np.asarray(reconstruction, dtype=np.float32)
-    structure = np.asarray(truth) > 0
+    structure: Mask = np.asarray(truth).astype(np.bool_)
     if predicted.ndim == 2:
         predicted = predicted[None]
     if structure.ndim == 2:
         structure = structure[None]
     if predicted.shape != structure.shape or predicted.ndim != 3:
         raise ConfigError(
-            f"expected a reconstruction and a truth of one shape [T, H, W], found {predicted.shape} and {structure.shape}; "
+            f"expected a reconstruction and a truth of one shape [T, H, W], found {predicted.shape} and "
+            f"{structure.shape}; "
             "crop or re-bin one of them to the other's grid"
         )
     if not np.isfinite(predicted).all():
@@ -261,7 +260,9 @@ def _ssim(predicted: FloatImage, structure: Mask) -> float:
     if side < 3:
         return math.nan
     frames = zip(predicted, structure.astype(np.float32), strict=True)
-    return float(np.mean([structural_similarity(p, s, data_range=1.0, win_size=side) for p, s in frames]))
+    return float(
+        np.mean([structural_similarity(p, s, data_range=1.0, win_size=side) for p, s in frames])  # type: ignore[no-untyped-call]
+    )
 
 
 def _json_number(value: float) -> float | None:

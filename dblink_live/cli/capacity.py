@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dblink_live.config import LocalizerConfig, RunConfig
+from dblink_live.config import RunConfig
 from dblink_live.types import Camera, FrameArray, Grid, LocalizationMap, Shape
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ def _localizer_s(shape: Shape) -> float:
     """Seconds a frame, of batches as the live line hands them over."""
     from dblink_live.registry import get_localizer_factory
 
-    settings = LocalizerConfig(psf_sigma_px=SIGMA_PX)
-    localizer = get_localizer_factory(settings.name)(Camera(pixel_size_nm=PIXEL_SIZE_NM), settings)
+    factory = get_localizer_factory(RunConfig().localizer.name)
+    localizer = factory(Camera(pixel_size_nm=PIXEL_SIZE_NM), psf_sigma_px=SIGMA_PX)
     frames = _frames(shape)
     numbers = np.arange(len(frames), dtype=np.int64)
     localizer.localize(frames, numbers)  # the first call compiles and allocates

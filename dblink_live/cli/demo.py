@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> Outcome:
     finished = run_with_viewer(source, folder, RunConfig(), view=has_display() and not options.headless)
     with on_the_way():
         scores = score_if_simulated(source, finished)
-        picture = save_panels(source, finished)
+        picture = save_panels(finished)
     if picture is not None:
         say(f"camera, plain sum and reconstruction side by side: {picture}")
     return Outcome(

@@ -16,14 +16,26 @@ from types import ModuleType
 
 from rich.console import Console
 
-from dblink_live.cli import doctor, evaluate, localize, models, reconstruct, verify, view
+from dblink_live.cli import demo, doctor, evaluate, localize, models, reconstruct, train, verify, view
+from dblink_live.cli import run as run_verb
 from dblink_live.cli.options import Parser, UsageError
 from dblink_live.cli.outcome import FailedOnTheWayError, Outcome
 from dblink_live.errors import DblinkError
 
 SUCCESS, FAILURE, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
-VERBS: tuple[ModuleType, ...] = (view, verify, reconstruct, localize, evaluate, models, doctor)
+VERBS: tuple[ModuleType, ...] = (
+    demo,
+    run_verb,
+    view,
+    verify,
+    reconstruct,
+    localize,
+    evaluate,
+    train,
+    models,
+    doctor,
+)
 """In the order of ``--help``. Each module has ``add_parser(verbs)``."""
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dblink_live.cli.console import progress, say
-from dblink_live.config import CameraConfig, LocalizerConfig
+from dblink_live.config import CameraConfig
 from dblink_live.errors import CalibrationError, SourceError
 from dblink_live.interfaces import FrameSource
 from dblink_live.types import Camera, CameraRecipe, Frame, Localizations, Segment, empty_localizations
@@ -72,8 +72,7 @@ def localize_stack(stack: str, options: argparse.Namespace) -> LocalizedStack:
 def _localize(options: argparse.Namespace, source: FrameSource, camera: Camera) -> tuple[Localizations, int]:
     from dblink_live.registry import get_localizer_factory
 
-    factory = get_localizer_factory(options.localizer)
-    localizer = factory(camera, LocalizerConfig(name=options.localizer, psf_sigma_px=options.psf_sigma_px))
+    localizer = get_localizer_factory(options.localizer)(camera, psf_sigma_px=options.psf_sigma_px)
     tables = [empty_localizations()]
     n_done = 0
     with progress("localizing", source.n_frames_expected, "frames") as advance:

@@ -12,8 +12,8 @@ PIXEL_SIZE_TOLERANCE = 0.01
 def resolve_camera(config: CameraConfig, segment: Segment, default: Camera | None = None) -> Camera:
     """The camera of ``segment``.
 
-    ``default`` is what the source itself vouches for (a simulated camera knows its own gain). Settings win over it. A gain that
-    nobody knows makes the camera *uncalibrated*: the run goes on, visibly marked.
+    ``default`` is what the source itself vouches for (a simulated camera knows its own gain). Settings win over it.
+    A gain that nobody knows makes the camera *uncalibrated*: the run goes on, visibly marked.
 
     Raises
     ------
@@ -23,7 +23,8 @@ def resolve_camera(config: CameraConfig, segment: Segment, default: Camera | Non
     pixel_size_nm = config.pixel_size_nm or segment.pixel_size_nm or (default.pixel_size_nm if default else None)
     if pixel_size_nm is None:
         raise CalibrationError(
-            "expected the camera's pixel size in the sample plane, but neither the configuration nor the source states it "
+            "expected the camera's pixel size in the sample plane, but neither the configuration nor the source states "
+            "it "
             "(Micro-Manager says 0.0 when it is uncalibrated); give it with --set camera.pixel_size_nm=..."
         )
     bit_depth = config.bit_depth or (default.bit_depth if default else 8 if segment.dtype == "uint8" else 16)

@@ -1,6 +1,7 @@
 """The live line: frames in; localizations, maps, reconstructions out, into a run folder and to the viewer.
 
-`LiveLine` runs in one thread, on purpose: the camera has a process of its own, so a busy moment here makes the ring fuller
+`LiveLine` runs in one thread, on purpose: the camera has a process of its own, so a busy moment here makes the ring
+fuller
 and costs no frame until the ring is full; then whole frames are skipped, counted as this process's own loss, and the
 windows concerned carry their number.
 """
@@ -15,6 +16,7 @@ import numpy as np
 from dblink_live.acquire import Ledger
 from dblink_live.acquire.ledger import total_lost
 from dblink_live.bus import StatusMessage
+from dblink_live.bus.wire import RunState
 from dblink_live.config import RunConfig
 from dblink_live.errors import SourceError
 from dblink_live.interfaces import FrameSource, Localizer, SourceEvent
@@ -24,7 +26,7 @@ from dblink_live.pipeline.pictures import LivePictures
 from dblink_live.registry import get_localizer_factory
 from dblink_live.status import LatencyRecorder, LatencySummary
 from dblink_live.store import RunWriter
-from dblink_live.types import Camera, Frame, Gap, GapCause, Grid, Localizations, Reconstruction, Segment
+from dblink_live.types import Camera, Frame, FrameArray, Gap, GapCause, Grid, Localizations, Reconstruction, Segment
 from dblink_live.windows import CompletedWindow, WindowAccumulator
 
 MAX_FRAMES_A_READ = 64
@@ -118,6 +120,10 @@ class LiveLine:
         self._density: float | None = None
         self._is_calibrated = True
         self._stopping = False
+        self.last_frame: FrameArray | None = None
+        """The newest camera frame [H, W]."""
+        self.pixel_size_nm = 0.0
+        """Camera pixel of the newest segment."""
 
     def run(self, first_segment: Segment) -> LineTotals:
         """Process everything the source gives; the tail is reconstructed before this returns or raises.
@@ -191,6 +197,7 @@ class LiveLine:
         self._n_segments += 1
         camera = resolve_camera(self._config.camera, segment, self._default_camera)
         self._is_calibrated = self._is_calibrated and camera.is_calibrated
+        self.pixel_size_nm = camera.pixel_size_nm
         grid = Grid.covering(segment.shape, camera.pixel_size_nm, self._model.pixel_size_nm)
         self._writer.begin_segment(segment, grid, camera.pixel_size_nm)
         conflict = pixel_size_conflict(self._config.camera, segment)
@@ -220,9 +227,7 @@ class LiveLine:
             return
         current = self._open
         if current.accumulator is not None:
-            windows, n_tail = current.accumulator.flush()
-            self._commit(windows)
-            current.ledger = current.ledger.with_tail(n_tail)
+            current.ledger = current.ledger.with_tail(current.accumulator.flush())
         self._emit(current.reconstructor.flush())
         self._writer.write_ledger(current.segment.index, current.ledger.to_plain())
         self._closed.append(current.ledger)
@@ -234,11 +239,13 @@ class LiveLine:
         current = self._open
         numbers = np.array([frame.number for frame in batch], dtype=np.int64)
         times = np.array([frame.t_host_ns for frame in batch], dtype=np.int64)
-        localizations = current.localizer.localize(np.stack([frame.data for frame in batch]), numbers)
+        data: FrameArray = np.stack([frame.data for frame in batch])  # type: ignore[assignment]  # all of one dtype
+        localizations = current.localizer.localize(data, numbers)
         current.ledger = current.ledger.with_frames(len(batch))
         self._n_arrived += len(batch)
         self._first_ns = self._first_ns or int(times[0])
         self._last_ns, self._last_number = int(times[-1]), int(numbers[-1])
+        self.last_frame = batch[-1].data
         self._track_density(localizations, len(batch), current)
         self._commit(self._accumulator(int(numbers[0])).add(numbers, times, localizations))
         if self._pictures is not None:
@@ -305,8 +312,10 @@ class LiveLine:
         past = density if self._density is None else self._density
         self._density = DENSITY_MEMORY * past + (1 - DENSITY_MEMORY) * density
 
-    def _report(self, state: str, message: str = "") -> None:
-        self._on_progress(sum(ledger.n_seen for ledger in self._closed) + (self._open.ledger.n_seen if self._open else 0))
+    def _report(self, state: RunState, message: str = "") -> None:
+        self._on_progress(
+            sum(ledger.n_seen for ledger in self._closed) + (self._open.ledger.n_seen if self._open else 0)
+        )
         pictures = self._pictures
         if pictures is None or not (pictures.status_is_due() or state in ("ended", "failed")):
             return

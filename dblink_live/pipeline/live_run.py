@@ -15,6 +15,7 @@ from typing import Self
 
 import torch
 
+from dblink_live.acquire import CameraProcess
 from dblink_live.bus import EndMessage, Publisher, StartMessage
 from dblink_live.config import RunConfig
 from dblink_live.errors import DblinkError, StoreError
@@ -23,9 +24,9 @@ from dblink_live.models import Model, load_model
 from dblink_live.pipeline.camera_facts import resolve_camera
 from dblink_live.pipeline.line import LineTotals, LiveLine
 from dblink_live.pipeline.pictures import LivePictures
-from dblink_live.sources import default_camera, open_source
+from dblink_live.sources import default_camera, open_source, parse_source
 from dblink_live.store import RunWriter, forecast_bytes
-from dblink_live.types import Camera, Grid, RunInfo, Segment
+from dblink_live.types import Camera, FrameArray, Grid, RunInfo, Segment
 
 PACKAGES = ("dblink-live", "torch", "numpy", "zarr", "tensorstore", "pymmcore", "pymmcore-plus", "pycromanager")
 
@@ -37,6 +38,11 @@ class LiveRun:
     folder: Path
     totals: LineTotals
     model: Model
+    pixel_size_nm: float
+    """Camera pixel of the last segment."""
+    lookahead: int
+    last_frame: FrameArray | None
+    """The newest camera frame [H, W], for the picture of the run."""
     fps_asked: float | None
     device: str
 
@@ -114,6 +120,9 @@ class LiveSession:
             folder=self._writer.path,
             totals=totals,
             model=self._model,
+            pixel_size_nm=line.pixel_size_nm,
+            lookahead=self._config.reconstruct.lookahead,
+            last_frame=line.last_frame,
             fps_asked=_fps(self._segment),
             device=str(self._model.device),
         )
@@ -138,11 +147,12 @@ def open_live_run(source_spec: str, folder: Path, config: RunConfig, *, publish:
     if config.reconstruct.threads:
         torch.set_num_threads(config.reconstruct.threads)
     model = load_model(config.reconstruct.model, device=config.reconstruct.device)
+    spec = parse_source(source_spec)
     with ExitStack() as stack:
-        source = open_source(source_spec)
+        source = open_source(spec, launch=CameraProcess)
         stack.callback(source.close)
         segment = source.open()
-        default = default_camera(source)
+        default = default_camera(spec)
         camera = resolve_camera(config.camera, segment, default)
         _check_disk(folder, source, segment, camera, model, config)
         info = _run_info(config, model, source_spec)
@@ -153,7 +163,6 @@ def open_live_run(source_spec: str, folder: Path, config: RunConfig, *, publish:
         if publisher is not None:
             publisher.start(_start_message(info, source, folder, segment, camera, model, config))
         return LiveSession(source, segment, default, model, config, writer, publisher, info, stack.pop_all())
-    raise AssertionError("unreachable: the stack suppresses nothing")
 
 
 def _check_disk(
@@ -169,7 +178,8 @@ def _check_disk(
     free = shutil.disk_usage(parent).free if parent else 0
     if needed > free:
         raise StoreError(
-            f"expected about {needed / 1e6:.0f} MB for {n_windows} windows, found {free / 1e6:.0f} MB free at {parent}; "
+            f"expected about {needed / 1e6:.0f} MB for {n_windows} windows, "
+            f"found {free / 1e6:.0f} MB free at {parent}; "
             "free some space, or choose another disk with --out"
         )
 
@@ -213,9 +223,9 @@ def _start_message(
         model=model.name,
         device=str(model.device),
         run_folder=str(folder.absolute()),
-        camera_shape=tuple(segment.shape),
+        camera_shape=(segment.shape.height, segment.shape.width),
         pixel_size_nm=camera.pixel_size_nm,
-        grid_shape=tuple(grid.shape),
+        grid_shape=(grid.shape.height, grid.shape.width),
         pitch_nm=grid.pitch_nm,
         window_frames=config.windows.frames,
         lookahead=config.reconstruct.lookahead,

@@ -1,8 +1,10 @@
 """Blinking: which molecules are seen when.
 
-Two models. `memoryless_counts` works on localization maps, as the released simulator of Saguy et al. (2023) does: in each
+Two models. `memoryless_counts` works on localization maps, as the released simulator of Saguy et al. (2023) does: in
+each
 frame some structure pixels are localized, with a pixel of jitter, now and then with a cluster around them, and among
-noise. `BlinkSchedule` works on molecules: each is switched on at random moments, stays on for several frames and emits a fixed mean number
+noise. `BlinkSchedule` works on molecules: each is switched on at random moments, stays on for several frames and
+emits a fixed mean number
 of photons a frame, so that consecutive frames are correlated as they are in a real recording.
 """
 
@@ -77,7 +79,8 @@ class Emissions:
 class BlinkSchedule:
     """When molecules are on, as a function of the frame number alone: any process can compute any frame.
 
-    Switching-on is a Poisson process; the on-time is exponential (one on-state of a continuous Markov chain) and cut at `_BLOCK` frames;
+    Switching-on is a Poisson process; the on-time is exponential (one on-state of a continuous Markov chain) and cut
+    at `_BLOCK` frames;
     brightness is log-normal from molecule to molecule. Molecules are many, so bleaching does not thin them.
 
     Parameters
@@ -111,9 +114,7 @@ class BlinkSchedule:
 
 
 _BLOCK = 64
-_Events = tuple[
-    npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]
-]
+_Events = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
 @lru_cache(maxsize=8)

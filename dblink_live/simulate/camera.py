@@ -1,7 +1,7 @@
 """Camera frames of a living specimen: blinking molecules, a point spread function, photon noise and camera noise.
 
-Every frame is a function of (specimen, settings, seed, frame number) alone, so the process that simulates the camera and the
-one that knows the truth need not talk to each other.
+Every frame is a function of (specimen, settings, seed, frame number) alone, so the process that simulates the camera
+and the one that knows the truth need not talk to each other.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ class CameraSimulator:
         electrons: npt.NDArray[np.float64] = rng.poisson(self.expected_electrons(number)).astype(np.float64)
         camera = self.camera
         if camera.em_gain > 1:
-            # Stochastic multiplication: gamma of shape n and scale g (Basden et al. 2003); its excess noise factor is 2.
+            # Stochastic multiplication: gamma of shape n and scale g (Basden et al. 2003); its excess noise factor
+            # is 2.
             electrons = np.where(electrons > 0, rng.gamma(np.maximum(electrons, 1e-9), camera.em_gain), 0.0)
         electrons += rng.normal(0.0, 1.0, size=electrons.shape) * camera.read_noise_e
         counts = electrons / camera.electrons_per_adu + camera.offset_adu
@@ -130,7 +131,8 @@ _CDF = np.array([0.5 * math.erfc(-value / math.sqrt(2.0)) for value in _CDF_AT])
 
 def _normal_cdf(z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Normal distribution function by table; linear interpolation errs by less than 2e-7."""
-    return np.interp(z, _CDF_AT, _CDF)
+    cdf: npt.NDArray[np.float64] = np.interp(z, _CDF_AT, _CDF)
+    return cdf
 
 
 DEMO_SPEED = 8.0

@@ -1,6 +1,7 @@
 """Filaments as persistent random walks, after Shariff et al., Cytometry A 77, 457 (2010).
 
-A filament starts anywhere in the field in a random direction and takes steps of 0.5-0.75 um, each turned by a uniform angle of at
+A filament starts anywhere in the field in a random direction and takes steps of 0.5-0.75 um, each turned by a
+uniform angle of at
 most acos(collinearity), until it has its length of 10-15 um or leaves the field. The numbers are those of DBlink's
 released simulator (Saguy et al., 2023).
 """
@@ -47,11 +48,13 @@ def draw_filament(
     return np.array(vertices)
 
 
-def draw_authors_field(rng: np.random.Generator, field_nm: tuple[float, float], border_nm: float = 160.0) -> list[Points]:
+def draw_authors_field(
+    rng: np.random.Generator, field_nm: tuple[float, float], border_nm: float = 160.0
+) -> list[Points]:
     """Filaments of one field as the released simulator draws them.
 
-    Candidates are drawn until one starts within ``border_nm`` of the field's edge, about seven on average; one field in twenty repeats its
-    last filament a few fine pixels aside.
+    Candidates are drawn until one starts within ``border_nm`` of the field's edge, about seven on average; one field
+    in twenty repeats its last filament a few fine pixels aside.
     """
     filaments: list[Points] = []
     high = np.asarray(field_nm)

@@ -40,7 +40,8 @@ class Body:
         """Radius in nm in the directions ``angle`` (radian) at ``frame``."""
         radius = self.radius_nm + self.breathing_nm * np.abs(np.sin(2 * np.pi * self.breathing_per_frame * frame))
         vertices = np.linspace(0.0, 2 * np.pi, len(radius) + 1)
-        return np.interp(np.mod(angle, 2 * np.pi), vertices, np.append(radius, radius[0]))
+        outline: npt.NDArray[np.float64] = np.interp(np.mod(angle, 2 * np.pi), vertices, np.append(radius, radius[0]))
+        return outline
 
     def place(self, shares: npt.NDArray[np.float64], frame: float) -> Points:
         """Map ``shares`` [N, 2] in [0, 1) to points inside: a direction, and a depth uniform in area along it."""
@@ -66,7 +67,7 @@ def draw_mitochondrion(rng: np.random.Generator, field_nm: tuple[float, float], 
     return Body(
         centre_nm=(float(corner[0] + largest_nm), float(corner[1] + largest_nm)),
         velocity_nm_per_frame=(float(velocity[0]), float(velocity[1])),
-        radius_nm=radius_px * UNIT_NM,
+        radius_nm=np.asarray(radius_px * UNIT_NM, np.float64),
         breathing_nm=breathing_px * UNIT_NM,
         breathing_per_frame=rng.uniform(-0.01, 0.01, size=n_vertices),
     )
@@ -82,7 +83,7 @@ def draw_blob(rng: np.random.Generator, field_nm: tuple[float, float], speed: fl
     return Body(
         centre_nm=(float(centre[0]), float(centre[1])),
         velocity_nm_per_frame=(float(velocity[0]), float(velocity[1])),
-        radius_nm=rng.uniform(60.0, 300.0) * shape,
+        radius_nm=np.asarray(rng.uniform(60.0, 300.0) * shape, np.float64),
         breathing_nm=np.zeros(n_vertices),
         breathing_per_frame=np.zeros(n_vertices),
     )

@@ -1,4 +1,5 @@
-"""How structures move: rigidly, as a pure function of the frame number, so that the truth can be computed anywhere again."""
+"""How structures move: rigidly, as a pure function of the frame number, so that the truth can be computed anywhere
+again."""
 
 from __future__ import annotations
 

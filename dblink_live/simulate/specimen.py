@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -25,7 +24,8 @@ KINDS = ("filaments", "mitochondria")
 
 
 class Specimen(Protocol):
-    """Structure in a field, as a pure function of the frame number. Positions are [N, 2], (y, x) in nm from the field's corner."""
+    """Structure in a field, as a pure function of the frame number. Positions are [N, 2], (y, x) in nm from the
+    field's corner."""
 
     grid: Grid
 
@@ -51,7 +51,9 @@ class FilamentSpecimen:
         spacing = grid.pitch_nm / 4  # fine enough that a line has no holes on the grid
         samples = [sample_curve(vertices, spacing) for vertices in filaments]
         self._samples = np.concatenate(samples) if samples else np.zeros((0, 2))
-        self._owner = np.repeat(np.arange(len(samples)), [len(s) for s in samples]) if samples else np.zeros(0, np.int64)
+        self._owner = (
+            np.repeat(np.arange(len(samples)), [len(s) for s in samples]) if samples else np.zeros(0, np.int64)
+        )
         self._spacing_nm = spacing
 
     def mask_at(self, frame: float) -> Mask:

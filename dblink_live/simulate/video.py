@@ -25,6 +25,8 @@ from dblink_live.simulate.specimen import (
 from dblink_live.types import Grid, Shape
 
 Structure = Literal["filaments", "mitochondria", "blobs", "empty"]
+FIELD = Shape(128, 128)
+"""Of the released simulator: 5.12 um at 40 nm."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class VideoParameters:
     """What a video shows. The defaults are those of DBlink's released simulator (Saguy et al., 2023)."""
 
     structure: Structure = "filaments"
-    shape: Shape = Shape(128, 128)
+    shape: Shape = FIELD
     n_windows: int = 200
     window_frames: int = 10
     pitch_nm: float = 40.0
@@ -110,9 +112,7 @@ def simulate_video(parameters: VideoParameters, seed: int | np.random.Generator)
     # Structure that reaches beyond the field has no beginning: the video starts anywhere in its movement.
     n_frames = parameters.n_windows * parameters.window_frames
     first = -int(rng.integers(n_frames)) if parameters.reaches_beyond else 0
-    truth = np.stack(
-        [specimen.mask_at(first + t * parameters.window_frames) for t in range(parameters.n_windows)]
-    )
+    truth = np.stack([specimen.mask_at(first + t * parameters.window_frames) for t in range(parameters.n_windows)])
     counts = np.stack([memoryless_counts(mask, parameters.window_frames, blinking, rng) for mask in truth])
     present = np.ones(parameters.n_windows, np.float32)
     if parameters.missing_share:
@@ -140,9 +140,7 @@ def draw_specimen(parameters: VideoParameters, rng: np.random.Generator) -> Spec
     return BodySpecimen(grid, [draw(rng, field, parameters.speed) for _ in range(int(rng.integers(1, 12)))])
 
 
-def _draw_motion(
-    rng: np.random.Generator, centre_nm: tuple[float, float], parameters: VideoParameters
-) -> RigidMotion:
+def _draw_motion(rng: np.random.Generator, centre_nm: tuple[float, float], parameters: VideoParameters) -> RigidMotion:
     velocity = rng.uniform(-AUTHORS_DRIFT_NM, AUTHORS_DRIFT_NM, size=2) * parameters.speed
     turn = rng.uniform(-1.0, 1.0) if parameters.individual_motion else 1.0
     return RigidMotion(

@@ -1,1 +1,7 @@
-"""Training: clips from simulators, losses, the loop, threshold calibration."""
+"""Training: clips from simulators, losses, the loop, the calibration of the threshold, the checkpoint."""
+
+from dblink_live.train.checkpointed import train_to_checkpoint
+from dblink_live.train.loop import TrainingProgress
+from dblink_live.train.settings import Specimens, TrainingSettings, load_settings
+
+__all__ = ["Specimens", "TrainingProgress", "TrainingSettings", "load_settings", "train_to_checkpoint"]

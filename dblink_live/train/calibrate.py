@@ -18,7 +18,8 @@ CALIBRATION_SEED = 700_000
 def calibrate_threshold(
     network: BidirectionalNetwork, presets: tuple[str, ...], videos_each: int = 2, n_windows: int = 120
 ) -> float:
-    """Threshold with the best F1 at 1 px over ``videos_each`` videos of each of ``presets``, full bidirectional pass."""
+    """Threshold with the best F1 at 1 px over ``videos_each`` videos of each of ``presets``, full bidirectional
+    pass."""
     device = next(network.parameters()).device
     probability, truth = [], []
     for p, preset in enumerate(presets):

@@ -1,7 +1,7 @@
 """Training clips cut from a rolling pool of simulated videos.
 
-Simulating a video costs more than a crop of it, so a pool is kept and renewed slowly; each crop is cut at a random place and
-time and turned by one of the eight symmetries of the square, which the physics shares.
+Simulating a video costs more than a crop of it, so a pool is kept and renewed slowly; each crop is cut at a random
+place and time and turned by one of the eight symmetries of the square, which the physics shares.
 
 Shapes: B batch, T windows, H, W pixels of the fine grid.
 """
@@ -16,11 +16,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dblink_live.simulate.video import Video, VideoParameters, simulate_video
+from dblink_live.simulate.video import Structure, Video, VideoParameters, simulate_video
 from dblink_live.train.settings import Specimens, TrainingSettings
 from dblink_live.types import Shape
 
 VIDEO_SHAPE = Shape(128, 128)
+OTHERS: dict[str, tuple[Structure, ...]] = {
+    "filaments": ("mitochondria", "blobs"),
+    "mitochondria": ("filaments", "blobs"),
+}
+BODY_SPEED = 0.25
+"""Bodies of the released simulator move 25 times as fast as its filaments; at full speed they would leave the field."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,9 @@ class ClipSampler:
         warmup_forward = int(self._rng.integers(settings.warmup_forward + 1))
         warmup_reverse = int(self._rng.integers(settings.warmup_reverse + 1))
         length = warmup_forward + settings.clip_windows + warmup_reverse
-        crops = [self._crop(self._pool[int(self._rng.integers(len(self._pool)))], length) for _ in range(settings.batch)]
+        crops = [
+            self._crop(self._pool[int(self._rng.integers(len(self._pool)))], length) for _ in range(settings.batch)
+        ]
         return Clip(
             counts=_stack([counts for counts, _, _ in crops]),
             present=_stack([present for _, present, _ in crops]),
@@ -90,19 +98,22 @@ class ClipSampler:
 
 def draw_parameters(specimens: Specimens, n_windows: int, rng: np.random.Generator) -> VideoParameters:
     """Random parameters of one training video inside the envelope that ``specimens`` declares."""
-    structure = specimens.structure
+    structure: Structure = specimens.structure
     if rng.random() < specimens.other_share:
-        others = {"filaments": ("mitochondria", "blobs"), "mitochondria": ("filaments", "blobs")}[structure]
+        others = OTHERS[specimens.structure]
         structure = others[int(rng.integers(len(others)))]
     low, high = (math.log(max(value, 1e-3)) for value in specimens.density)
     slow, fast = specimens.speed
+    # Squaring a uniform number puts half of the videos below a quarter of the fastest speed.
+    speed = slow + (fast - slow) * rng.random() ** 2
+    if structure in ("mitochondria", "blobs"):
+        speed *= BODY_SPEED
     return VideoParameters(
         structure="empty" if rng.random() < specimens.empty_share else structure,
         shape=VIDEO_SHAPE,
         n_windows=n_windows,
         density=math.exp(rng.uniform(low, high)),
-        # Squaring a uniform number puts half of the videos below a quarter of the fastest speed.
-        speed=slow + (fast - slow) * rng.random() ** 2,
+        speed=speed,
         noise=rng.uniform(*specimens.noise),
         jitter_px=int(rng.choice([0, 1, 2], p=[0.1, 0.8, 0.1])),
         individual_motion=rng.random() < specimens.individual_motion_share,

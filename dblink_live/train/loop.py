@@ -1,6 +1,7 @@
 """The training loop: truncated in time, warm on both sides, bounded by steps or by wall-clock minutes.
 
-One step runs the forward direction over up to ``warmup_forward`` windows without gradient, carries its state into the clip, and
+One step runs the forward direction over up to ``warmup_forward`` windows without gradient, carries its state into
+the clip, and
 runs the clip with gradient; the reverse direction does the same from the other end. The network thus learns from
 carried states of every age, as it meets them live, while the gradient's span stays short.
 
@@ -47,8 +48,9 @@ def train(
     network: BidirectionalNetwork,
     settings: TrainingSettings,
     on_progress: Callable[[TrainingProgress, nn.Module], None],
-) -> BidirectionalNetwork:
-    """Train ``network`` in place and return the moving average of its weights, which scores better than the last step's.
+) -> tuple[BidirectionalNetwork, TrainingProgress]:
+    """Train ``network`` in place and return the moving average of its weights, which scores better than the last
+    step's.
 
     ``on_progress`` is called every ``save_every_steps`` steps and at the end, with the averaged network: it saves.
 
@@ -76,9 +78,11 @@ def train(
         loss = clip_loss(network, sampler.sample(), settings, weights, generator, device)
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise ModelError(f"the loss became {value} at step {step}; the last saved checkpoint stays. Lower learning_rate")
+            raise ModelError(
+                f"the loss became {value} at step {step}; the last saved checkpoint stays. Lower learning_rate"
+            )
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         if settings.gradient_norm:
             nn.utils.clip_grad_norm_(network.parameters(), settings.gradient_norm)
         optimizer.step()
@@ -88,9 +92,10 @@ def train(
         smooth_loss = value if math.isnan(smooth_loss) else 0.99 * smooth_loss + 0.01 * value
         elapsed = time.perf_counter() - started
         done = fraction_done(step, elapsed, settings)
+        progress = TrainingProgress(step, smooth_loss, rate, elapsed, min(done, 1.0))
         if step % settings.save_every_steps == 0 or done >= 1.0:
-            on_progress(TrainingProgress(step, smooth_loss, rate, elapsed, min(done, 1.0)), average)
-    return average
+            on_progress(progress, average)
+    return average, progress
 
 
 def clip_loss(
@@ -122,9 +127,8 @@ def clip_loss(
     n = settings.supervised_windows
     first = int(torch.randint(end - begin - n + 1, (1,), generator=generator))
     chosen = slice(first, first + n)
-    logits = network.decode(
-        forward_features[:, chosen].flatten(0, 1), reverse_features[:, chosen].flatten(0, 1)
-    ).unflatten(0, (batch, n))
+    logits = network.decode(forward_features[:, chosen].flatten(0, 1), reverse_features[:, chosen].flatten(0, 1))
+    logits = logits.reshape(batch, n, height, width)
     structure = clip.structure[:, begin:end][:, chosen].to(device)
     return reconstruction_loss(logits, network.probability(logits), structure, weights)
 
@@ -148,5 +152,5 @@ def update_average(average: nn.Module, network: nn.Module, decay: float) -> None
     """Exponential moving average of weights, in place."""
     for mean, new in zip(average.parameters(), network.parameters(), strict=True):
         mean.lerp_(new, 1.0 - decay)
-    for mean, new in zip(average.buffers(), network.buffers(), strict=True):
-        mean.copy_(new)
+    for kept, found in zip(average.buffers(), network.buffers(), strict=True):
+        kept.copy_(found)

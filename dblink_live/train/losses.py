@@ -1,7 +1,8 @@
 """Training losses for logits [B, T, H, W] against structure [B, T, H, W] in {0, 1}.
 
 The live recipe is weighted binary cross-entropy plus soft Dice plus two smoothness terms on the probability: the mean
-absolute change between consecutive windows and the total variation. The paper's recipe (Saguy et al., 2023) is the mean square error
+absolute change between consecutive windows and the total variation. The paper's recipe (Saguy et al., 2023) is the
+mean square error
 with the same two smoothness terms: ``MSE + 0.64 mean|dt| + 1e-3 TV`` when pictures are scaled to [0, 1].
 """
 
@@ -45,7 +46,8 @@ def reconstruction_loss(logits: Tensor, probability: Tensor, structure: Tensor, 
 
 
 def soft_dice(probability: Tensor, structure: Tensor, smooth: float = 1.0) -> Tensor:
-    """1 - the soft Dice overlap (Milletari et al. 2016), over each video and then averaged: empty videos count as well."""
+    """1 - the soft Dice overlap (Milletari et al. 2016), over each video and then averaged: empty videos count as
+    well."""
     axes = (1, 2, 3)
     overlap = (probability * structure).sum(axes)
     total = probability.square().sum(axes) + structure.sum(axes)

@@ -1,6 +1,7 @@
 """Settings of a training run: read from TOML, validated at the door, stored in the checkpoint.
 
-Every field has a documented default, which is the live recipe of `docs/training.md`; a TOML file names only what it changes.
+Every field has a documented default, which is the live recipe of `docs/training.md`; a TOML file names only what it
+changes.
 """
 
 from __future__ import annotations

@@ -1,0 +1,154 @@
+"""What a finished run is worth: its figures, and where the truth is known, its scores."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from dblink_live.analysis.metrics import Scores, best_threshold, evaluate, windowed_sum
+from dblink_live.analysis.snapshot import render_panels
+from dblink_live.pipeline.live_run import LiveRun
+from dblink_live.pipeline.pictures import SUM_WINDOWS
+from dblink_live.sources import parse_source, simulator_of
+from dblink_live.store import open_run
+
+SUM_HALF_WIDTHS = (5, 10, 20, 40)
+"""Windows to either side that the plain sum is tried with..."""
+SUM_BLURS_PX = (0.0, 0.7, 1.0, 1.5)
+"""...and blurs of its rendering; the best of all is reported, at its best threshold: the sum is given every
+advantage."""
+
+
+@dataclass(frozen=True)
+class TruthScores:
+    """A reconstruction and the best plain sum against the truth of a simulated specimen."""
+
+    reconstruction: Scores
+    windowed_sum_f1_1px: float
+    sum_half_width: int
+    sum_blur_px: float
+
+
+def score_if_simulated(source_spec: str, finished: LiveRun) -> TruthScores | None:
+    """Score a run of a ``sim:`` source against its specimen; None for all other sources and for empty runs."""
+    spec = parse_source(source_spec)
+    if spec.scheme != "sim":
+        return None
+    with open_run(finished.folder) as run:
+        windows = run.windows("live")
+        if not windows or run.live is None or run.counts is None:
+            return None
+        probability = run.live[:].astype(np.float32) * run.live.value_scale
+        counts = run.counts[: len(windows)]
+    specimen = simulator_of(spec).specimen
+    truth = np.stack([specimen.mask_at(window.start) for window in windows])
+    best_f1, best_half, best_blur = -1.0, SUM_HALF_WIDTHS[0], SUM_BLURS_PX[0]
+    for half in SUM_HALF_WIDTHS:
+        for blur in SUM_BLURS_PX:
+            _, f1 = best_threshold(windowed_sum(counts, half, blur), truth, n_thresholds=30)
+            if f1 > best_f1:
+                best_f1, best_half, best_blur = f1, half, blur
+    return TruthScores(evaluate(probability, truth, finished.model.threshold), best_f1, best_half, best_blur)
+
+
+def figures_of_run(finished: LiveRun, scores: TruthScores | None) -> dict[str, object]:
+    """The JSON object of ``run --json`` and ``demo --json``."""
+    totals = finished.totals
+    figures: dict[str, object] = {
+        "run": str(finished.folder),
+        "frames": {
+            "seen": totals.frames_seen,
+            "committed": totals.frames_committed,
+            "lost": totals.lost,
+            "tail": totals.frames_tail,
+            "unknown_loss": totals.has_unknown_loss,
+        },
+        "windows": {"counts": totals.windows_counts, "live": totals.windows_live},
+        "fps_asked": finished.fps_asked,
+        "fps_held": totals.fps_held,
+        "latency_s": {"p50": totals.latency.p50, "p99": totals.latency.p99},
+        "device": finished.device,
+        "calibrated": totals.is_calibrated,
+    }
+    if scores is not None:
+        found = scores.reconstruction
+        figures["truth"] = {
+            "f1_1px": _number(found.f1_1px),
+            "fidelity": _number(found.fidelity),
+            "precision": _number(found.precision),
+            "hallucination": _number(found.hallucination[1]),
+            "false_positive_rate": _number(found.false_positive_rate),
+            "threshold": found.threshold,
+        }
+        figures["windowed_sum"] = {
+            "f1_1px": _number(scores.windowed_sum_f1_1px),
+            "half_width_windows": scores.sum_half_width,
+            "blur_px": scores.sum_blur_px,
+        }
+    return figures
+
+
+def table_of_run(finished: LiveRun, scores: TruthScores | None) -> Table:
+    """The table that `demo` and `run` end with."""
+    totals = finished.totals
+    table = Table(title=f"run {finished.folder}", show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    lost = ", ".join(f"{count} ({cause})" for cause, count in totals.lost.items()) or "0"
+    table.add_row("frames seen", str(totals.frames_seen))
+    table.add_row("frames committed", str(totals.frames_committed))
+    table.add_row("frames lost", lost + (" and an unknown number" if totals.has_unknown_loss else ""))
+    table.add_row("frames after the last whole window", str(totals.frames_tail))
+    table.add_row("windows reconstructed", str(totals.windows_live))
+    table.add_row("frames a second asked / held", f"{_text(finished.fps_asked)} / {_text(totals.fps_held)}")
+    table.add_row("latency p50 / p99", f"{_text(totals.latency.p50, 2)} s / {_text(totals.latency.p99, 2)} s")
+    table.add_row("device", finished.device)
+    if not totals.is_calibrated:
+        table.add_row("camera", "UNCALIBRATED: photon numbers and precisions are relative")
+    if scores is not None:
+        found = scores.reconstruction
+        table.add_section()
+        table.add_row("F1 at 1 px: reconstruction", f"{found.f1_1px:.3f}")
+        table.add_row("F1 at 1 px: best plain sum", f"{scores.windowed_sum_f1_1px:.3f}")
+        table.add_row("precision at 1 px", f"{found.precision:.3f}")
+        table.add_row("hallucination (share of the prediction)", f"{found.hallucination[1]:.3f}")
+        table.add_row(
+            "fidelity / false-positive rate (paper's)", f"{found.fidelity:.3f} / {found.false_positive_rate:.4f}"
+        )
+    return table
+
+
+def save_panels(finished: LiveRun) -> Path | None:
+    """Write the run's last camera frame, plain sum and reconstruction side by side into its report folder.
+
+    Returns the PNG's path, or None when nothing was reconstructed.
+    """
+    with open_run(finished.folder) as run:
+        if run.live is None or run.counts is None or not len(run.live):
+            return None
+        last = len(run.live) - 1
+        # A picture that has had its lookahead: the very last ones of a run had none.
+        shown = max(0, last - finished.lookahead)
+        recent = run.counts[max(0, shown - SUM_WINDOWS + 1) : shown + 1].sum(axis=0, dtype=np.uint32)
+        reconstruction = run.live[shown].astype(np.float32) * run.live.value_scale
+    return render_panels(
+        finished.last_frame,
+        np.minimum(recent, np.iinfo(np.uint16).max).astype(np.uint16),
+        reconstruction,
+        finished.model.pixel_size_nm,
+        finished.pixel_size_nm,
+        finished.folder / "report" / "panels.png",
+        title=f"{finished.folder.name}, window {shown}: camera, sum of {SUM_WINDOWS} windows, reconstruction",
+    )
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _text(value: float | None, digits: int = 1) -> str:
+    return "unknown" if value is None else f"{value:.{digits}f}"
