@@ -206,6 +206,15 @@ class JournalReader:
                 "open it with the dblink-live version that wrote it"
             )
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let all questions asked within see the journal as it is now, whatever is committed meanwhile."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.rollback()
+
     def facts(self) -> RunFacts:
         return msgspec.json.decode(self._meta("facts") or "{}", type=RunFacts)
 

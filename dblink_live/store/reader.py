@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -203,6 +204,13 @@ class Run:
             return self._localization_reader().read(segment, window)
         rows = self.windows("counts", segment)
         return concatenate([self._localization_reader().read(row.segment, row.window) for row in rows])
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """A context in which everything but pixels and localizations is seen as it was on entering.
+
+        Keep it short: while it lasts the writer's log cannot be folded into the journal.
+        """
+        return self._journal.snapshot()
 
     def damage(self) -> list[str]:
         """What SQLite finds wrong with the two databases: nothing, in a sound run."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
@@ -48,7 +48,8 @@ class RunWriter:
     ...     counts = np.zeros((32, 32), np.uint16)
     ...     writer.write_map(LocalizationMap(0, 0, 0, 10, counts, grid), empty_localizations())
     >>> from dblink_live.store import open_run
-    >>> open_run(folder).counts.shape
+    >>> with open_run(folder) as run:
+    ...     run.counts.shape
     (1, 32, 32)
     """
 
@@ -65,7 +66,7 @@ class RunWriter:
         self._segments: dict[int, StoredSegment] = {}
         self._frames: dict[tuple[int, int], _Frames] = {}
         self._written: set[tuple[Product, int, int]] = set()
-        self._status_if_whole: Status = "complete"
+        self._status_before: Status | None = None
         self._is_closed = False
 
     @classmethod
@@ -98,17 +99,18 @@ class RunWriter:
         path = Path(path)
         _check_new(path)
         facts = RunFacts(info=info, window_frames=window_frames, live_dtype=live_dtype)
-        lock: WriterLock | None = None
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            lock = WriterLock(path)
-            localizations = LocalizationWriter(path, create=True)
-            # The journal comes last: a folder with a journal is a run.
-            journal = Journal.create(path, facts)
-        except Exception as error:
-            if lock is not None:
-                lock.release()
-            raise store_error(error, path, "creating a run") from error
+        with ExitStack() as undo:
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+                lock = WriterLock(path)
+                undo.callback(lock.release)
+                localizations = LocalizationWriter(path, create=True)
+                undo.callback(localizations.close)
+                # The journal comes last: a folder with a journal is a run.
+                journal = Journal.create(path, facts)
+            except (OSError, sqlite3.Error, StoreError) as error:
+                raise store_error(error, path, "creating a run") from error
+            undo.pop_all()
         return cls(path, facts, journal, localizations, lock)
 
     @classmethod
@@ -121,17 +123,20 @@ class RunWriter:
             The folder is no run, or another process is writing to it.
         """
         path = Path(path)
-        reader = JournalReader(path)
-        lock: WriterLock | None = None
-        try:
-            lock = WriterLock(path)
-            writer = cls(path, reader.facts(), Journal.open(path), LocalizationWriter(path, create=False), lock)
+        with ExitStack() as undo:
+            reader = JournalReader(path)
+            undo.callback(reader.close)
+            try:
+                lock = WriterLock(path)
+                undo.callback(lock.release)
+                localizations = LocalizationWriter(path, create=False)
+                undo.callback(localizations.close)
+                journal = Journal.open(path)
+            except (OSError, sqlite3.Error, StoreError) as error:
+                raise store_error(error, path, "opening a run for writing") from error
+            writer = cls(path, reader.facts(), journal, localizations, lock)
             writer._adopt(reader)
-        except Exception as error:
-            if lock is not None:
-                lock.release()
-            raise store_error(error, path, "opening a run for writing") from error
-        finally:
+            undo.pop_all()
             reader.close()
         return writer
 
@@ -227,12 +232,13 @@ class RunWriter:
     def finalize(self) -> None:
         """Commit the rest, trim the arrays, add the pyramids, mark the run as complete, and close.
 
-        A run that was interrupted before `append_to` stays marked so: frames are missing from it.
+        A run that had ended before `append_to` keeps the state in which it ended.
         """
         if self._is_closed:
             return
         try:
-            self._committer.submit(Job(lambda journal: journal.set_status("finalizing")))
+            if self._status_before is None:
+                self._committer.submit(Job(lambda journal: journal.set_status("finalizing")))
             self._committer.drain()
             self._series.finish()
         except BaseException as error:
@@ -240,12 +246,13 @@ class RunWriter:
             if isinstance(error, Exception):
                 raise store_error(error, self.path, "finalizing the run") from error
             raise
-        self._end(self._status_if_whole)
+        self._end(self._status_before or "complete")
 
     def close(self) -> None:
-        """Commit what can be committed, mark a run that was not finalized as interrupted, and let go of the folder."""
+        """Commit what can be committed, mark a new run that was not finalized as interrupted, and let go of the
+        folder."""
         if not self._is_closed:
-            self._end("interrupted")
+            self._end(self._status_before or "interrupted")
 
     def __enter__(self) -> Self:
         return self
@@ -301,8 +308,8 @@ class RunWriter:
         for row in reader.windows():
             self._written.add((row.product, row.segment, row.window))
             self._frames[row.segment, row.window] = _Frames(row.start, row.stop, row.n_frames_missing)
-        if reader.status() != "complete":
-            self._status_if_whole = "interrupted"
+        # Adding to a run does not mend it, and an addition that fails does not break it.
+        self._status_before = "complete" if reader.status() == "complete" else "interrupted"
 
     def _stored_segment(self, index: int) -> StoredSegment:
         self._check_open()

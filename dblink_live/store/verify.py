@@ -16,7 +16,7 @@ from dblink_live.store.ledger_check import balance_problems, ledger_from_journal
 from dblink_live.store.ome_check import check_hierarchy
 from dblink_live.store.reader import Run, open_run
 from dblink_live.store.series import specs_of
-from dblink_live.types import Localizations
+from dblink_live.types import Gap, Localizations
 
 MAX_PROBLEMS = 100
 """Listed by name; of the rest the number is told."""
@@ -76,20 +76,21 @@ def verify_run(path: str | Path, on_progress: Callable[[int, int], None] = lambd
         The folder is no run at all.
     """
     with open_run(path) as run:
-        # Taken first: a run may be completed while its windows are read, and would then miss its ledger.
+        # Before the rest: a run that is completed in between is then still called running, which asks less of it.
         status = run.status
-        rows = run.windows()
-        report = VerifyReport(status=status, windows={product: run.committed_count(product) for product in PRODUCTS})
+        with run.snapshot():
+            known = _Journal(run.windows(), run.segments, run.gaps, run.ledger)
+        report = VerifyReport(status, {name: sum(row.product == name for row in known.rows) for name in PRODUCTS})
         report.problems += run.damage()
-        segments = {stored.segment.index: stored for stored in run.segments}
-        _check_arrays(run, rows, report)
-        _check_pairs(rows, report)
-        for done, row in enumerate(rows):
+        _check_arrays(run, known, report)
+        _check_pairs(known.rows, report)
+        segments = {stored.segment.index: stored for stored in known.segments}
+        for done, row in enumerate(known.rows):
             problem = _check_window(run, row, segments.get(row.segment))
             if problem is not None:
                 report.problems.append(problem)
-            on_progress(done + 1, len(rows))
-        _check_ledgers(run, rows, report)
+            on_progress(done + 1, len(known.rows))
+        _check_ledgers(known, report)
         if status == "interrupted":
             report.notes.append("the run was interrupted: how many frames were lost in the interruption is unknown")
         elif status != "complete":
@@ -97,13 +98,22 @@ def verify_run(path: str | Path, on_progress: Callable[[int, int], None] = lambd
     return report
 
 
-def _check_arrays(run: Run, rows: list[CommittedWindow], report: VerifyReport) -> None:
-    root = run.path / FOLDER_NAME
-    if not run.segments:
+@dataclass(frozen=True)
+class _Journal:
+    """What the journal says at one moment."""
+
+    rows: list[CommittedWindow]
+    segments: list[StoredSegment]
+    gaps: list[Gap]
+    ledgers: dict[int, LedgerDict]
+
+
+def _check_arrays(run: Run, known: _Journal, report: VerifyReport) -> None:
+    if not known.segments:
         report.notes.append("no segment was begun, so there are no arrays")
         return
     places: dict[str, list[int]] = {}
-    for row in rows:
+    for row in known.rows:
         places.setdefault(row.series, []).append(row.array_index)
     for name, taken in places.items():
         if sorted(taken) != list(range(len(taken))):
@@ -111,8 +121,8 @@ def _check_arrays(run: Run, rows: list[CommittedWindow], report: VerifyReport) -
                 f"series {name}: expected committed windows side by side, found gaps among {len(taken)} of them"
             )
     committed = {name: len(taken) for name, taken in places.items()}
-    specs = [spec for spec in specs_of(run.segments, run.facts) if spec.product != "full" or spec.name in committed]
-    report.problems += check_hierarchy(root, specs, committed)
+    specs = [spec for spec in specs_of(known.segments, run.facts) if spec.product != "full" or spec.name in committed]
+    report.problems += check_hierarchy(run.path / FOLDER_NAME, specs, committed)
 
 
 def _check_pairs(rows: list[CommittedWindow], report: VerifyReport) -> None:
@@ -168,20 +178,18 @@ def _n_inside(localizations: Localizations, stored: StoredSegment) -> int | None
     return int(((rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)).sum())
 
 
-def _check_ledgers(run: Run, rows: list[CommittedWindow], report: VerifyReport) -> None:
-    stored_ledgers = run.ledger
-    gaps = run.gaps
-    for stored in run.segments:
+def _check_ledgers(known: _Journal, report: VerifyReport) -> None:
+    for stored in known.segments:
         index = stored.segment.index
-        known = ledger_from_journal(index, rows, gaps, crashed=report.status == "interrupted")
-        ledger = stored_ledgers.get(index)
+        counted = ledger_from_journal(index, known.rows, known.gaps, crashed=report.status == "interrupted")
+        ledger = known.ledgers.get(index)
         if ledger is not None:
-            problems, notes = balance_problems(ledger, known)
+            problems, notes = balance_problems(ledger, counted)
             report.problems += [f"ledger of segment {index}: {text}" for text in problems]
             report.notes += [f"ledger of segment {index}: {text}" for text in notes]
-        elif report.status == "complete" and known["committed"]:
+        elif report.status == "complete" and counted["committed"]:
             report.problems.append(f"ledger of segment {index}: expected one in a complete run, found none")
-        report.ledger[index] = ledger or known
+        report.ledger[index] = ledger or counted
 
 
 def _name(row: CommittedWindow) -> str:
