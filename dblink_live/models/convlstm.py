@@ -84,8 +84,6 @@ class ConvLSTM(nn.Module):
             ConvLSTMCell(i, n, kernel_size, forget_bias) for i, n in zip(inputs, hidden_channels, strict=True)
         )
         self.hidden_channels = tuple(hidden_channels)
-        # Measured on CPUs: with 16 hidden channels a fifth faster than the default layout, with 4 half as fast.
-        self._layout = torch.channels_last if min(hidden_channels) >= 8 else torch.contiguous_format
 
     def initial_state(
         self, batch: int, height: int, width: int, device: torch.device | str | None = None
@@ -103,7 +101,9 @@ class ConvLSTM(nn.Module):
 
         Returns the top layer's hidden states [B, T, hidden, H, W] in time order and the last h and c of each layer.
         """
-        windows = [window.contiguous(memory_format=self._layout) for window in inputs.unbind(1)]
+        # Measured on CPUs: with 16 hidden channels a fifth faster than the default layout, with 4 half as fast.
+        layout = torch.channels_last if min(self.hidden_channels) >= 8 else torch.contiguous_format
+        windows = [window.contiguous(memory_format=layout) for window in inputs.unbind(1)]
         if direction == "reverse":
             windows.reverse()
         last_h: list[Tensor] = []
