@@ -79,7 +79,7 @@ def save_trained(
             "crop_px": settings.crop_px,
             "clip_windows": settings.clip_windows,
             "loss": settings.loss,
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
         },
     )
 

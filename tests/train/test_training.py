@@ -1,0 +1,158 @@
+"""Training: settings at the door, clips, losses, and a short run that really learns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from dblink_live.errors import ConfigError, ModelError
+from dblink_live.models import build_network, load_model
+from dblink_live.train import Specimens, TrainingSettings, load_settings, train_to_checkpoint
+from dblink_live.train.dataset import ClipSampler
+from dblink_live.train.loop import LOSSES, clip_loss, fraction_done, learning_rate_factor, train
+from dblink_live.train.losses import reconstruction_loss, soft_dice, total_variation
+
+SMALL = TrainingSettings(
+    steps=6,
+    batch=2,
+    crop_px=32,
+    clip_windows=4,
+    supervised_windows=3,
+    warmup_forward=4,
+    warmup_reverse=3,
+    pool_videos=2,
+    steps_per_video=2,
+    save_every_steps=3,
+    threads=1,
+    device="cpu",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param(b"sped = 3", "sped", id="unknown key"),
+        pytest.param(b"[specimens]\nspeed = [-1.0, 2.0]", "speed", id="negative speed"),
+        pytest.param(b"[specimens]\nspeed = [3.0, 2.0]", "low, high", id="range upside down"),
+        pytest.param(b"clip_windows = 4\nsupervised_windows = 5", "supervised_windows", id="more than the clip"),
+        pytest.param(b"steps = [", "cannot train", id="not TOML"),
+    ],
+)
+def test_settings_that_cannot_train_are_refused(text: bytes, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_settings(text, "test.toml")
+
+
+def test_clips_have_their_shapes_and_depend_on_the_seed_alone() -> None:
+    first, again = ClipSampler(SMALL).sample(), ClipSampler(SMALL).sample()
+    length = first.warmup_forward + SMALL.clip_windows + first.warmup_reverse
+    assert first.counts.shape == first.structure.shape == (2, length, 32, 32)
+    assert first.present.shape == (2, length)
+    assert torch.equal(first.counts, again.counts)
+    other = ClipSampler(msgspec.structs.replace(SMALL, seed=2)).sample()
+    assert other.counts.shape != first.counts.shape or not torch.equal(other.counts, first.counts)
+
+
+def test_a_perfect_picture_has_no_dice_loss_and_a_flat_one_no_variation() -> None:
+    structure = (torch.rand(1, 2, 8, 8, generator=torch.Generator().manual_seed(0)) > 0.7).float()
+    assert soft_dice(structure, structure).item() == pytest.approx(0.0)
+    assert soft_dice(1 - structure, structure).item() > 0.9
+    assert total_variation(torch.full((1, 2, 8, 8), 0.3)).item() == 0.0
+
+
+def test_the_paper_loss_is_mean_square_plus_its_two_terms() -> None:
+    generator = torch.Generator().manual_seed(1)
+    probability = torch.rand(1, 3, 6, 6, generator=generator)
+    structure = (torch.rand(1, 3, 6, 6, generator=generator) > 0.5).float()
+    expected = (
+        (probability - structure).square().mean()
+        + 0.64 * probability.diff(dim=1).abs().mean()
+        + 1e-3 * (probability.diff(dim=2).abs().mean() + probability.diff(dim=3).abs().mean())
+    )
+    found = reconstruction_loss(probability, probability, structure, LOSSES["paper"])
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_the_gradient_ends_at_the_clip_but_the_warm_up_changes_the_loss() -> None:
+    torch.manual_seed(0)
+    network = build_network("light")
+    clip = ClipSampler(SMALL).sample()
+    generator = torch.Generator().manual_seed(0)
+    cold = replace(clip, counts=clip.counts.clone())
+    cold.counts[:, : clip.warmup_forward] = 0
+    arguments = (SMALL, LOSSES["live"], generator, torch.device("cpu"))
+    generator.manual_seed(0)
+    warm_loss = clip_loss(network, clip, *arguments)
+    generator.manual_seed(0)
+    cold_loss = clip_loss(network, cold, *arguments)
+    assert clip.warmup_forward > 0
+    assert warm_loss.item() != cold_loss.item()
+
+
+def test_learning_rate_warms_up_and_decays() -> None:
+    factors = [learning_rate_factor(fraction) for fraction in (0.0, 0.02, 0.5, 1.0)]
+    assert factors[0] < 0.1
+    assert factors[1] == pytest.approx(1.0)
+    assert factors[1] > factors[2] > factors[3] > 0
+
+
+def test_the_nearer_limit_ends_the_run() -> None:
+    settings = msgspec.structs.replace(SMALL, steps=100, max_minutes=1.0)
+    assert fraction_done(10, 30.0, settings) == pytest.approx(0.5)
+    assert fraction_done(80, 30.0, settings) == pytest.approx(0.8)
+
+
+def test_training_lowers_the_loss_on_what_it_sees() -> None:
+    settings = msgspec.structs.replace(SMALL, steps=60, pool_videos=1, steps_per_video=10_000, average_decay=0.5)
+    torch.manual_seed(0)
+    network = build_network("light")
+    before = float(np.mean([_loss(network, settings) for _ in range(1)]))
+    average, _ = train(network, settings, lambda progress, network: None)
+    assert _loss(average, settings) < 0.8 * before
+
+
+def _loss(network: torch.nn.Module, settings: TrainingSettings) -> float:
+    sampler = ClipSampler(settings)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        losses = [
+            clip_loss(network, sampler.sample(), settings, LOSSES["live"], generator, torch.device("cpu"))  # type: ignore[arg-type]
+            for _ in range(8)
+        ]
+    return float(torch.stack(losses).mean())
+
+
+def test_a_checkpoint_knows_its_threshold_envelope_and_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dblink_live.train.checkpointed.CALIBRATION_PRESETS", {"filaments": ()})
+    monkeypatch.setattr("dblink_live.train.checkpointed.calibrate_threshold", lambda network, presets: 0.4)
+    path = tmp_path / "tiny.safetensors"
+    seen: list[int] = []
+    train_to_checkpoint(SMALL, path, lambda progress: seen.append(progress.step))
+    model = load_model(path, device="cpu")
+    assert seen == [3, 6]
+    assert model.threshold == 0.4
+    assert model.training["steps"] == 6
+    assert model.envelope.density is not None
+    assert model.envelope.density[0] < 0.15 < model.envelope.density[1]  # the released simulator's own density
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "kept.safetensors"
+    path.write_bytes(b"the last good one")
+    settings = msgspec.structs.replace(SMALL, learning_rate=1e30, gradient_norm=0.0, save_every_steps=1000, steps=2000)
+    with pytest.raises(ModelError, match="loss became"):
+        train_to_checkpoint(settings, path)
+    assert path.read_bytes() == b"the last good one"
+
+
+def test_the_envelope_holds_what_the_specimens_say() -> None:
+    from dblink_live.train.checkpointed import measure_envelope
+
+    envelope = measure_envelope(Specimens(speed=(0.0, 10.0)), seed=0, n_videos=10)
+    assert envelope.speed == (0.0, pytest.approx(8.0))  # 10 x 0.08 nm a frame x 10 frames
+    assert envelope.pitch == (40.0, 40.0)
