@@ -249,8 +249,7 @@ class RunWriter:
         self._end(self._status_before or "complete")
 
     def close(self) -> None:
-        """Commit what can be committed, mark a new run that was not finalized as interrupted, and let go of the
-        folder."""
+        """Commit what can be committed and let go of the folder; a new run that was not finalized is *interrupted*."""
         if not self._is_closed:
             self._end(self._status_before or "interrupted")
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
-from synthetic import INFO, WINDOW_FRAMES, make_segment
+from synthetic import INFO, WINDOW_FRAMES, make_segment, write_run
 
 from dblink_live.errors import StoreError
 from dblink_live.store import RunWriter, checksum, filesystem, free_bytes, network_share_reason, open_run, verify_run
@@ -119,6 +119,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(f"cannot mount a small file system: {made.stderr.strip()}")
     yield point
     subprocess.run(["umount", "--lazy", str(point)], check=True)
+
+
+def test_a_finished_run_opens_from_read_only_media(small_disk: Path) -> None:
+    write_run(small_disk / "run", n_windows=6)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    report = verify_run(small_disk / "run")
+    assert report.ok and report.status == "complete"
+    with pytest.raises(StoreError, match="creating a run"):
+        RunWriter.create(small_disk / "new", INFO, window_frames=WINDOW_FRAMES)
 
 
 @pytest.mark.parametrize(

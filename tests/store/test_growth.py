@@ -93,3 +93,23 @@ def test_a_large_field_gets_a_pyramid_that_keeps_single_dots(tmp_path: Path) -> 
     # A map of 21 counts beside 20 localizations: of all that verify checks here, this alone is wrong.
     (first, second) = verify_run(tmp_path / "run").problems
     assert "expected 20 counts" in first and "found 21" in second
+
+
+def test_a_pyramid_follows_windows_that_are_added_later(tmp_path: Path) -> None:
+    large = Grid(pitch_nm=40.0, shape=Shape(40, 600))
+    counts = np.zeros(large.shape, np.uint16)
+    for window, open_writer in enumerate(["create", "append_to"]):
+        if open_writer == "create":
+            writer = RunWriter.create(tmp_path / "run", INFO, window_frames=WINDOW_FRAMES)
+            writer.begin_segment(make_segment(), large)
+        else:
+            writer = RunWriter.append_to(tmp_path / "run")
+        with writer:
+            counts[7, 599] = window + 1
+            map = LocalizationMap(0, window, 10 * window, 10 * window + 10, counts, large)
+            writer.write_map(map, empty_localizations())
+            writer.write_ledger(0, {"seen": 10, "committed": 10, "lost": {}, "deselected": 0, "tail": 0})
+    coarse = zarr.open_array(tmp_path / "run" / "run.ome.zarr" / "counts" / "1", mode="r")
+    np.testing.assert_array_equal(coarse[:, 3, 299], [1, 2])
+    with open_run(tmp_path / "run") as run:
+        assert run.counts is not None and run.counts.shape == (2, 40, 600)

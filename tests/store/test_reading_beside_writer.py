@@ -7,8 +7,10 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import yaozarrs
 from synthetic import make_map, make_picture
@@ -67,6 +69,7 @@ def test_every_committed_window_is_readable_at_once_and_identical(
                 n_looks_at_the_edge += len(new) > 0 and not is_over
                 # From the newest down: that is where an array which shows its shape before its data would be caught.
                 for window in reversed(new):
+                    expected: npt.NDArray[Any]
                     if product == "counts":
                         expected = make_map(0, window)[0].counts
                         np.testing.assert_array_equal(run.localizations(0, window), make_map(0, window)[1])

@@ -139,6 +139,15 @@ def test_a_run_has_one_writer(writer: RunWriter) -> None:
     RunWriter.append_to(writer.path).finalize()
 
 
+def test_an_addition_that_fails_does_not_break_a_finished_run(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", n_windows=6)
+    with pytest.raises(KeyboardInterrupt), RunWriter.append_to(tmp_path / "run") as writer:
+        writer.write_reconstruction(_picture(0, stage="full"))
+        raise KeyboardInterrupt
+    report = verify_run(tmp_path / "run")
+    assert report.ok and report.status == "complete" and report.windows["full"] == 1
+
+
 @pytest.mark.parametrize("name", [pytest.param("nowhere", id="missing"), pytest.param("", id="no-journal")])
 def test_a_folder_that_is_no_run(tmp_path: Path, name: str) -> None:
     with pytest.raises(StoreError, match="expected a run folder"):

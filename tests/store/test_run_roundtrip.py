@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -132,13 +135,22 @@ def test_the_full_pass_is_added_to_a_finished_run(tmp_path: Path) -> None:
         pytest.param((1, slice(0, 5), slice(0, 5)), id="a-corner"),
     ],
 )
-def test_a_committed_array_is_indexed_like_numpy(tmp_path: Path, key: object) -> None:
+def test_a_committed_array_is_indexed_like_numpy(tmp_path: Path, key: Any) -> None:
     write_run(tmp_path / "run", n_windows=6, finalize=False).close()
     expected = np.stack([make_map(0, window)[0].counts for window in range(6)])
     with open_run(tmp_path / "run") as run:
         assert run.counts is not None
         assert run.counts.zarr.shape[0] == 256  # longer on disk: it was never trimmed
-        np.testing.assert_array_equal(run.counts[key], expected[key])  # type: ignore[index]
+        np.testing.assert_array_equal(run.counts[key], expected[key])
         np.testing.assert_array_equal(np.asarray(run.counts), expected)
         with pytest.raises(IndexError, match=r"\[0, 6\)"):
             run.counts[6]
+
+
+def test_reading_a_run_imports_neither_torch_nor_qt() -> None:
+    """A viewer reads the store, and on Windows torch after Qt can fail to load."""
+    code = "import sys, dblink_live.store; print(sorted({'torch', 'PySide6', 'yaozarrs'} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+    )
+    assert done.stdout.strip() == "[]"
