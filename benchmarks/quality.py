@@ -2,9 +2,10 @@
 
     python -m benchmarks.quality [--videos 4] [--models filaments mitochondria] [--json FILE]
 
-Each preset of `dblink_live.simulate.video.PRESETS` is drawn with seeds of its own; a column is the F1 at 1 px over all its
-videos together, at the threshold stored in the checkpoint. The plain sum is given its best half-width, blur and threshold *on
-these very videos*, an advantage that no network gets.
+Each preset of `dblink_live.simulate.video.PRESETS` is drawn with seeds of its own; a column is the F1 at 1 px over
+all its
+videos together, at the threshold stored in the checkpoint. The plain sum is given its best half-width, blur and
+threshold *on these very videos*, an advantage that no network gets.
 """
 
 from __future__ import annotations
