@@ -1,0 +1,88 @@
+"""Which format a table is in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+
+from dblink_live.errors import SourceError
+from dblink_live.tables.picasso import read_picasso, write_picasso
+from dblink_live.tables.table import SUPPORTED, LocalizationTable, check_pixel_size
+from dblink_live.tables.thunderstorm import read_csv, write_csv
+from dblink_live.types import Localizations, Shape
+
+_TEXT_SUFFIXES = (".csv", ".txt")
+_HDF5_SUFFIXES = (".hdf5", ".h5")
+
+
+def read_localizations(path: Path, pixel_size_nm: float | None = None) -> LocalizationTable:
+    """Read a localization table.
+
+    Parameters
+    ----------
+    path
+        A ``.csv`` (ThunderSTORM's, or plain with frame, x and y in nm) or a Picasso ``.hdf5`` beside its ``.yaml``.
+    pixel_size_nm
+        Side of a camera pixel. A table in nanometres is expressed in pixels of this size, 100 nm without one: that
+        changes numbers in pixels only, never in nanometres. For Picasso's tables, which are in pixels, it is needed
+        where the description does not state it.
+
+    Raises
+    ------
+    SourceError
+        The file is missing, in another format, incomplete or damaged.
+    CalibrationError
+        The pixel size is needed and unknown, impossible, or contradicts the file.
+    """
+    if pixel_size_nm is not None:
+        check_pixel_size(pixel_size_nm)
+    if not path.is_file():
+        raise SourceError(f"expected a localization table, found no file {path}; check the path")
+    suffix = path.suffix.lower()
+    if h5py.is_hdf5(path):
+        return read_picasso(path, pixel_size_nm)
+    if suffix in _TEXT_SUFFIXES:
+        return read_csv(path, pixel_size_nm)
+    if suffix in _HDF5_SUFFIXES:
+        raise SourceError(f"expected an HDF5 file, but {path} is none or was cut short; copy it again")
+    raise _unsupported(path)
+
+
+def write_localizations(
+    path: Path, localizations: Localizations, shape: Shape, pixel_size_nm: float, n_frames: int | None = None
+) -> None:
+    """Write a localization table in the format that the extension of ``path`` names, in place of one that is there.
+
+    Parameters
+    ----------
+    path
+        ``.csv`` writes ThunderSTORM's columns, ``.hdf5`` Picasso's, with the ``.yaml`` beside it.
+    localizations
+        Structured array with the columns of `LOCALIZATION_DTYPE`.
+    shape
+        Camera field (H, W) in pixels.
+    pixel_size_nm
+        Side of a camera pixel.
+    n_frames
+        Frames of the recording; None takes the last frame that has a localization. Only Picasso's format states it.
+
+    Raises
+    ------
+    SourceError
+        The extension names no known format, or the file cannot be written.
+    CalibrationError
+        The pixel size is impossible.
+    """
+    check_pixel_size(pixel_size_nm)
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        write_csv(path, localizations, pixel_size_nm)
+    elif suffix == ".hdf5":
+        write_picasso(path, localizations, shape, pixel_size_nm, n_frames)
+    else:
+        raise _unsupported(path)
+
+
+def _unsupported(path: Path) -> SourceError:
+    return SourceError(f"expected a localization table, found {path.name}; supported are {SUPPORTED}")
