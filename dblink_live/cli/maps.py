@@ -131,7 +131,21 @@ def _from_stack(options: argparse.Namespace, pitch_nm: float) -> Maps:
 
 
 def _from_table(path: Path, options: argparse.Namespace, pitch_nm: float) -> Maps:
-    raise NotImplementedError
+    from dblink_live.tables import read_localizations
+
+    table = read_localizations(path, options.pixel_size_nm)
+    localizations = table.localizations
+    if not len(localizations):
+        raise SourceError(f"expected localizations in {path}, found none")
+    # A recording of known length begins at its frame 0, a bare table with its first localization.
+    first, stop = int(localizations["frame"][0]), int(localizations["frame"][-1]) + 1
+    return _count(
+        localizations,
+        Grid.covering(table.field(), table.pixel_size_nm, pitch_nm),
+        table.pixel_size_nm,
+        options.window,
+        frames=(first, stop) if table.n_frames is None else (0, table.n_frames),
+    )
 
 
 def _count(

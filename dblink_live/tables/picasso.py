@@ -54,12 +54,15 @@ def read_picasso(path: Path, pixel_size_nm: float | None = None) -> Localization
     for name in TABLE_DTYPE.names or ():
         if name in (locs.dtype.names or ()):
             localizations[name] = locs[name]
-    height, width = (_whole(description, key, path) for key in ("Height", "Width"))
+    localizations = sorted_by_frame(localizations)
+    height, width, n_frames = (_whole(description, key, path) for key in ("Height", "Width", "Frames"))
+    if len(localizations) and localizations["frame"][-1] >= n_frames:
+        raise SourceError(
+            f"expected frames below {n_frames}, the Frames of {path.with_suffix('.yaml')}, found frame "
+            f"{int(localizations['frame'][-1])}; it describes another movie, or is to be corrected"
+        )
     return LocalizationTable(
-        sorted_by_frame(localizations),
-        _pixel_size_nm(description, path, pixel_size_nm),
-        Shape(height, width),
-        _whole(description, "Frames", path),
+        localizations, _pixel_size_nm(description, path, pixel_size_nm), Shape(height, width), n_frames
     )
 
 
