@@ -2,8 +2,9 @@
 
 Lightness rises in equal steps, so that equal differences of value look equally large and a map printed in grey keeps
 its order. Colours are chosen in Oklch, the cylindrical form of the Oklab space (B. Ottosson, "A perceptual color space
-for image processing", 2020, https://bottosson.github.io/posts/oklab/), and brought inside sRGB by lowering the chroma
-alone.
+for image processing", 2020, https://bottosson.github.io/posts/oklab/), with the lightness estimate of the same author
+("Okhsv and Okhsl", 2021, https://bottosson.github.io/posts/colorpicker/), which keeps dark steps apart as CIE lightness
+does; and they are brought inside sRGB by lowering the chroma alone.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ _LMS_TO_LINEAR_SRGB = np.array(
     ]
 )
 
+_BRIGHTEST = 0.98
 # Hue in degrees and chroma at equal steps of lightness, from black to the brightest colour.
 _KNOTS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "ember": ((300.0, 325.0, 355.0, 390.0, 418.0, 445.0, 465.0), (0.0, 0.085, 0.145, 0.155, 0.145, 0.12, 0.05)),
@@ -53,9 +55,16 @@ def colour_map(name: ColourMapName) -> npt.NDArray[np.uint8]:
         knots = np.linspace(0.0, 1.0, len(hues))
         hue = np.radians(np.interp(steps, knots, hues))
         chroma = np.interp(steps, knots, chromas)
-        table = _srgb_bytes(0.985 * steps, chroma, hue)
+        table = _srgb_bytes(_oklab_lightness(_BRIGHTEST * steps), chroma, hue)
     table.flags.writeable = False
     return table
+
+
+def _oklab_lightness(estimate: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Oklab's L of the lightness estimate L_r, both in [0, 1]."""
+    k1, k2 = 0.206, 0.03
+    k3 = (1 + k1) / (1 + k2)
+    return estimate * (estimate + k1) / (k3 * (estimate + k2))
 
 
 def _srgb_bytes(

@@ -91,7 +91,8 @@ def to_bytes(image: npt.NDArray[Any], limits: Limits) -> npt.NDArray[np.uint8]:
     """Shades 0 to 255 of ``image`` [H, W], linear between the limits; NaN becomes 0."""
     span = max(limits.high - limits.low, 1e-12)
     scaled = (np.asarray(image, np.float32) - np.float32(limits.low)) * np.float32(255.0 / span)
-    shades: npt.NDArray[np.uint8] = np.clip(np.nan_to_num(scaled, nan=0.0), 0.0, 255.0).astype(np.uint8)
+    # Half a shade more, since the conversion cuts off and would give 254 for the brightest value.
+    shades: npt.NDArray[np.uint8] = (np.clip(np.nan_to_num(scaled, nan=0.0), 0.0, 255.0) + 0.5).astype(np.uint8)
     return shades
 
 

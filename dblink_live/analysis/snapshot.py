@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -123,7 +124,8 @@ def render_panels(
 
 def _shade(panel: _Panel, limits: Limits, shape: tuple[int, int], nm_per_px: float) -> npt.NDArray[np.uint8]:
     """Colours [height, width, 3] of a panel on paper; each takes the value of the pixel under its centre."""
-    factor = max(1, int(nm_per_px / panel.pitch_nm))
+    # Blocks at least as large as a pixel on paper: a lone bright pixel is never between two of them.
+    factor = max(1, math.ceil(nm_per_px / panel.pitch_nm - 1e-6))
     pooled = max_pool(panel.image, factor)
     step = nm_per_px / (panel.pitch_nm * factor)
     rows, cols = (np.floor((np.arange(side) + 0.5) * step).astype(np.intp) for side in shape)

@@ -6,6 +6,7 @@ other as they are, and nothing is resampled.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -168,12 +169,11 @@ class Panel(QWidget):
         self._limits.setText(f"{limits.low:.3g} to {limits.high:.3g}{scale}  {mode}")
 
     def _wanted_pool(self) -> int:
-        """Largest power of two of picture pixels that share a screen pixel."""
+        """Picture pixels a block, so that a block is at least as large as a pixel of the screen and none is skipped."""
         if self._picture is None:
             return 1
-        nm_per_pixel = self.view.viewPixelSize()[0] / self.pixels_per_point
-        ratio = min(_MAX_POOL, nm_per_pixel / self._picture.pitch_nm)
-        return 1 << int(np.log2(ratio)) if ratio >= 2 else 1
+        nm_per_pixel = float(self.view.viewPixelSize()[0]) / self.pixels_per_point
+        return min(_MAX_POOL, max(1, math.ceil(nm_per_pixel / self._picture.pitch_nm - 1e-6)))
 
     def _on_range(self, *_: object) -> None:
         width_nm = self.view.viewRect().width()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from PySide6.QtCore import QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSlider, QStyle, QStyleOptionSlider, QWidget
@@ -71,6 +73,11 @@ class Timeline(QWidget):
         """Index of the window that the slider is at."""
         return self._slider.value()
 
+    @property
+    def text(self) -> str:
+        """What is written beside the slider."""
+        return self._text.text()
+
     def scrub_to(self, index: int) -> None:
         """As if the operator had moved the slider."""
         self._slider.setValue(index)
@@ -94,9 +101,9 @@ class Timeline(QWidget):
             self._slider.marks = indices
             self._slider.update()
 
-    def _quietly(self, change: object) -> None:
+    def _quietly(self, change: Callable[[], None]) -> None:
         self._slider.blockSignals(True)
-        change()  # type: ignore[operator]
+        change()
         self._slider.blockSignals(False)
 
     def _write(self) -> None:

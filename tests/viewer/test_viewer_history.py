@@ -1,0 +1,179 @@
+"""The window on a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PySide6.QtTest import QTest
+
+from conftest import GRID, GrowingRun, counts_of, probability_of
+from dblink_live.bus import Publisher, StartMessage
+from dblink_live.errors import StoreError
+from dblink_live.types import Reconstruction
+from dblink_live.viewer.history import SUM_WINDOWS, RunFeed
+from dblink_live.viewer.theme import Tone
+from dblink_live.viewer.window import ViewerWindow
+
+Until = Callable[[Callable[[], Any]], Any]
+
+
+def shown(window: ViewerWindow, slot: Any) -> Any:
+    picture = window.panels[slot].picture
+    assert picture is not None
+    return picture.image
+
+
+def test_scrubbing_shows_the_stored_windows(growing_run: GrowingRun, open_window: Callable[..., ViewerWindow]) -> None:
+    growing_run.add(60)
+    growing_run.writer.finalize()
+    window = open_window(None, RunFeed(growing_run.path))
+    assert window.timeline.position == 59
+    window.timeline.scrub_to(40)
+    np.testing.assert_array_equal(shown(window, "reconstruction"), probability_of(40))
+    expected = sum(counts_of(n).astype(np.uint32) for n in range(40 - SUM_WINDOWS + 1, 41))
+    np.testing.assert_array_equal(shown(window, "sum"), expected)
+    window.step(-35)
+    np.testing.assert_array_equal(shown(window, "sum"), sum(counts_of(n).astype(np.uint32) for n in range(6)))
+    picture = window.panels["sum"].picture
+    assert picture is not None
+    assert (picture.pitch_nm, picture.origin_nm) == (GRID.pitch_nm, GRID.origin_nm)
+    window.step(-1000)
+    assert window.timeline.position == 0
+    assert window.mode == "stored"
+    # There are no camera frames in a run folder: no black panel for them.
+    assert not window.panels["camera"].isVisible()
+
+
+def test_half_precision_and_bytes_are_both_probabilities(tmp_path: Path) -> None:
+    run = GrowingRun(tmp_path / "run")
+    run.add(10)
+    half = np.full(GRID.shape, 0.5, np.float32)
+    run.writer.write_reconstruction(Reconstruction(0, 2, half, "bounded", 8))
+    run.writer.finalize()
+    feed = RunFeed(run.path)
+    # 0.5 is stored as 128 of 255.
+    np.testing.assert_allclose(feed.at(2)["reconstruction"].image, 128 / 255, rtol=1e-6)
+    feed.close()
+
+
+def test_the_full_pass_is_preferred_and_the_live_one_a_key_away(
+    growing_run: GrowingRun, open_window: Callable[..., ViewerWindow]
+) -> None:
+    growing_run.add(12)
+    full = Reconstruction(0, 3, probability_of(30), "full", 8)
+    growing_run.writer.write_reconstruction(full)
+    growing_run.writer.finalize()
+    window = open_window(None, RunFeed(growing_run.path))
+    window.timeline.scrub_to(3)
+    picture = window.panels["reconstruction"].picture
+    assert picture is not None
+    assert picture.badge == "FULL PASS"
+    window.toggle_provisional()
+    np.testing.assert_array_equal(shown(window, "reconstruction"), probability_of(3))
+
+
+def test_a_growing_run_is_followed_until_someone_scrubs(
+    growing_run: GrowingRun, open_window: Callable[..., ViewerWindow], until: Until
+) -> None:
+    growing_run.add(10)
+    window = open_window(None, RunFeed(growing_run.path))
+    assert window.timeline.position == 9
+    assert window.panels["reconstruction"].picture is None  # its lookahead has not passed
+    growing_run.add(10)
+    until(lambda: window.refresh_history() or window.timeline.position == 19)
+    window.timeline.scrub_to(4)
+    growing_run.add(10)
+    until(lambda: window.refresh_history() or "30" in window.timeline.text)
+    assert window.timeline.position == 4
+    window.follow()
+    until(lambda: window.refresh_history() or window.timeline.position == 29)
+
+
+def test_playing_goes_on_to_the_end_and_stops(
+    growing_run: GrowingRun, open_window: Callable[..., ViewerWindow], until: Until
+) -> None:
+    growing_run.add(6)
+    growing_run.writer.finalize()
+    window = open_window(None, RunFeed(growing_run.path))
+    window.pause()
+    assert window.mode == "playing"
+    assert window.timeline.position == 0
+    until(lambda: window.showing == "stored")
+    assert window.timeline.position == 5
+
+
+def test_lost_frames_are_marked_where_they_were(
+    growing_run: GrowingRun, open_window: Callable[..., ViewerWindow]
+) -> None:
+    growing_run.add(20)
+    growing_run.lose(after=73, count=4)
+    growing_run.writer.finalize()
+    feed = RunFeed(growing_run.path)
+    assert feed.gap_indices == (7,)  # window 7 holds frames 70 to 79
+    window = open_window(None, feed)
+    window.tick()
+    lost = next(item for item in window.status_bar.shown if item.name == "lost")
+    assert (lost.text, lost.tone) == ("4 frames lost", Tone.ALARM)
+
+
+def test_an_interrupted_run_says_so(growing_run: GrowingRun, open_window: Callable[..., ViewerWindow]) -> None:
+    growing_run.add(10)
+    growing_run.writer.close()
+    window = open_window(None, RunFeed(growing_run.path))
+    window.tick()
+    assert "interrupted" in window.banner.text()
+
+
+def test_a_damaged_window_is_named_and_the_others_are_shown(
+    growing_run: GrowingRun, open_window: Callable[..., ViewerWindow]
+) -> None:
+    growing_run.add(40)
+    growing_run.writer.finalize()
+    chunk = growing_run.path / "run.ome.zarr" / "counts" / "0" / "c" / "3" / "0" / "0"
+    chunk.write_bytes(b"not a shard at all")
+    window = open_window(None, RunFeed(growing_run.path))
+    window.timeline.scrub_to(3)
+    window.tick()
+    assert "verify" in window.banner.text()
+    assert window.banner.notice.tone is Tone.ALARM
+    window.timeline.scrub_to(30)
+    window.tick()
+    assert not window.banner.isVisible()
+    np.testing.assert_array_equal(shown(window, "reconstruction"), probability_of(30))
+
+
+def test_no_run_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="run folder"):
+        RunFeed(tmp_path / "nothing")
+    with pytest.raises(StoreError, match="run folder"):
+        RunFeed(tmp_path)
+
+
+def test_a_live_run_on_this_machine_can_be_scrubbed_and_left_again(
+    growing_run: GrowingRun, live_window: ViewerWindow, publisher: Publisher, until: Until
+) -> None:
+    growing_run.add(30)
+    publisher.start(StartMessage(source="test", run_folder=str(growing_run.path)))
+    until(lambda: live_window.tick() or live_window.refresh_history() or "30" in live_window.timeline.text)
+    live_window.timeline.scrub_to(12)
+    assert live_window.mode == "stored"
+    np.testing.assert_array_equal(shown(live_window, "reconstruction"), probability_of(12))
+    live_window.timeline.follow_button.click()
+    assert live_window.mode == "live"
+    QTest.qWait(1)
+    assert live_window.timeline.position == 29
+
+
+def test_a_folder_of_a_live_run_that_is_not_here_does_not_matter(
+    tmp_path: Path, live_window: ViewerWindow, publisher: Publisher, until: Until
+) -> None:
+    (tmp_path / "empty").mkdir()
+    publisher.start(StartMessage(source="test", run_folder=str(tmp_path / "empty")))
+    until(lambda: live_window.tick() or live_window.refresh_history() or "test" in live_window.windowTitle())
+    live_window.tick()
+    assert live_window.mode == "live"
+    assert not live_window.banner.isVisible()
