@@ -8,6 +8,8 @@ from pathlib import Path
 from dblink_live.cli.options import UsageError, Verbs, add_camera, add_json, add_localizer, add_verb
 from dblink_live.cli.outcome import Outcome, on_the_way
 
+FORMATS = (".csv", ".hdf5")
+
 
 def add_parser(verbs: Verbs) -> None:
     parser = add_verb(
@@ -33,11 +35,11 @@ def run(options: argparse.Namespace) -> Outcome:
     from dblink_live.cli.stack import localize_stack
     from dblink_live.tables import write_localizations
 
-    if options.out.exists() and not options.overwrite:
-        raise UsageError(f"expected a new table, but {options.out} exists; give another --out, or --overwrite")
+    _check_new_table(options.out, options.overwrite)
     found = localize_stack(options.stack, options)
     with on_the_way():
-        write_localizations(options.out, found.localizations, found.segment.shape, found.camera.pixel_size_nm)
+        pixel_size_nm = found.camera.pixel_size_nm
+        write_localizations(options.out, found.localizations, found.segment.shape, pixel_size_nm, found.n_frames)
     n = len(found.localizations)
     a_frame = n / found.n_frames if found.n_frames else 0.0
     return Outcome(
@@ -47,7 +49,17 @@ def run(options: argparse.Namespace) -> Outcome:
             "frames": found.n_frames,
             "localizations": n,
             "localizer": options.localizer,
-            "pixel_size_nm": found.camera.pixel_size_nm,
+            "pixel_size_nm": pixel_size_nm,
             "is_calibrated": found.camera.is_calibrated,
         },
     )
+
+
+def _check_new_table(path: Path, overwrite: bool) -> None:
+    """Before any work is done, refuse what could not be written after it."""
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"expected a table that ends in {' or '.join(FORMATS)}, found --out {path}")
+    if not path.parent.is_dir():
+        raise UsageError(f"expected a folder to write to, found none at {path.parent}")
+    if path.exists() and not overwrite:
+        raise UsageError(f"expected a new table, but {path} exists; give another --out, or --overwrite")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dblink_live.cli.console import say
 from dblink_live.cli.stack import SCHEMES, localize_stack
 from dblink_live.cli.videos import ARRAY_SUFFIXES, is_zarr, read_video, zarr_pitch_nm
 from dblink_live.errors import ModelError, SourceError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 PITCH_TOLERANCE = 0.005
 """Relative difference at which two pitches are still the same scale: 2.6 pixels over 512."""
+MAX_GRID_PIXELS = 8192**2
+"""A field larger than this (a third of a millimetre square at 40 nm) comes from a stray row of the table."""
 MAX_COUNT = int(np.iinfo(np.uint16).max)
 
 
@@ -134,18 +137,20 @@ def _from_table(path: Path, options: argparse.Namespace, pitch_nm: float) -> Map
     from dblink_live.tables import read_localizations
 
     table = read_localizations(path, options.pixel_size_nm)
-    localizations = table.localizations
-    if not len(localizations):
-        raise SourceError(f"expected localizations in {path}, found none")
-    # A recording of known length begins at its frame 0, a bare table with its first localization.
-    first, stop = int(localizations["frame"][0]), int(localizations["frame"][-1]) + 1
-    return _count(
-        localizations,
+    if not len(table.localizations):
+        raise SourceError(f"expected localizations in {path}, found an empty table")
+    n_frames = table.n_frames or int(table.localizations["frame"].max()) + 1
+    maps = _count(
+        table.localizations,
         Grid.covering(table.field(), table.pixel_size_nm, pitch_nm),
         table.pixel_size_nm,
         options.window,
-        frames=(first, stop) if table.n_frames is None else (0, table.n_frames),
+        frames=(0, n_frames),
     )
+    n_outside = len(table.localizations) - maps.n_localizations
+    if n_outside:
+        say(f"warning: {n_outside} of {len(table.localizations)} localizations lie outside the field and are left out")
+    return maps
 
 
 def _count(
@@ -156,6 +161,11 @@ def _count(
     frames: tuple[int, int],
     interval_ms: float | None = None,
 ) -> Maps:
+    if grid.shape.height * grid.shape.width > MAX_GRID_PIXELS:
+        raise SourceError(
+            f"expected a field of at most {MAX_GRID_PIXELS / 1e6:.0f} million pixels of {grid.pitch_nm:g} nm, found "
+            f"{grid.shape.height} x {grid.shape.width}; remove far outliers from the table, or cut it into regions"
+        )
     first, stop = frames
     counts = CountedTable(localizations, grid, pixel_size_nm, window_frames, first, stop - first)
     window_s = None if interval_ms is None else interval_ms * window_frames / 1000

@@ -143,3 +143,48 @@ def test_models_prints_a_card_and_facts(checkpoint: Path, capsys: pytest.Capture
     assert "tiny" in capsys.readouterr().out
     assert main(["models"]) == 0
     assert main(["models", "nonsense"]) == 2
+
+
+def test_a_table_becomes_a_video(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Frames count from 1, positions in nm from the corner: 250 nm lies in column 6 of 40 nm.
+    (tmp_path / "t.csv").write_text('"frame","x [nm]","y [nm]"\n1,250.0,90.0\n12,30.0,500.0\n')
+    out = tmp_path / "t.ome.zarr"
+    command = ["reconstruct", str(tmp_path / "t.csv"), "--out", str(out), "--model", str(checkpoint)]
+    assert main([*command, "--device", "cpu", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert (figures["windows"], figures["localizations"]) == (2, 2)
+    counts = np.zeros((2, *figures["shape"]), np.uint16)
+    counts[0, 2, 6] = counts[1, 12, 0] = 1
+    stored = np.asarray(zarr.open_array(out / "0", mode="r")[:])
+    np.testing.assert_allclose(stored / 255, reconstruct(counts, load_model(checkpoint, "cpu")), atol=0.51 / 255)
+
+
+@pytest.mark.parametrize(
+    ("rows", "named"),
+    [
+        pytest.param("", "empty", id="empty table"),
+        pytest.param("1,nan,5.0\n", "nan", id="NaN"),
+        pytest.param("1,5.0,5.0\n1,1e9,5.0\n", "outlier", id="stray row"),
+    ],
+)
+def test_a_wrong_table_is_one_line(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: str, named: str
+) -> None:
+    (tmp_path / "t.csv").write_text(f'"frame","x [nm]","y [nm]"\n{rows}')
+    command = ["reconstruct", str(tmp_path / "t.csv"), "--out", str(tmp_path / "o.zarr"), "--model", str(checkpoint)]
+    assert main(command) == 2
+    printed = capsys.readouterr()
+    assert named in printed.err
+    assert len(printed.err.splitlines()) == 1
+
+
+def test_a_real_storm_table_is_read_whole(
+    shared_data: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # One window for all 1851 frames: every row is counted, without a minute of network.
+    table = shared_data / "tab_ecoli_storm" / "01_storm.csv"
+    command = ["reconstruct", str(table), "--out", str(tmp_path / "o.zarr"), "--model", str(checkpoint)]
+    assert main([*command, "--window", "2000", "--device", "cpu", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["windows"] == 1
+    assert figures["localizations"] == len(table.read_text().splitlines()) - 1
