@@ -49,6 +49,12 @@ class LiveFeed:
         return start.source if start and start.source else self.address
 
     @property
+    def run_uuid(self) -> str:
+        """The run's identity, as soon as it has told; else empty."""
+        start = self._subscriber.start
+        return start.run_uuid if start else ""
+
+    @property
     def run_folder(self) -> Path | None:
         """Where the run is stored, if that can be seen from here."""
         start = self._subscriber.start

@@ -67,6 +67,11 @@ class RunFeed:
         self.refresh()
 
     @property
+    def run_uuid(self) -> str:
+        """The run's identity."""
+        return self._run.info.uuid
+
+    @property
     def title(self) -> str:
         return self.path.name
 

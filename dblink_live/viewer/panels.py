@@ -114,7 +114,7 @@ class Panel(QWidget):
 
     def show_picture(self, picture: Picture | None, note: str = "") -> None:
         """Show ``picture``, or nothing, with a ``note`` that says why."""
-        if picture is not None and not np.isfinite(picture.image).all():
+        if picture is not None and picture.image.dtype.kind == "f" and not np.isfinite(picture.image).all():
             # NaNs slow painting down many times, and mean nothing to the eye.
             picture = replace(picture, image=np.nan_to_num(picture.image))
         self._picture = picture

@@ -349,6 +349,11 @@ class ViewerWindow(QWidget):
             # The live pictures need no folder.
             self._refused_folder = folder
             return
+        if opened.run_uuid != live.run_uuid:
+            # Through a tunnel, the run's path can name another folder here.
+            opened.close()
+            self._refused_folder = folder
+            return
         if self._history is not None:
             self._history.close()
         self._history = opened

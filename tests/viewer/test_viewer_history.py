@@ -157,7 +157,7 @@ def test_a_live_run_on_this_machine_can_be_scrubbed_and_left_again(
     growing_run: GrowingRun, live_window: ViewerWindow, publisher: Publisher, until: Until
 ) -> None:
     growing_run.add(30)
-    publisher.start(StartMessage(source="test", run_folder=str(growing_run.path)))
+    publisher.start(StartMessage(run_uuid="1", source="test", run_folder=str(growing_run.path)))
     until(lambda: live_window.tick() or live_window.refresh_history() or "30" in live_window.timeline.text)
     live_window.timeline.scrub_to(12)
     assert live_window.mode == "stored"
@@ -166,6 +166,17 @@ def test_a_live_run_on_this_machine_can_be_scrubbed_and_left_again(
     assert live_window.mode == "live"
     QTest.qWait(1)
     assert live_window.timeline.position == 29
+
+
+def test_the_folder_of_another_run_is_not_taken_for_that_of_the_live_one(
+    growing_run: GrowingRun, live_window: ViewerWindow, publisher: Publisher, until: Until
+) -> None:
+    growing_run.add(30)
+    publisher.start(StartMessage(run_uuid="2", source="test", run_folder=str(growing_run.path)))
+    until(lambda: live_window.tick() or live_window.refresh_history() or "test" in live_window.windowTitle())
+    live_window.timeline.scrub_to(12)
+    assert live_window.mode == "live"
+    assert live_window.panels["reconstruction"].picture is None
 
 
 def test_a_folder_of_a_live_run_that_is_not_here_does_not_matter(
