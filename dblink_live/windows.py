@@ -130,7 +130,8 @@ class WindowAccumulator:
         Raises
         ------
         SourceError
-            Frame numbers skip, repeat or run backwards; a source reports what is missing as a `Gap`.
+            Frame numbers skip, repeat or run backwards (a source reports what is missing as a `Gap`), or a
+            localization is out of order or lies in none of the frames.
         """
         expected = self._next_frame + np.arange(len(frame_numbers))
         wrong = np.flatnonzero(frame_numbers != expected)
@@ -140,9 +141,10 @@ class WindowAccumulator:
                 f"expected camera frame {int(expected[at])}, found {int(frame_numbers[at])}; "
                 "frames must come in order, and missing ones be reported as a gap"
             )
+        frame_of = localizations["frame"]
+        self._check_localizations(frame_of, len(frame_numbers))
         completed: list[CompletedWindow] = []
         first = self._next_frame
-        frame_of = localizations["frame"]
         while first < self._next_frame + len(frame_numbers):
             stop = min(self._stop_of_window(), self._next_frame + len(frame_numbers))
             low, high = np.searchsorted(frame_of, [first, stop])
@@ -179,6 +181,17 @@ class WindowAccumulator:
         n_tail, self._n_seen = self._n_seen, 0
         self._pending.clear()
         return n_tail
+
+    def _check_localizations(self, frame_of: npt.NDArray[np.int64], n_frames: int) -> None:
+        """Localizers come from elsewhere, too, and what one of them misnumbers would otherwise vanish unseen."""
+        if not len(frame_of):
+            return
+        stop = self._next_frame + n_frames
+        if frame_of[0] < self._next_frame or frame_of[-1] >= stop or np.any(frame_of[1:] < frame_of[:-1]):
+            raise SourceError(
+                f"expected localizations of frames {self._next_frame} to {stop - 1}, sorted by frame, found frames "
+                f"{int(frame_of.min())} to {int(frame_of.max())}; correct the localizer"
+            )
 
     def _stop_of_window(self) -> int:
         return self._first_frame + (self._window + 1) * self._window_frames
