@@ -1,0 +1,86 @@
+"""Which format a file is taken for, and what is said of those that are not known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dblink_live.errors import CalibrationError, SourceError
+from dblink_live.tables import read_localizations, write_localizations
+from dblink_live.types import Shape, empty_localizations
+from dblink_live.windows import bin_localizations
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Elyra_dstorm_data.txt",
+        "SMLM_dstorm_data.smlm",
+        "decode_dstorm_data.h5",
+        "rapidSTORM_dstorm_data.txt",
+        "smap_dstorm_data.mat",
+        "images.tif",
+    ],
+)
+def test_other_programs_files_are_refused_by_naming_what_can_be_read(shared_data: Path, name: str) -> None:
+    with pytest.raises(SourceError, match=r"supported are ThunderSTORM's \.csv .* Picasso's \.hdf5"):
+        read_localizations(shared_data / "format_zoo_locan" / name)
+
+
+def test_content_decides_where_the_extension_is_unusual(tmp_path: Path) -> None:
+    write_localizations(tmp_path / "t.hdf5", empty_localizations(3), Shape(4, 5), 100.0)
+    (tmp_path / "t.hdf5").rename(tmp_path / "t.h5")
+    assert len(read_localizations(tmp_path / "t.h5").localizations) == 3
+    (tmp_path / "t.txt").write_text("frame,x,y\n1,2,3\n")
+    assert len(read_localizations(tmp_path / "t.txt").localizations) == 1
+
+
+def test_what_is_named_hdf5_must_be_hdf5(tmp_path: Path) -> None:
+    (tmp_path / "t.hdf5").write_text("frame,x,y\n1,2,3\n")
+    with pytest.raises(SourceError, match="expected an HDF5 file"):
+        read_localizations(tmp_path / "t.hdf5")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"found no file .*absent\.csv"):
+        read_localizations(tmp_path / "absent.csv")
+
+
+def test_an_unknown_extension_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"found t\.xlsx; supported are"):
+        write_localizations(tmp_path / "t.xlsx", empty_localizations(), Shape(4, 5), 100.0)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".hdf5"])
+def test_what_cannot_be_written_says_so(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(SourceError, match="cannot be written"):
+        write_localizations(tmp_path / "no such folder" / f"t{suffix}", empty_localizations(), Shape(4, 5), 100.0)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".hdf5"])
+def test_what_lies_there_is_replaced(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"t{suffix}"
+    for n in (5, 2):
+        write_localizations(path, empty_localizations(n), Shape(4, 5), 100.0)
+        assert len(read_localizations(path).localizations) == n
+
+
+@pytest.mark.parametrize("pixel_size_nm", [0.0, -1.0, float("nan"), float("inf")])
+def test_impossible_pixel_sizes_are_refused(tmp_path: Path, pixel_size_nm: float) -> None:
+    (tmp_path / "t.csv").write_text("frame,x,y\n1,2,3\n")
+    with pytest.raises(CalibrationError, match="above 0 nm"):
+        read_localizations(tmp_path / "t.csv", pixel_size_nm)
+    with pytest.raises(CalibrationError, match="above 0 nm"):
+        write_localizations(tmp_path / "u.csv", empty_localizations(), Shape(4, 5), pixel_size_nm)
+
+
+def test_a_table_becomes_maps_whatever_pixel_it_is_expressed_in(shared_data: Path) -> None:
+    path = shared_data / "gt_deepstorm_tubulins" / "ground_truth.csv"
+    # 6.4 um at a pitch of 25 nm, once from pixels of 100 nm and once from pixels of 50 nm.
+    coarse = bin_localizations(read_localizations(path, 100.0).localizations, (64, 64), 100.0, scale=4)
+    fine = bin_localizations(read_localizations(path, 50.0).localizations, (128, 128), 50.0, scale=2)
+    assert coarse.shape == (37, 256, 256)
+    assert coarse.sum() == 81_178
+    np.testing.assert_array_equal(coarse, fine)
