@@ -66,6 +66,8 @@ class Panel(QWidget):
         self.view.addItem(self._item)
         self.set_colours(colours)
         self._scale_bar = pg.ScaleBar(size=1.0, width=4, brush="w", pen=None)
+        # White letters have to be read on bright structure too.
+        self._scale_bar.text.fill = pg.mkBrush(0, 0, 0, 150)
         self._scale_bar.setParentItem(self.view)
         self._scale_bar.anchor((1, 1), (1, 1), offset=(-20, -16))
         self._scale_bar.hide()
