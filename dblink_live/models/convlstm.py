@@ -17,6 +17,10 @@ from torch import Tensor, nn
 
 Direction = Literal["forward", "reverse"]
 
+CHANNELS_LAST_FROM = 8
+"""Hidden channels from which a cell runs channels-last: on CPUs that is faster for 16, and slower for 4, whose gates
+would lie in memory in too short pieces."""
+
 
 class ConvLSTMCell(nn.Module):
     """One layer; gates in the order input, forget, output, candidate (i, f, o, g).
@@ -50,12 +54,18 @@ class ConvLSTMCell(nn.Module):
 
         ``c`` stays float32 under autocast: it is a sum over the whole stream, and half precision would drift.
         """
-        gates = self.conv(torch.cat([inputs, h], dim=1)).float()
         n = self.hidden_channels
+        layout = torch.channels_last if n >= CHANNELS_LAST_FROM else torch.contiguous_format
+        stacked = torch.cat([inputs.contiguous(memory_format=layout), h.contiguous(memory_format=layout)], dim=1)
+        gates = self.conv(stacked).float()
         i, f, o = gates[:, : 3 * n].sigmoid().chunk(3, dim=1)
-        g = gates[:, 3 * n :].tanh()
-        c = f * c + i * g
-        return o * c.tanh(), c
+        c = f * c + i * _tanh(gates[:, 3 * n :])
+        return o * _tanh(c), c
+
+
+def _tanh(x: Tensor) -> Tensor:
+    """The hyperbolic tangent; on CPUs by way of the sigmoid, which takes PyTorch a third of the time."""
+    return 2.0 * torch.sigmoid(2.0 * x) - 1.0 if x.device.type == "cpu" else x.tanh()
 
 
 class ConvLSTM(nn.Module):
@@ -101,9 +111,7 @@ class ConvLSTM(nn.Module):
 
         Returns the top layer's hidden states [B, T, hidden, H, W] in time order and the last h and c of each layer.
         """
-        # Measured on CPUs: with 16 hidden channels a fifth faster than the default layout, with 4 half as fast.
-        layout = torch.channels_last if min(self.hidden_channels) >= 8 else torch.contiguous_format
-        windows = [window.contiguous(memory_format=layout) for window in inputs.unbind(1)]
+        windows = list(inputs.unbind(1))
         if direction == "reverse":
             windows.reverse()
         last_h: list[Tensor] = []
