@@ -60,6 +60,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     """Of the network; its type is decided by the architecture."""
     pixel_size_nm: Annotated[float, msgspec.Meta(gt=0.0)]
     threshold: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+    weights_sha256: str
+    """Of the tensors, see `_digest`: safetensors itself would not notice a flipped bit."""
     envelope: Envelope = msgspec.field(default_factory=Envelope)
     training: TrainingFacts = {}
     """How the weights came about: settings, data, figures, versions."""
@@ -141,16 +143,17 @@ def save_checkpoint(
     ModelError
         The file cannot be written.
     """
+    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     header = Header(
         name=name,
         architecture=network.architecture,
         config=msgspec.Raw(msgspec.json.encode(network.config)),
         pixel_size_nm=pixel_size_nm,
         threshold=threshold,
+        weights_sha256=_digest(tensors),
         envelope=envelope or Envelope(),
         training=training or {},
     )
-    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     data = safetensors.torch.save(tensors, metadata={METADATA_KEY: msgspec.json.encode(header).decode()})
     target = Path(path)
     try:
@@ -215,7 +218,9 @@ def _find(name_or_path: str | os.PathLike[str]) -> Path:
         hint = f"; did you mean {nearest[0]!r}?" if nearest else "; a checkpoint of yours is given by its path"
         raise ModelError(f"unknown model {name_or_path!r}; shipped: {', '.join(shipped) or 'none'}{hint}")
     if not path.is_file():
-        raise ModelError(f"expected a checkpoint at {path}, found no file; shipped models: {', '.join(list_models())}")
+        raise ModelError(
+            f"expected a checkpoint at {path}, found no file; shipped models: {', '.join(list_models()) or 'none'}"
+        )
     return path
 
 
@@ -245,7 +250,18 @@ def _read(path: Path) -> tuple[Header, dict[str, torch.Tensor], str]:
         header = msgspec.json.decode(document, type=Header)
     except msgspec.MsgspecError as error:
         raise ModelError(f"expected the facts of a dblink-live checkpoint in {path}, found: {error}") from error
+    if _digest(tensors) != header.weights_sha256:
+        raise ModelError(f"expected the weights that {path} was written with, found changed ones; copy the file again")
     return header, tensors, hashlib.sha256(data).hexdigest()
+
+
+def _digest(tensors: dict[str, torch.Tensor]) -> str:
+    """sha256 over names, types, shapes and values, in the order of the names."""
+    digest = hashlib.sha256()
+    for key, value in sorted(tensors.items()):
+        digest.update(f"{key} {value.dtype} {list(value.shape)} ".encode())
+        digest.update(value.contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 class _Version(msgspec.Struct, frozen=True):

@@ -91,10 +91,10 @@ class StreamingReconstructor:
         if self._stream is None:
             self._stream = _Stream(segment, self._engine.start(shape, window))
         stream = self._stream
-        stream.t_last_frame_ns.append(t_ns)
         pictures, stream.state = self._engine.push(
             torch.from_numpy(counts)[None], torch.tensor([present], dtype=torch.float32), stream.state
         )
+        stream.t_last_frame_ns.append(t_ns)
         return finished + self._to_reconstructions(pictures, stream)
 
     def flush(self) -> list[Reconstruction]:

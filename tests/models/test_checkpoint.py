@@ -97,6 +97,14 @@ def test_truncated_files_are_refused(checkpoint, share):
         load_model(checkpoint)
 
 
+def test_a_flipped_bit_in_the_weights_is_noticed(checkpoint):
+    data = bytearray(checkpoint.read_bytes())
+    data[-1000] ^= 1
+    checkpoint.write_bytes(data)
+    with pytest.raises(ModelError, match="found changed ones"):
+        load_model(checkpoint)
+
+
 @pytest.mark.parametrize("content", [b"\x00" * 100, b"\xff" * 100, b"PK\x03\x04 not weights", b"{}" * 50], ids=repr)
 def test_other_files_are_refused(tmp_path, content):
     path = tmp_path / "other.safetensors"

@@ -42,7 +42,7 @@ def test_maps_in_reconstructions_out(light_model):
     assert [r.window for r in out] == list(range(8))
     assert {r.segment for r in out} == {0} and {r.stage for r in out} == {"bounded"}
     for r in out:
-        assert r.image.shape == SHAPE and r.image.dtype == np.float32
+        assert r.image.shape == SHAPE and r.image.dtype == np.float32 and r.image.flags.c_contiguous
         assert r.image.min() >= 0 and r.image.max() <= 1
         assert r.latency_s == 0.0
 
