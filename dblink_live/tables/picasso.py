@@ -7,8 +7,10 @@ https://picassosr.readthedocs.io/en/latest/files.html. Frames count from 0, and 
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -27,8 +29,38 @@ _FILE_DTYPE = np.dtype([(name, np.uint32 if name == "frame" else np.float32) for
 _SAME_PIXEL_SIZE = 0.005
 """Relative difference up to which two pixel sizes are one, rounded differently."""
 
-Description = Sequence[Mapping[str, object]]
-"""One mapping a processing step, the movie first."""
+
+@dataclass(frozen=True)
+class _Description:
+    """What is known of the movie."""
+
+    origin: str
+    """Where it stands."""
+    steps: Sequence[Mapping[str, object]]
+    """One mapping a processing step, the movie first."""
+
+    def find(self, keys: Sequence[str]) -> object:
+        """The value of the first key that is there; a later step overrules an earlier one."""
+        return next((step[key] for key in keys for step in reversed(self.steps) if key in step), None)
+
+    def whole(self, key: str) -> int:
+        value = self.find((key,))
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise SourceError(f"expected {key} as a whole number in {self.origin}, found {value!r}; correct it there")
+        return value
+
+    def pixel_size_nm(self, given_nm: float | None) -> float:
+        stated = self.find(_PIXEL_SIZE_KEYS)
+        if not (isinstance(stated, (int, float)) and math.isfinite(stated) and stated > 0):
+            if given_nm is None:
+                raise CalibrationError(f"expected Pixelsize in {self.origin}, found {stated!r}; give --pixel-size-nm")
+            return given_nm
+        if given_nm is not None and abs(given_nm - stated) > _SAME_PIXEL_SIZE * stated:
+            raise CalibrationError(
+                f"expected the pixel size of {self.origin}, {stated:g} nm, found {given_nm:g} nm; leave "
+                "--pixel-size-nm out, or correct the description"
+            )
+        return float(stated)
 
 
 def read_picasso(path: Path, pixel_size_nm: float | None = None) -> LocalizationTable:
@@ -55,15 +87,13 @@ def read_picasso(path: Path, pixel_size_nm: float | None = None) -> Localization
         if name in (locs.dtype.names or ()):
             localizations[name] = locs[name]
     localizations = sorted_by_frame(localizations)
-    height, width, n_frames = (_whole(description, key, path) for key in ("Height", "Width", "Frames"))
+    height, width, n_frames = (description.whole(key) for key in ("Height", "Width", "Frames"))
     if len(localizations) and localizations["frame"][-1] >= n_frames:
         raise SourceError(
-            f"expected frames below {n_frames}, the Frames of {path.with_suffix('.yaml')}, found frame "
+            f"expected frames below {n_frames}, the Frames of {description.origin}, found frame "
             f"{int(localizations['frame'][-1])}; it describes another movie, or is to be corrected"
         )
-    return LocalizationTable(
-        localizations, _pixel_size_nm(description, path, pixel_size_nm), Shape(height, width), n_frames
-    )
+    return LocalizationTable(localizations, description.pixel_size_nm(pixel_size_nm), Shape(height, width), n_frames)
 
 
 def write_picasso(
@@ -115,47 +145,27 @@ def _read_locs(path: Path) -> Localizations:
     )
 
 
-def _read_description(path: Path) -> Description:
-    described_in = path.with_suffix(".yaml")
-    if not described_in.is_file():
+def _read_description(path: Path) -> _Description:
+    """From the file beside, or else, as Picasso 0.11 keeps it, from the dataset ``metadata`` within."""
+    beside = path.with_suffix(".yaml")
+    origin, content = (str(beside), beside.read_bytes()) if beside.is_file() else (f"{path}/metadata", _embedded(path))
+    if content is None:
         raise SourceError(
-            f"expected the description {described_in} beside {path.name}, found none; copy it along: "
+            f"expected the description {beside} beside {path.name}, found none; copy it along: "
             "Picasso writes it with the localizations"
         )
     try:
-        steps = [step for step in yaml.safe_load_all(described_in.read_text(encoding="utf-8")) if step is not None]
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SourceError(f"expected YAML in {described_in}, found something else: {error}") from error
+        steps = json.loads(content) if origin != str(beside) else list(yaml.safe_load_all(content))
+    except (yaml.YAMLError, ValueError) as error:
+        raise SourceError(f"expected a description in {origin}, found something else: {error}") from error
+    steps = [step for step in steps if step is not None] if isinstance(steps, list) else [steps]
     if not steps or not all(isinstance(step, Mapping) for step in steps):
-        raise SourceError(f"expected keys and values in {described_in}, found something else; save it with Picasso")
-    return steps
+        raise SourceError(f"expected keys and values in {origin}, found something else; save it with Picasso")
+    return _Description(origin, steps)
 
 
-def _find(description: Description, keys: Sequence[str]) -> object:
-    """The value of the first key that is there; a later step overrules an earlier one."""
-    return next((step[key] for key in keys for step in reversed(description) if key in step), None)
-
-
-def _whole(description: Description, key: str, path: Path) -> int:
-    value = _find(description, (key,))
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise SourceError(
-            f"expected {key} as a whole number in {path.with_suffix('.yaml')}, found {value!r}; correct it there"
-        )
-    return value
-
-
-def _pixel_size_nm(description: Description, path: Path, given_nm: float | None) -> float:
-    stated = _find(description, _PIXEL_SIZE_KEYS)
-    if not (isinstance(stated, (int, float)) and math.isfinite(stated) and stated > 0):
-        if given_nm is None:
-            raise CalibrationError(
-                f"expected Pixelsize in {path.with_suffix('.yaml')}, found {stated!r}; give --pixel-size-nm"
-            )
-        return given_nm
-    if given_nm is not None and abs(given_nm - stated) > _SAME_PIXEL_SIZE * stated:
-        raise CalibrationError(
-            f"expected the pixel size of {path.with_suffix('.yaml')}, {stated:g} nm, found {given_nm:g} nm; leave "
-            "--pixel-size-nm out, or correct the description"
-        )
-    return float(stated)
+def _embedded(path: Path) -> bytes | None:
+    with h5py.File(path, "r") as file:
+        dataset = file.get("metadata")
+        content = dataset[()] if isinstance(dataset, h5py.Dataset) and dataset.ndim == 0 else None
+    return content if isinstance(content, bytes) else None

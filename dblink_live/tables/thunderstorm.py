@@ -26,7 +26,7 @@ MAX_HEADER = 100_000
 """Characters after which a first line without an end is not one of column names."""
 ROWS_A_BLOCK = 20_000
 """Rows formatted at once: enough to make Python's own cost a row small."""
-_HEADER = '"id","frame","x [nm]","y [nm]","sigma [nm]","intensity [photon]","offset [photon]","uncertainty [nm]"\n'
+_HEADER = '"id","frame","x [nm]","y [nm]","sigma [nm]","intensity [photon]","offset [photon]","uncertainty_xy [nm]"\n'
 _ROW = "%d,%d,%.5f,%.5f,%.5f,%.5f,%.5f,%.5f\n"
 """To a hundredth of a picometre: below the step of float32 at most places of a camera field."""
 

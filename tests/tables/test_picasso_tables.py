@@ -124,7 +124,7 @@ def test_an_incomplete_description_is_refused(written: Path, key: str) -> None:
 @pytest.mark.parametrize(
     ("content", "named"),
     [
-        pytest.param("a: [", "expected YAML", id="not YAML"),
+        pytest.param("a: [", "expected a description", id="not YAML"),
         pytest.param("- 1\n", "expected keys and values", id="a list"),
         pytest.param("", "expected keys and values", id="empty"),
     ],
@@ -138,6 +138,26 @@ def test_a_damaged_description_is_refused(written: Path, content: str, named: st
 def test_a_missing_description_is_named(written: Path) -> None:
     written.with_suffix(".yaml").unlink()
     with pytest.raises(SourceError, match=r"locs\.yaml beside locs\.hdf5"):
+        read_localizations(written)
+
+
+def embed(path: Path, content: str) -> None:
+    """Put the description into the file, as Picasso 0.11 does, and take the one beside it away."""
+    path.with_suffix(".yaml").unlink()
+    with h5py.File(path, "r+") as file:
+        file.create_dataset("metadata", data=content)
+
+
+def test_a_description_within_the_file_is_read(written: Path) -> None:
+    embed(written, '[{"Frames": 70, "Height": 24, "Width": 33, "Pixelsize": 65}, {"Pixelsize": 117}]')
+    table = read_localizations(written)
+    assert (table.pixel_size_nm, table.shape, table.n_frames) == (117.0, Shape(24, 33), 70)
+
+
+@pytest.mark.parametrize("content", ["[", "3", "[3]"])
+def test_a_damaged_description_within_the_file_is_refused(written: Path, content: str) -> None:
+    embed(written, content)
+    with pytest.raises(SourceError, match=r"in .*locs\.hdf5/metadata, found something else"):
         read_localizations(written)
 
 

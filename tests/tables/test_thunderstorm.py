@@ -12,7 +12,7 @@ from dblink_live.errors import SourceError
 from dblink_live.tables import read_localizations, write_localizations
 from dblink_live.types import LOCALIZATION_DTYPE, Shape, empty_localizations
 
-HEADER = '"id","frame","x [nm]","y [nm]","sigma [nm]","intensity [photon]","offset [photon]","uncertainty [nm]"'
+HEADER = '"id","frame","x [nm]","y [nm]","sigma [nm]","intensity [photon]","offset [photon]","uncertainty_xy [nm]"'
 
 
 def write(tmp_path: Path, *lines: str, name: str = "table.csv", end: str = "\n") -> Path:
@@ -24,7 +24,7 @@ def write(tmp_path: Path, *lines: str, name: str = "table.csv", end: str = "\n")
 @pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["unix lines", "windows lines"])
 @pytest.mark.parametrize("uncertainty", ["uncertainty [nm]", "uncertainty_xy [nm]"])
 def test_columns_become_ours(tmp_path: Path, end: str, uncertainty: str) -> None:
-    path = write(tmp_path, HEADER.replace("uncertainty [nm]", uncertainty), "1,1,250,75,130,900,12,8", end=end)
+    path = write(tmp_path, HEADER.replace("uncertainty_xy [nm]", uncertainty), "1,1,250,75,130,900,12,8", end=end)
     table = read_localizations(path, pixel_size_nm=100.0)
     (row,) = table.localizations
     # 250 nm from the corner is the centre of pixel 2; frames count from 0.
