@@ -56,7 +56,7 @@ def add_localizer(parser: argparse.ArgumentParser) -> None:
         "--psf-sigma-px",
         metavar="PX",
         type=positive,
-        help="standard deviation of the point spread function (default: estimated from the first frames)",
+        help="standard deviation of the point spread function (default: fitted to every spot)",
     )
 
 
