@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from dblink_live.cli.console import progress, say
 from dblink_live.config import CameraConfig
 from dblink_live.errors import CalibrationError, SourceError
 from dblink_live.interfaces import FrameSource
-from dblink_live.types import Camera, CameraRecipe, Frame, Localizations, Segment, empty_localizations
+from dblink_live.types import Camera, CameraRecipe, Frame, FrameArray, Localizations, Segment, empty_localizations
 
 BATCH_FRAMES = 64
 SCHEMES = {".tif": "tiff", ".tiff": "tiff", ".raw": "raw"}
@@ -80,7 +81,8 @@ def _localize(options: argparse.Namespace, source: FrameSource, camera: Camera) 
             frames = [event for event in source.read(BATCH_FRAMES, timeout_s=1.0) if isinstance(event, Frame)]
             if frames:
                 numbers = np.array([frame.number for frame in frames], np.int64)
-                tables.append(localizer.localize(np.stack([frame.data for frame in frames]), numbers))
+                batch = cast(FrameArray, np.stack([frame.data for frame in frames]))
+                tables.append(localizer.localize(batch, numbers))
                 n_done += len(frames)
                 advance(n_done)
     return np.concatenate(tables), n_done
