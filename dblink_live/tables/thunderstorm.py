@@ -3,7 +3,8 @@
 Format: Ovesny et al., "ThunderSTORM: a comprehensive ImageJ plug-in for PALM and STORM data analysis and
 super-resolution imaging", Bioinformatics 2014. Positions count from the outer corner of pixel (0, 0), the background
 ``offset`` is per pixel, and frames count from 1. Other writers leave units out (``frame,x,y``; then nanometres are
-meant) or count frames from 0 (told by a frame 0).
+meant) or count frames from 0 (told by a frame 0). Picasso's own import and export of such tables leave out the half
+pixel between corner and centre: what it exports lies half a pixel from what its HDF5 says.
 """
 
 from __future__ import annotations

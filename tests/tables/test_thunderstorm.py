@@ -69,9 +69,11 @@ def test_a_frame_0_means_that_frames_count_from_0(tmp_path: Path) -> None:
 
 
 def test_rows_come_sorted_by_frame_and_those_of_one_frame_in_their_order(tmp_path: Path) -> None:
-    table = read_localizations(write(tmp_path, "frame,x,y,photons", "3,1,1,1", "2,1,1,2", "3,1,1,3", "2,1,1,4"))
-    assert table.localizations["frame"].tolist() == [1, 1, 2, 2]
-    assert table.localizations["photons"].tolist() == [2, 4, 1, 3]
+    # Enough rows that a sort which is not stable would mix them.
+    lines = [f"{3 - index % 2},1,1,{index}" for index in range(200)]
+    rows = read_localizations(write(tmp_path, "frame,x,y,photons", *lines)).localizations
+    assert rows["frame"].tolist() == [1] * 100 + [2] * 100
+    assert rows["photons"].tolist() == [*range(1, 200, 2), *range(0, 200, 2)]
 
 
 def test_elliptic_widths_fill_both_axes(tmp_path: Path) -> None:

@@ -55,9 +55,10 @@ def test_windows_start_at_the_first_frame_and_end_with_the_last_row() -> None:
     assert counts.sum(axis=(1, 2)).tolist() == [2, 1, 0, 1]
 
 
-def test_rows_outside_the_field_are_left_out() -> None:
+@pytest.mark.parametrize("axis", ["x", "y"])
+def test_rows_outside_the_field_are_left_out(axis: str) -> None:
     rows = empty_localizations(3)
-    rows["x"] = [-0.6, 1.0, 1.6]
+    rows[axis] = [-0.6, 1.0, 1.6]
     assert bin_localizations(rows, (2, 2), 160.0).sum() == 1
 
 

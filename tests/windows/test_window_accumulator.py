@@ -151,10 +151,11 @@ def test_time_is_that_of_the_windows_last_seen_frame() -> None:
     assert [done.map.t_last_frame_ns for done in completed] == [9_000_000, 19_000_000, 24_000_000]
 
 
-def test_rows_outside_the_grid_are_kept_and_counted_apart() -> None:
+@pytest.mark.parametrize(("along", "across", "n_pixels"), [("x", "y", SHAPE.width), ("y", "x", SHAPE.height)])
+def test_rows_outside_the_grid_are_kept_and_counted_apart(along: str, across: str, n_pixels: int) -> None:
     rows = table([0, 0, 0, 0, 0])
-    rows["x"] = [-0.51, -0.5, 4.49, 4.5, np.float32(1e6)]
-    rows["y"] = 0.0
+    rows[along] = [-0.51, -0.5, n_pixels - 0.51, n_pixels - 0.5, 1e6]
+    rows[across] = 1.0
     accumulator = make_accumulator(window_frames=1)
     (done,) = add(accumulator, 0, 1, rows)
     assert done.map.counts.sum() == 2
