@@ -21,7 +21,7 @@ import tifffile
 
 from benchmarks.report import Report, markdown_table
 from dblink_live.config import run_config_from_plain
-from dblink_live.localize import GaussianLocalizer
+from dblink_live.localization import GaussianLocalizer
 from dblink_live.models import StreamingReconstructor, load_model
 from dblink_live.pipeline.live_run import open_live_run
 from dblink_live.simulate import SCMOS, make_camera

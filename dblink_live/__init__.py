@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dblink_live.analysis.metrics import Scores, evaluate
-    from dblink_live.localize import localize
+    from dblink_live.localization import localize
     from dblink_live.models import Model, StreamingReconstructor, load_model, reconstruct
     from dblink_live.store import Run, open_run
     from dblink_live.tables import read_localizations, write_localizations
@@ -27,7 +27,7 @@ _HOME = {
     "bin_localizations": "dblink_live.windows",
     "evaluate": "dblink_live.analysis.metrics",
     "load_model": "dblink_live.models",
-    "localize": "dblink_live.localize",
+    "localize": "dblink_live.localization",
     "open_run": "dblink_live.store",
     "read_localizations": "dblink_live.tables",
     "reconstruct": "dblink_live.models",

@@ -72,8 +72,9 @@ class ReconstructConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """auto, cpu, cuda or cuda:N."""
     threads: NonNegativeInt = 1
     """CPU threads of torch. A live process shares its cores with the camera, and spinning threads starve it."""
-    provisional: bool = True
-    """Publish a picture with lookahead 0 at once; it is shown, never stored."""
+    provisional: bool = False
+    """Also publish a picture of the newest window at once, with lookahead 0; it is shown and never stored. It nearly
+    doubles the computing, which a GPU has to spare and a CPU usually has not."""
 
 
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,7 +8,7 @@ from typing import Protocol, Self, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from dblink_live.types import Frame, FrameArray, Gap, Localizations, LocalizationMap, Reconstruction, Segment
+from dblink_live.types import Frame, FrameArray, Gap, LocalizationMap, Localizations, Reconstruction, Segment
 
 SourceEvent = Segment | Frame | Gap
 

@@ -8,6 +8,7 @@ windows concerned carry their number.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -31,6 +32,8 @@ from dblink_live.windows import CompletedWindow, WindowAccumulator
 
 MAX_FRAMES_A_READ = 64
 READ_TIMEOUT_S = 0.05
+GATHER_S = 0.04
+"""A live source is left alone for so long between reads, for frames to gather: a fraction of any window."""
 DENSITY_MEMORY = 0.9
 """Weight of the past in the running average of the localization density, a batch of frames."""
 
@@ -150,6 +153,9 @@ class LiveLine:
                 break
             self._digest(events)
             self._report("ending" if self._stopping else "running")
+            if self._source.is_live and len(events) < MAX_FRAMES_A_READ:
+                # A few frames together cost the localizer little more than one alone.
+                time.sleep(GATHER_S)
         self._end_segment()
         if failure is not None:
             self._writer.event(f"the source failed: {failure}")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -55,7 +57,16 @@ class LivePictures:
         if len(self._recent) > self._sum_windows:
             self._sum -= self._recent.popleft()
         picture = np.minimum(self._sum, np.iinfo(np.uint16).max).astype(np.uint16)
-        self._send("sum", map.segment, map.window, picture, map.t_last_frame_ns, map.grid.pitch_nm, map.grid.origin_nm)
+        self._send(
+            "sum",
+            map.segment,
+            map.window,
+            picture,
+            map.t_last_frame_ns,
+            map.grid.pitch_nm,
+            map.grid.origin_nm,
+            {"windows": len(self._recent)},
+        )
 
     def reconstruction(self, reconstruction: Reconstruction, grid: Grid) -> None:
         """Send a picture of the network, provisional or not."""
@@ -69,6 +80,7 @@ class LivePictures:
             last_frame_ns,
             grid.pitch_nm,
             grid.origin_nm,
+            {"lookahead": reconstruction.lookahead},
         )
 
     def status_is_due(self) -> bool:
@@ -92,7 +104,8 @@ class LivePictures:
         t_host_ns: int,
         pitch_nm: float,
         origin_nm: tuple[float, float] = (0.0, 0.0),
+        extra: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         self._publisher.send_image(
-            ImageMessage(topic, self._run_uuid, segment, number, image, t_host_ns, pitch_nm, origin_nm)
+            ImageMessage(topic, self._run_uuid, segment, number, image, t_host_ns, pitch_nm, origin_nm, dict(extra))
         )

@@ -127,7 +127,9 @@ def _loss(network: torch.nn.Module, settings: TrainingSettings) -> float:
     return float(torch.stack(losses).mean())
 
 
-def test_a_checkpoint_knows_its_threshold_envelope_and_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_knows_its_threshold_envelope_and_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("dblink_live.train.checkpointed.CALIBRATION_PRESETS", {"filaments": ()})
     monkeypatch.setattr("dblink_live.train.checkpointed.calibrate_threshold", lambda network, presets: 0.4)
     path = tmp_path / "tiny.safetensors"

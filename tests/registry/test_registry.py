@@ -1,0 +1,40 @@
+"""Plug-ins by name."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint, EntryPoints
+
+import pytest
+
+from dblink_live import registry
+from dblink_live.errors import PluginError
+
+
+def test_the_gaussian_localizer_is_built_in() -> None:
+    assert registry.get_localizer_factory("gaussian").__name__ == "GaussianLocalizer"  # type: ignore[attr-defined]
+
+
+def test_an_unknown_name_lists_what_is_installed_and_the_nearest() -> None:
+    with pytest.raises(PluginError, match=r"unknown localizer 'gausian'; installed: .*gaussian.*did you mean 'gaussian'"):
+        registry.get_localizer_factory("gausian")
+
+
+def test_a_registered_localizer_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("mine", "fractions:Fraction", registry.LOCALIZERS)
+    monkeypatch.setattr(registry, "entry_points", lambda group: EntryPoints([point]))
+    assert registry.installed_localizers() == ["gaussian", "mine"]
+    assert registry.get_localizer_factory("mine").__name__ == "Fraction"  # type: ignore[attr-defined]
+
+
+def test_a_broken_plug_in_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("broken", "no_such_package:Thing", registry.LOCALIZERS)
+    monkeypatch.setattr(registry, "entry_points", lambda group: EntryPoints([point]))
+    with pytest.raises(PluginError, match="no_such_package:Thing"):
+        registry.get_localizer_factory("broken")
+
+
+def test_looking_a_plug_in_up_imports_no_torch() -> None:
+    code = "import sys, dblink_live.registry as r; r.installed_localizers(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
