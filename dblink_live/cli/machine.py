@@ -74,7 +74,7 @@ class Finding:
 class TorchFacts:
     version: str | None
     device: str = "none"
-    """The name that `load_model` takes: cpu, cuda or mps."""
+    """The name that `load_model` takes: cpu or cuda."""
     description: str = ""
     problems: tuple[str, ...] = field(default=())
 
