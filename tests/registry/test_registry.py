@@ -17,7 +17,7 @@ def test_the_gaussian_localizer_is_built_in() -> None:
 
 
 def test_an_unknown_name_lists_what_is_installed_and_the_nearest() -> None:
-    with pytest.raises(PluginError, match=r"unknown localizer 'gausian'; installed: .*gaussian.*did you mean 'gaussian'"):
+    message = r"unknown localizer .gausian.; installed: .*gaussian.*did you mean .gaussian."):
         registry.get_localizer_factory("gausian")
 
 
