@@ -17,7 +17,8 @@ def test_the_gaussian_localizer_is_built_in() -> None:
 
 
 def test_an_unknown_name_lists_what_is_installed_and_the_nearest() -> None:
-    message = r"unknown localizer .gausian.; installed: .*gaussian.*did you mean .gaussian."):
+    message = r"unknown localizer .gausian.; installed: .*gaussian.*did you mean .gaussian."
+    with pytest.raises(PluginError, match=message):
         registry.get_localizer_factory("gausian")
 
 
