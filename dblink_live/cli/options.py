@@ -25,7 +25,14 @@ class Verbs(Protocol):
     """The one method of argparse's subparsers that a verb needs."""
 
     def add_parser(
-        self, name: str, *, help: str, description: str, epilog: str, formatter_class: type[argparse.HelpFormatter]
+        self,
+        name: str,
+        *,
+        help: str,
+        description: str,
+        epilog: str,
+        formatter_class: type[argparse.HelpFormatter],
+        allow_abbrev: bool,
     ) -> argparse.ArgumentParser: ...
 
 
@@ -39,6 +46,8 @@ def add_verb(
         description=f"{help[0].upper()}{help[1:]}.",
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        # An abbreviation that works today would become ambiguous with the next option.
+        allow_abbrev=False,
     )
     parser.set_defaults(run=run, json=False)
     return parser

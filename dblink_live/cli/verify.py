@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from dblink_live.cli.console import progress
 from dblink_live.cli.options import Verbs, add_json, add_verb
 from dblink_live.cli.outcome import Outcome
 
@@ -24,8 +25,10 @@ def add_parser(verbs: Verbs) -> None:
 def run(options: argparse.Namespace) -> Outcome:
     from dblink_live.store import verify_run
 
-    report = verify_run(options.path)
+    with progress("verifying", None, "windows") as advance:
+        report = verify_run(options.path, on_progress=lambda done, total: advance(done))
     windows = ", ".join(f"{n} of {product}" for product, n in report.windows.items())
-    lines = [f"problem: {problem}" for problem in report.problems]
+    lines = [f"note: {note}" for note in report.notes]
+    lines += [f"problem: {problem}" for problem in report.problems]
     lines.append(f"{'the run is whole' if report.ok else 'the run is NOT whole'}; committed windows: {windows}")
     return Outcome(text="\n".join(lines), figures=report.to_json_dict(), status=0 if report.ok else 1)

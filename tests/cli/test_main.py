@@ -19,7 +19,7 @@ from dblink_live.errors import ConfigError, DblinkError, SourceError, StoreError
 
 # By its name: the package hands on the function `main` under the name of its module.
 main_module = sys.modules["dblink_live.cli.main"]
-VERBS = ("view", "verify", "reconstruct", "localize", "evaluate", "models", "doctor")
+VERBS = ("demo", "run", "view", "verify", "reconstruct", "localize", "evaluate", "train", "models", "doctor")
 
 
 class Fake:
@@ -83,6 +83,7 @@ def test_help_needs_neither_torch_nor_qt() -> None:
         pytest.param(["nonsense"], id="unknown verb"),
         pytest.param(["verify"], id="missing argument"),
         pytest.param(["verify", "x", "--jsn"], id="unknown option"),
+        pytest.param(["verify", "x", "--jso"], id="abbreviated option"),
         pytest.param(["localize", "x.tif", "--out", "x.csv", "--pixel-size-nm", "-5"], id="negative pixel size"),
         pytest.param(["localize", "x.tif", "--out", "x.csv", "--pixel-size-nm", "0"], id="zero pixel size"),
         pytest.param(["localize", "x.tif", "--out", "x.csv", "--pixel-size-nm", "nan"], id="NaN pixel size"),
