@@ -140,7 +140,17 @@ def run_config_from_plain(plain: Mapping[str, Any]) -> RunConfig:
     try:
         return msgspec.convert(plain, RunConfig)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"a setting has a wrong value: {error}") from error
+        raise ConfigError(_wrong_value(plain, str(error))) from error
+
+
+def _wrong_value(plain: Mapping[str, Any], message: str) -> str:
+    """Say which setting has which wrong value; msgspec names the place as ``$.section.key``."""
+    expected, found, place = message.partition(" - at `$.")
+    keys = place.rstrip("`").split(".")
+    if not found or len(keys) != 2:
+        return f"a setting has a wrong value: {message}"
+    value = plain.get(keys[0], {}).get(keys[1])
+    return f"{expected[0].lower()}{expected[1:]} for {'.'.join(keys)}, found {value!r}"
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

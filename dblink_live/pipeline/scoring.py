@@ -132,7 +132,7 @@ def save_panels(finished: LiveRun) -> Path | None:
             return None
         last = len(run.live) - 1
         # A picture that has had its lookahead: the very last ones of a run had none.
-        shown = max(0, last - finished.lookahead)
+        shown = max(last // 2, last - finished.lookahead)
         recent = run.counts[max(0, shown - SUM_WINDOWS + 1) : shown + 1].sum(axis=0, dtype=np.uint32)
         reconstruction = run.live[shown].astype(np.float32) * run.live.value_scale
     return render_panels(

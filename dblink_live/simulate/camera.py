@@ -137,8 +137,9 @@ def _normal_cdf(z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 DEMO_SPEED = 8.0
 """Speed of simulated specimens in units of the released simulator, whose structures hardly move in a minute."""
-ON_PER_UM2 = {"filaments": 0.06, "mitochondria": 0.08}
+ON_PER_UM2 = {"filaments": 0.1, "mitochondria": 0.12}
 """Molecules that are on at a time a square micrometre of field: sparse, as the method wants."""
+MEAN_ON_FRAMES = 1.5
 
 
 def make_camera(
@@ -161,5 +162,7 @@ def make_camera(
     pixels = specimen.grid.shape.height * specimen.grid.shape.width
     in_view = visible * pixels * pitch_nm * 1e-3
     outside = total / in_view if kind == "filaments" else 1.0
-    schedule = BlinkSchedule(seed=seed, on_per_frame=ON_PER_UM2[kind] * area_um2 * max(outside, 1.0))
+    schedule = BlinkSchedule(
+        seed=seed, on_per_frame=ON_PER_UM2[kind] * area_um2 * max(outside, 1.0), mean_on_frames=MEAN_ON_FRAMES
+    )
     return CameraSimulator(specimen, shape, schedule, camera, seed=seed)

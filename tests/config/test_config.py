@@ -1,0 +1,50 @@
+"""Settings: defaults, files, overrides, and what is said about wrong ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dblink_live.config import RunConfig, load_run_config, run_config_from_plain
+from dblink_live.errors import ConfigError
+
+
+def test_overrides_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text("[windows]\nframes = 20\n[camera]\npixel_size_nm = 108\n", encoding="utf-8")
+    config = load_run_config(path, ["windows.frames=30", "reconstruct.model=mitochondria"])
+    assert (config.windows.frames, config.camera.pixel_size_nm) == (30, 108.0)
+    assert (config.reconstruct.model, config.reconstruct.lookahead) == ("mitochondria", 8)
+
+
+def test_a_stored_configuration_reads_back_the_same() -> None:
+    config = load_run_config(None, ["camera.pixel_size_nm=65", "localizer.psf_sigma_px=1.2"])
+    assert run_config_from_plain(config.to_plain()) == config
+    assert run_config_from_plain(RunConfig().to_plain()) == RunConfig()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        pytest.param("camera.pixel_sise_nm=1", "did you mean 'camera.pixel_size_nm'", id="misspelt key"),
+        pytest.param("camra.pixel_size_nm=1", "unknown setting 'camra'; did you mean 'camera", id="misspelt section"),
+        pytest.param("camera.pixel_size_nm=0", "> 0.0 for camera.pixel_size_nm, found 0", id="zero"),
+        pytest.param("camera.pixel_size_nm=-65", "found -65", id="negative"),
+        pytest.param("windows.frames=ten", "windows.frames, found 'ten'", id="a word for a number"),
+        pytest.param("windows.frames=0", "windows.frames, found 0", id="no frames"),
+        pytest.param("windows", "section.key=value", id="no value"),
+    ],
+)
+def test_a_wrong_override_is_one_clear_error(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_run_config(None, [override])
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nothing\.toml"):
+        load_run_config(tmp_path / "nothing.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[camera", encoding="utf-8")
+    with pytest.raises(ConfigError, match="not TOML"):
+        load_run_config(broken)
