@@ -65,7 +65,8 @@ def write_localizations(
     pixel_size_nm
         Side of a camera pixel.
     n_frames
-        Frames of the recording; None takes the last frame that has a localization. Only Picasso's format states it.
+        Frames of the recording, which only Picasso's format states; None, or fewer than the table needs, takes the last
+        frame that has a localization.
 
     Raises
     ------

@@ -99,7 +99,7 @@ def read_picasso(path: Path, pixel_size_nm: float | None = None) -> Localization
 def write_picasso(
     path: Path, localizations: Localizations, shape: Shape, pixel_size_nm: float, n_frames: int | None = None
 ) -> None:
-    """Write ``path`` and its ``.yaml``; without ``n_frames`` the movie ends at the last localization."""
+    """Write ``path`` and its ``.yaml``; the movie ends after ``n_frames`` or the last localization."""
     frames = localizations["frame"]
     last = int(frames.max()) if len(frames) else -1
     if last > np.iinfo(np.uint32).max or (len(frames) and frames.min() < 0):
@@ -110,7 +110,7 @@ def write_picasso(
     for name in _FILE_DTYPE.names or ():
         locs[name] = localizations[name]
     description = {
-        "Frames": last + 1 if n_frames is None else n_frames,
+        "Frames": max(last + 1, n_frames or 0),
         "Height": int(shape.height),
         "Width": int(shape.width),
         "Pixelsize": float(pixel_size_nm),
