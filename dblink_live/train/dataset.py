@@ -44,11 +44,13 @@ class Clip:
 
 
 class ClipSampler:
-    """Draws `Clip` batches, seeded."""
+    """Draws `Clip` batches, seeded; each of several workers draws its own."""
 
-    def __init__(self, settings: TrainingSettings) -> None:
+    def __init__(self, settings: TrainingSettings, worker: int = 0) -> None:
         self._settings = settings
-        self._rng = np.random.default_rng(settings.seed)
+        self._rng = np.random.default_rng([settings.seed, worker])
+        # Shared by all workers: who draws a longer warm-up would keep the others waiting.
+        self._lengths = np.random.default_rng([settings.seed, 1_000_000])
         self._n_windows = settings.warmup_forward + settings.clip_windows + settings.warmup_reverse
         self._pool: list[Video] = []
         self._draws = 0
@@ -61,8 +63,8 @@ class ClipSampler:
         elif self._draws % settings.steps_per_video == 0:
             self._pool[int(self._rng.integers(len(self._pool)))] = self._new_video()
         self._draws += 1
-        warmup_forward = int(self._rng.integers(settings.warmup_forward + 1))
-        warmup_reverse = int(self._rng.integers(settings.warmup_reverse + 1))
+        warmup_forward = int(self._lengths.integers(settings.warmup_forward + 1))
+        warmup_reverse = int(self._lengths.integers(settings.warmup_reverse + 1))
         length = warmup_forward + settings.clip_windows + warmup_reverse
         crops = [
             self._crop(self._pool[int(self._rng.integers(len(self._pool)))], length) for _ in range(settings.batch)

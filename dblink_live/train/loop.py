@@ -24,6 +24,7 @@ from dblink_live.models.network import BidirectionalNetwork
 from dblink_live.train.dataset import Clip, ClipSampler
 from dblink_live.train.losses import LossWeights, reconstruction_loss
 from dblink_live.train.settings import TrainingSettings
+from dblink_live.train.workers import average_gradients, largest, rank, share_weights
 
 LOSSES = {
     "live": LossWeights(),
@@ -61,7 +62,8 @@ def train(
     """
     device = next(network.parameters()).device
     torch.manual_seed(settings.seed)
-    sampler = ClipSampler(settings)
+    sampler = ClipSampler(settings, worker=rank())
+    share_weights(network)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     average = copy.deepcopy(network).eval()
     average.requires_grad_(False)
@@ -83,6 +85,7 @@ def train(
             )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        average_gradients(network)
         if settings.gradient_norm:
             nn.utils.clip_grad_norm_(network.parameters(), settings.gradient_norm)
         optimizer.step()
@@ -91,7 +94,7 @@ def train(
         update_average(average, network, min(settings.average_decay, step / (step + 10)))
         smooth_loss = value if math.isnan(smooth_loss) else 0.99 * smooth_loss + 0.01 * value
         elapsed = time.perf_counter() - started
-        done = fraction_done(step, elapsed, settings)
+        done = largest(fraction_done(step, elapsed, settings))
         progress = TrainingProgress(step, smooth_loss, rate, elapsed, min(done, 1.0))
         if step % settings.save_every_steps == 0 or done >= 1.0:
             on_progress(progress, average)

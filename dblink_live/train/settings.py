@@ -49,6 +49,8 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     network: Literal["light", "dblink"] = "light"
     loss: Literal["live", "paper"] = "live"
     specimens: Specimens = Specimens()
+    start_from: str = ""
+    """A checkpoint whose weights are the first ones; empty begins anew."""
     seed: int = 1
     steps: PositiveInt = 10_000
     max_minutes: NonNegative = 0.0
