@@ -16,7 +16,11 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from dblink_live.simulate.specimen import Mask
+from dblink_live.simulate.checks import require, require_seed
+from dblink_live.simulate.raster import Mask
+
+_BLOCK = 64
+"""Frames in which molecules are switched on together from one seed."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,12 @@ class MapBlinking:
     """Probability that 1-7 more lie within 5 px of it."""
     noise: float = 1.0
     """Multiplies the number of noise localizations, which is uniform in 0-4 a frame."""
+
+    def __post_init__(self) -> None:
+        for name in ("density", "jitter_px", "noise"):
+            require(name, getattr(self, name), 0.0)
+        for name in ("share_per_frame", "cluster_probability"):
+            require(name, getattr(self, name), 0.0, 1.0)
 
 
 def memoryless_counts(
@@ -100,6 +110,12 @@ class BlinkSchedule:
     photons_spread: float = 0.4
     """Standard deviation of the logarithm of the brightness."""
 
+    def __post_init__(self) -> None:
+        require_seed(self.seed)
+        for name in ("on_per_frame", "mean_photons", "photons_spread"):
+            require(name, getattr(self, name), 0.0)
+        require("mean_on_frames", self.mean_on_frames, 0.1, _BLOCK / 4)
+
     def at(self, frame: int) -> Emissions:
         """Molecules that are on in ``frame`` (0, 1, 2...)."""
         block = frame // _BLOCK
@@ -113,7 +129,6 @@ class BlinkSchedule:
         return Emissions(shares[on], photons[on] * exposure[on])
 
 
-_BLOCK = 64
 _Events = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 

@@ -15,6 +15,11 @@ import numpy as np
 
 from dblink_live.simulate.motion import Points
 
+ASIDE_PX = np.arange(-5, 6)
+"""Steps of 40 nm, in y and x, by which the released simulator sets a parallel filament aside..."""
+ASIDE_PROBABILITY = (0.05, 0.05, 0.05, 0.1, 0.25, 0.0, 0.25, 0.1, 0.05, 0.05, 0.05)
+"""...and how often."""
+
 
 @dataclass(frozen=True)
 class FilamentParameters:
@@ -67,7 +72,7 @@ def draw_authors_field(
         if len(filament) > 1:
             filaments.append(filament)
     if filaments and rng.random() < 0.05:
-        filaments.append(filaments[-1] + 40.0 * rng.integers(-5, 6, size=2))
+        filaments.append(filaments[-1] + 40.0 * rng.choice(ASIDE_PX, size=2, p=ASIDE_PROBABILITY))
     return filaments
 
 
@@ -87,3 +92,12 @@ def sample_curve(vertices: Points, spacing_nm: float) -> Points:
     lengths = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(vertices, axis=0).T))])
     at = np.arange(0.0, lengths[-1], spacing_nm)
     return np.column_stack([np.interp(at, lengths, vertices[:, axis]) for axis in (0, 1)])
+
+
+def normals(points_nm: Points) -> Points:
+    """Unit vectors [M, 2] across a curve at each of its ``points_nm`` [M, 2]; a lone point gets (1, 0)."""
+    if len(points_nm) < 2:
+        return np.tile([1.0, 0.0], (len(points_nm), 1))
+    along = np.gradient(points_nm, axis=0)
+    across: Points = np.stack([along[:, 1], -along[:, 0]], axis=1) / np.hypot(*along.T)[:, None]
+    return across

@@ -12,12 +12,14 @@ import numpy.typing as npt
 
 from dblink_live.errors import ConfigError
 from dblink_live.simulate.blinking import MapBlinking, memoryless_counts
+from dblink_live.simulate.checks import require, require_seed
 from dblink_live.simulate.filaments import draw_authors_field, draw_network
 from dblink_live.simulate.mitochondria import draw_blob, draw_mitochondrion
-from dblink_live.simulate.motion import RigidMotion
+from dblink_live.simulate.motion import RigidMotion, draw_bending
 from dblink_live.simulate.specimen import (
     AUTHORS_DRIFT_NM,
     AUTHORS_ROTATION_DEG,
+    WIDTH_NM,
     BodySpecimen,
     FilamentSpecimen,
     Specimen,
@@ -27,6 +29,7 @@ from dblink_live.types import Grid, Shape
 Structure = Literal["filaments", "mitochondria", "blobs", "empty"]
 FIELD = Shape(128, 128)
 """Of the released simulator: 5.12 um at 40 nm."""
+BENDING_PERIOD_FRAMES = 500.0
 
 
 @dataclass(frozen=True)
@@ -50,15 +53,21 @@ class VideoParameters:
     """Each filament moves on its own; as released, the whole field moves as one."""
     reaches_beyond: bool = False
     """Filaments go on outside the field, so that new ones come in; as released, they are cut at its border."""
+    width_nm: float = WIDTH_NM
+    """Of filaments; 0 makes them lines one pixel wide."""
+    bending_nm: float = 0.0
+    """Filaments sway by about this much, once in 500 frames or slower; as released, they are rigid."""
     missing_share: float = 0.0
     """Share of windows that are missing, wholly or in part."""
 
     def __post_init__(self) -> None:
         if self.structure not in get_args(Structure):
             raise ConfigError(f"expected a structure among {', '.join(get_args(Structure))}, found {self.structure!r}")
-        for name in ("density", "speed", "noise", "missing_share", "cluster_probability"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"expected {name} of 0 or more, found {getattr(self, name)}")
+        for name in ("density", "speed", "noise", "jitter_px", "width_nm", "bending_nm"):
+            require(name, getattr(self, name), 0.0)
+        for name in ("missing_share", "cluster_probability"):
+            require(name, getattr(self, name), 0.0, 1.0)
+        Grid(self.pitch_nm, self.shape)
         if self.n_windows < 1 or self.window_frames < 1:
             raise ConfigError(f"expected at least 1 window of 1 frame, found {self.n_windows} of {self.window_frames}")
 
@@ -101,7 +110,11 @@ def simulate_video(parameters: VideoParameters, seed: int | np.random.Generator)
     >>> video.counts.shape, video.truth.shape
     ((200, 128, 128), (200, 128, 128))
     """
-    rng = seed if isinstance(seed, np.random.Generator) else np.random.default_rng(seed)
+    if isinstance(seed, np.random.Generator):
+        rng = seed
+    else:
+        require_seed(seed)
+        rng = np.random.default_rng(seed)
     specimen = draw_specimen(parameters, rng)
     blinking = MapBlinking(
         density=parameters.density,
@@ -133,7 +146,8 @@ def draw_specimen(parameters: VideoParameters, rng: np.random.Generator) -> Spec
         centre = (field[0] / 2, field[1] / 2)
         n_motions = len(filaments) if parameters.individual_motion else 1
         motions = [_draw_motion(rng, centre, parameters) for _ in range(n_motions)]
-        return FilamentSpecimen(grid, filaments, motions)
+        bending = draw_bending(rng, parameters.bending_nm, BENDING_PERIOD_FRAMES) if parameters.bending_nm else None
+        return FilamentSpecimen(grid, filaments, motions, parameters.width_nm, bending)
     if parameters.structure == "empty":
         return BodySpecimen(grid, [])
     draw = draw_mitochondrion if parameters.structure == "mitochondria" else draw_blob

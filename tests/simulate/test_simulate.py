@@ -15,7 +15,8 @@ from dblink_live.simulate.camera import CameraSimulator, Optics, render_spots
 from dblink_live.simulate.filaments import draw_authors_field, draw_filament, sample_curve
 from dblink_live.simulate.mitochondria import draw_mitochondrion
 from dblink_live.simulate.motion import RigidMotion
-from dblink_live.simulate.specimen import BodySpecimen, FilamentSpecimen, rasterise
+from dblink_live.simulate.raster import rasterise
+from dblink_live.simulate.specimen import BodySpecimen, FilamentSpecimen
 from dblink_live.types import Camera, Grid, Shape
 
 SHORT = replace(PRESETS["default"], n_windows=20)
@@ -54,10 +55,15 @@ def test_the_released_simulator_draws_about_seven_filaments_a_field() -> None:
     assert 5.0 < np.mean(counts) < 8.5
 
 
-def test_structure_covers_two_to_three_percent_of_a_field_with_structure() -> None:
-    shares = [simulate_video(replace(SHORT, n_windows=1), seed).truth.mean() for seed in range(60)]
-    filled = [share for share in shares if share > 0]
-    assert 0.015 < np.mean(filled) < 0.035
+def test_lines_cover_two_to_three_percent_of_a_field_and_bands_twice_that() -> None:
+    def mean_share(width_nm: float) -> float:
+        parameters = replace(SHORT, n_windows=1, width_nm=width_nm)
+        return float(np.mean([simulate_video(parameters, seed).truth.mean() for seed in range(60)]))
+
+    # The released simulator's first frames, of lines one pixel wide; later frames have 1.7-1.95 times as many pixels.
+    line = mean_share(0.0)
+    assert 0.015 < line < 0.035
+    assert 1.7 < mean_share(PRESETS["default"].width_nm) / line < 2.05
 
 
 def test_localizations_stay_within_the_jitter_of_the_structure() -> None:
