@@ -1,11 +1,9 @@
 """Finding spots: a band-pass matched to the point spread function, in units of its own noise.
 
 Each frame is filtered with a difference of two Gaussians. Photon noise of background b and read variance r gives the
-filtered
-frame a standard deviation of ``|k| sqrt(b + r)``, |k| being the filter's norm; a robust scale of each frame (the median
-absolute deviation) corrects it where the camera's gain is unknown. What exceeds ``threshold_sigma`` of it and its
-eight neighbours is a spot. Pure noise exceeds 5 sigma in about 3 of 10 million pixels, and more often where the
-background is below some 10 electrons, since few photons are skewed upwards.
+filtered frame a standard deviation of ``|k| sqrt(b + r)``, |k| being the filter's norm; a robust scale of each frame
+(the median absolute deviation) corrects it where the camera's gain is unknown. What exceeds ``threshold_sigma`` of it
+and its eight neighbours is a spot.
 
 Every step looks at one frame alone, so the answer does not depend on how frames are batched.
 
@@ -30,8 +28,10 @@ BACKGROUND_SIGMA_PX = 5.0
 LOWEST_BACKGROUND_E = 0.25
 """A background below this says nothing about noise; photons are then so few that one would pass for a spot."""
 MAD_TO_SIGMA = 1.4826
-_CHUNK_PIXELS = 1 << 21
-"""Frames are filtered in chunks of about so many pixels, to stay in memory."""
+_CHUNK_PIXELS = 1 << 18
+"""Frames are filtered in chunks of about so many pixels: 1 MB, which stays in the cache."""
+_CHUNK_PIXELS_ACCELERATOR = 1 << 24
+"""Elsewhere than on a CPU few large chunks are faster: 64 MB."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class Spots:
 def detect_spots(frames: PhotonFrames, psf_sigma_px: float, threshold_sigma: float) -> Spots:
     """Spots in ``frames``, those at the border included."""
     n, height, width = frames.signal.shape
-    chunk = max(1, _CHUNK_PIXELS // (height * width))
+    chunk_pixels = _CHUNK_PIXELS if frames.signal.device.type == "cpu" else _CHUNK_PIXELS_ACCELERATOR
+    chunk = max(1, chunk_pixels // (height * width))
     found = [
         _detect(frames.signal[first : first + chunk], frames.read_variance, psf_sigma_px, threshold_sigma)
         for first in range(0, n, chunk)
@@ -89,10 +90,26 @@ def _is_local_maximum(score: Tensor) -> Tensor:
 
 def _blur(frames: Tensor, kernel: Tensor) -> Tensor:
     """Convolve [N, H, W] with a separable kernel; the border pixel is repeated outside."""
-    reach = len(kernel) // 2
-    planes = F.pad(frames.unsqueeze(1), (reach, reach, reach, reach), mode="replicate")
-    planes = F.conv2d(F.conv2d(planes, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))
-    return planes.squeeze(1)
+    weights = kernel.tolist()
+    return _blur_along(_blur_along(frames, weights, 1), weights, 2)
+
+
+def _blur_along(frames: Tensor, weights: list[float], dim: int) -> Tensor:
+    """Convolve along one axis with a symmetric kernel, as a sum of shifted frames.
+
+    On a CPU this is several times faster than conv2d with its single channel.
+    """
+    reach = len(weights) // 2
+    size = frames.shape[dim]
+    shape = list(frames.shape)
+    shape[dim] = reach
+    first, last = frames.narrow(dim, 0, 1).expand(shape), frames.narrow(dim, size - 1, 1).expand(shape)
+    padded = torch.cat([first, frames, last], dim)
+    blurred = frames * weights[reach]
+    for offset, weight in enumerate(weights[:reach]):
+        blurred.add_(padded.narrow(dim, offset, size), alpha=weight)
+        blurred.add_(padded.narrow(dim, 2 * reach - offset, size), alpha=weight)
+    return blurred
 
 
 def _gaussian_kernel(sigma_px: float, like: Tensor) -> Tensor:

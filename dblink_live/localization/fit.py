@@ -1,10 +1,13 @@
 """Maximum-likelihood fit of a pixel-integrated Gaussian to many spots at once.
 
-The model of a pixel is ``N Ey Ex + b + r``: photons, the Gaussian's integral over the pixel along y and x,
-background and read
-variance. With counts of variance equal to their mean it is fitted by Fisher scoring with Levenberg-Marquardt damping
-(Smith et al., Nature Methods 2010; Laurence & Chromy, Nature Methods 2010; read variance as in Huang et al., Nature
-Methods 2013). The inverse of the Fisher information at the solution is the Cramer-Rao bound, reported as precision.
+The model of a pixel is ``N Ey Ex + b + r``: photons, the Gaussian's integral over the pixel along y and x, background
+and read variance. With counts of variance equal to their mean it is fitted by Fisher scoring with Levenberg-Marquardt
+damping (Smith et al., Nature Methods 2010; Laurence & Chromy, Nature Methods 2010; read variance as in Huang et al.,
+Nature Methods 2013). The inverse of the Fisher information at the solution is the Cramer-Rao bound, reported as
+precision.
+
+Spots that came to rest leave the computation, so a few stubborn ones cost little. Each spot is computed by itself: the
+answer does not depend on its company.
 
 Shapes: K spots, S side of a region in pixels, P parameters.
 """
@@ -17,12 +20,24 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-ITERATIONS = 24
-"""At most; most spots need six to ten."""
+ITERATIONS = 16
+"""At most: isolated spots need four to eight, overlapping ones creep along a ridge."""
 CONVERGED_PX = 1e-4
 """A step in x, y and sigma below this ends a spot's fit: a hundredth of the best precision there is."""
+NEARLY_CONVERGED = 10.0
+"""A spot still creeping by less than this many such steps when the iterations are over counts as at rest."""
+CONVERGED_SHARE = 1e-3
+"""The step in photons, as a share of them, must be below this too: a spot may start at its place by chance."""
+ROUNDING = 1e-7
+"""Of float32, relative to the counts of a region: a loss of likelihood below it is none."""
+_STUCK = 1e6
+"""Damping at which a step is too short to matter."""
+_COMPACT_BELOW = 0.75
+"""The working set is copied to a smaller one when fewer than this share of it still moves."""
 LOWEST_PHOTONS = 1.0
 LOWEST_BACKGROUND = 1e-2
+LARGEST_FALL = 0.2
+"""Photons and background keep this share in a step: from 0, where one leap can land them, they hardly come back."""
 SIGMA_RANGE_PX = (0.4, 4.0)
 
 
@@ -62,34 +77,13 @@ def fit_spots(
     psf_sigma_px
         Width to start from, or to keep with ``fixed_sigma``.
     """
-    observed = (regions + read_variance).clamp_min(0.0)
     n_parameters = 4 if fixed_sigma else 5
-    theta = _start(regions, start_x, start_y, psf_sigma_px)
-    damping = torch.full_like(start_x, 1e-2)
+    theta, has_settled = _climb(regions, read_variance, _start(regions, start_x, start_y, psf_sigma_px), n_parameters)
     model, jacobian = _model(theta, read_variance)
-    likelihood = _log_likelihood(observed, model)
-    active = torch.ones_like(start_x, dtype=torch.bool)
-    for _ in range(ITERATIONS):
-        gradient, information = _score_and_information(observed, model, jacobian[:, :n_parameters])
-        step = _damped_step(gradient, information, damping)
-        proposed = _clamped(theta, step, regions.shape[-1])
-        new_model, new_jacobian = _model(proposed, read_variance)
-        new_likelihood = _log_likelihood(observed, new_model)
-        # A loss within rounding (float32 sums of a few thousand) is no loss: the fit is at rest.
-        better = active & (new_likelihood >= likelihood - 1e-6 * likelihood.abs())
-        moved = (proposed - theta)[:, [0, 1, 4]].abs().amax(dim=1)
-        theta = torch.where(better[:, None], proposed, theta)
-        model = torch.where(better[:, None, None], new_model, model)
-        jacobian = torch.where(better[:, None, None, None], new_jacobian, jacobian)
-        likelihood = torch.where(better, new_likelihood, likelihood)
-        damping = torch.where(better, damping * 0.1, damping * 10.0).clamp(1e-6, 1e6)
-        active = active & ~(better & (moved < CONVERGED_PX)) & (damping < 1e6)
-        if not bool(active.any()):
-            break
+    observed = (regions + read_variance).clamp_min(0.0)
     _, information = _score_and_information(observed, model, jacobian[:, :n_parameters])
     covariance, info = torch.linalg.inv_ex(information.double())
     variance = covariance.diagonal(dim1=1, dim2=2).float()
-    at_rest = (~active) | (moved < 10 * CONVERGED_PX)
     usable = (info == 0) & (variance > 0).all(dim=1) & torch.isfinite(theta).all(dim=1)
     deviation = variance.clamp_min(0.0).sqrt()
     return Fits(
@@ -101,15 +95,99 @@ def fit_spots(
         precision_x=deviation[:, 0],
         precision_y=deviation[:, 1],
         precision_photons=deviation[:, 2],
-        has_converged=usable & at_rest,
+        has_converged=usable & has_settled,
     )
+
+
+@dataclass
+class _Climb:
+    """The spots that still move; row i of everything belongs to spot ``index[i]``."""
+
+    index: Tensor
+    observed: Tensor
+    """[K, S, S] counts plus read variance, not below 0."""
+    read_variance: Tensor
+    theta: Tensor
+    """[K, 5] as of `_start`."""
+    model: Tensor
+    jacobian: Tensor
+    likelihood: Tensor
+    damping: Tensor
+    """[K] Levenberg-Marquardt damping, relative to the diagonal of the information."""
+    last_step: Tensor
+    """[K] length of the last step taken, 1 being converged."""
+    is_moving: Tensor
+
+    @property
+    def is_at_rest(self) -> Tensor:
+        return ~self.is_moving | (self.last_step < NEARLY_CONVERGED)
+
+    def moving(self) -> _Climb:
+        """Only the spots that move."""
+        rows = self.is_moving.nonzero().squeeze(1)
+        return _Climb(**{name: value[rows] for name, value in vars(self).items()})
+
+
+def _climb(regions: Tensor, read_variance: Tensor, start: Tensor, n_parameters: int) -> tuple[Tensor, Tensor]:
+    """Climb the likelihood from ``start`` [K, 5]; where it ended, and which spots came to rest [K]."""
+    result = start.clone()
+    has_settled = torch.zeros(len(start), dtype=torch.bool, device=start.device)
+    model, jacobian = _model(start, read_variance)
+    observed = (regions + read_variance).clamp_min(0.0)
+    now = _Climb(
+        index=torch.arange(len(start), device=start.device),
+        observed=observed,
+        read_variance=read_variance,
+        theta=start,
+        model=model,
+        jacobian=jacobian,
+        likelihood=_log_likelihood(observed, model),
+        damping=torch.full_like(start[:, 0], 1e-2),
+        last_step=torch.full_like(start[:, 0], math.inf),
+        is_moving=torch.ones_like(has_settled),
+    )
+    for _ in range(ITERATIONS):
+        _step(now, n_parameters)
+        n_moving = int(now.is_moving.sum())
+        if n_moving < _COMPACT_BELOW * len(now.index):
+            result[now.index] = now.theta
+            has_settled[now.index] = now.is_at_rest
+            now = now.moving()
+        if not n_moving:
+            break
+    result[now.index] = now.theta
+    has_settled[now.index] = now.is_at_rest
+    return result, has_settled
+
+
+def _step(now: _Climb, n_parameters: int) -> None:
+    """One damped step of each spot that moves, kept where the likelihood does not fall."""
+    gradient, information = _score_and_information(now.observed, now.model, now.jacobian[:, :n_parameters])
+    proposed = _clamped(now.theta, _damped_step(now.theta, gradient, information, now.damping), now.model.shape[-1])
+    model, jacobian = _model(proposed, now.read_variance)
+    likelihood = _log_likelihood(now.observed, model)
+    loss_of_rounding = 1e-6 * now.likelihood.abs() + ROUNDING * now.observed.sum(dim=(1, 2))
+    better = now.is_moving & (likelihood >= now.likelihood - loss_of_rounding)
+    change = (proposed - now.theta).abs()
+    length = torch.maximum(
+        change[:, [0, 1, 4]].amax(dim=1) / CONVERGED_PX, change[:, 2] / (CONVERGED_SHARE * proposed[:, 2])
+    )
+    now.theta = torch.where(better[:, None], proposed, now.theta)
+    now.model = torch.where(better[:, None, None], model, now.model)
+    now.jacobian = torch.where(better[:, None, None, None], jacobian, now.jacobian)
+    now.last_step = torch.where(better, length, now.last_step)
+    now.likelihood = torch.where(better, likelihood, now.likelihood)
+    now.damping = torch.where(better, now.damping * 0.1, now.damping * 10.0).clamp(1e-6, _STUCK)
+    # No step of any length climbs: this is the top, as well as float32 can tell.
+    now.is_moving = now.is_moving & ~(better & (length < 1.0)) & (now.damping < _STUCK)
 
 
 def _start(regions: Tensor, start_x: Tensor, start_y: Tensor, psf_sigma_px: float) -> Tensor:
     """[K, 5] x, y, photons, background, sigma."""
     side = regions.shape[-1]
     ordered = regions.flatten(1).sort(dim=1).values
-    # The lowest third of a region around a spot is background, seen a little too low for being the lowest.
+    # The lower half of a region around a spot is background: a little too low for being the lowest pixels, a little too
+    # high for the spot's tail.
     background = ordered[:, : side * side // 2].mean(dim=1).clamp_min(LOWEST_BACKGROUND)
     photons = (regions - background[:, None, None]).sum(dim=(1, 2)).clamp_min(10.0)
     return torch.stack([start_x, start_y, photons, background, torch.full_like(start_x, psf_sigma_px)], dim=1)
@@ -137,8 +215,7 @@ def _model(theta: Tensor, read_variance: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _integrated_gaussian(centre: Tensor, sigma: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Integral of a normalized Gaussian over each of ``side`` pixels [K, S], and its derivatives to centre and
-    sigma."""
+    """Integral of a unit Gaussian over each of ``side`` pixels [K, S], and its derivatives to centre and sigma."""
     edges = torch.arange(side + 1, dtype=centre.dtype, device=centre.device) - 0.5
     z = (edges - centre[:, None]) / sigma[:, None]
     cumulative = 0.5 * torch.erf(z / math.sqrt(2.0))
@@ -155,15 +232,32 @@ def _score_and_information(observed: Tensor, model: Tensor, jacobian: Tensor) ->
     return gradient, information
 
 
-def _damped_step(gradient: Tensor, information: Tensor, damping: Tensor) -> Tensor:
-    """Levenberg-Marquardt step [K, 5]; parameters that are not fitted stay."""
-    diagonal = information.diagonal(dim1=1, dim2=2)
-    damped = information + torch.diag_embed(damping[:, None] * diagonal + 1e-12)
-    solution, info = torch.linalg.solve_ex(damped, gradient)
-    solution = torch.where((info == 0)[:, None], solution, torch.zeros_like(solution))
-    step = torch.zeros((len(gradient), 5), dtype=gradient.dtype, device=gradient.device)
-    step[:, : gradient.shape[1]] = solution.nan_to_num(0.0, 0.0, 0.0)
+def _damped_step(theta: Tensor, gradient: Tensor, information: Tensor, damping: Tensor) -> Tensor:
+    """Levenberg-Marquardt step [K, 5]; parameters that are not fitted stay.
+
+    Where the background would fall too far it goes to its bound, and the other parameters take the step that is best
+    with it there: cutting it off afterwards would leave them a step that makes no sense.
+    """
+    damped = information + torch.diag_embed(damping[:, None] * information.diagonal(dim1=1, dim2=2) + 1e-12)
+    solution = _solved(damped, gradient)
+    bound = (theta[:, 3] * LARGEST_FALL).clamp_min(LOWEST_BACKGROUND) - theta[:, 3]
+    held = (solution[:, 3] < bound).nonzero().squeeze(1)
+    if len(held):
+        others = torch.ones_like(damped[0])
+        others[3, :] = others[:, 3] = 0.0
+        left = gradient[held] - damped[held, :, 3] * bound[held, None]
+        left[:, 3] = bound[held]
+        only_background = 1.0 - others.diagonal()
+        solution[held] = _solved(damped[held] * others + torch.diag(only_background), left)
+    step = torch.zeros_like(theta)
+    step[:, : gradient.shape[1]] = solution
     return step
+
+
+def _solved(matrices: Tensor, right: Tensor) -> Tensor:
+    """Solutions [K, P] of K linear systems; 0 where there is none."""
+    solution, info = torch.linalg.solve_ex(matrices, right)
+    return torch.where((info == 0)[:, None], solution, torch.zeros_like(solution)).nan_to_num(0.0, 0.0, 0.0)
 
 
 def _clamped(theta: Tensor, step: Tensor, side: int) -> Tensor:
@@ -172,12 +266,12 @@ def _clamped(theta: Tensor, step: Tensor, side: int) -> Tensor:
     limits = theta[:, :2]
     x = torch.minimum(torch.maximum(x, limits[:, 0] - 1.0), limits[:, 0] + 1.0).clamp(-1.0, side)
     y = torch.minimum(torch.maximum(y, limits[:, 1] - 1.0), limits[:, 1] + 1.0).clamp(-1.0, side)
-    photons = torch.maximum(photons, theta[:, 2] * 0.2).clamp_min(LOWEST_PHOTONS)
-    return torch.stack([x, y, photons, background.clamp_min(LOWEST_BACKGROUND), sigma.clamp(*SIGMA_RANGE_PX)], dim=1)
+    photons = torch.maximum(photons, theta[:, 2] * LARGEST_FALL).clamp_min(LOWEST_PHOTONS)
+    background = torch.maximum(background, theta[:, 3] * LARGEST_FALL).clamp_min(LOWEST_BACKGROUND)
+    return torch.stack([x, y, photons, background, sigma.clamp(*SIGMA_RANGE_PX)], dim=1)
 
 
 def _log_likelihood(observed: Tensor, model: Tensor) -> Tensor:
-    """Poisson log-likelihood [K] up to a constant, each pixel against its own saturated value to keep the sums
-    small."""
+    """Poisson log-likelihood [K] less that of the perfect model: small sums lose little in float32."""
     ratio = torch.where(observed > 0, observed * torch.log(model / observed.clamp_min(1e-12)), torch.zeros_like(model))
     return (ratio - model + observed).sum(dim=(1, 2))
