@@ -70,6 +70,7 @@ def bin_localizations(
         raise ConfigError(f"expected scale and window of 1 or more, found scale {scale} and window {window}")
     if not pixel_size_nm > 0:
         raise ConfigError(f"expected a pixel size above 0 nm, found {pixel_size_nm}")
+    localizations = np.asarray(localizations)  # also a table of `dblink_live.tables`
     grid = Grid(pixel_size_nm / scale, Shape(scale * shape[0], scale * shape[1]))
     if not len(localizations):
         return np.zeros((0, *grid.shape), np.uint16)

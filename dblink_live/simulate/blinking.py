@@ -1,11 +1,9 @@
 """Blinking: which molecules are seen when.
 
 Two models. `memoryless_counts` works on localization maps, as the released simulator of Saguy et al. (2023) does: in
-each
-frame some structure pixels are localized, with a pixel of jitter, now and then with a cluster around them, and among
-noise. `BlinkSchedule` works on molecules: each is switched on at random moments, stays on for several frames and
-emits a fixed mean number
-of photons a frame, so that consecutive frames are correlated as they are in a real recording.
+each frame some structure pixels are localized, with a pixel of jitter, now and then with a cluster around them, and
+among noise. `BlinkSchedule` works on molecules: each is switched on at random moments, stays on for several frames and
+emits a fixed mean number of photons a frame, so that consecutive frames are correlated as they are in a real recording.
 """
 
 from __future__ import annotations
@@ -90,8 +88,7 @@ class BlinkSchedule:
     """When molecules are on, as a function of the frame number alone: any process can compute any frame.
 
     Switching-on is a Poisson process; the on-time is exponential (one on-state of a continuous Markov chain) and cut
-    at `_BLOCK` frames;
-    brightness is log-normal from molecule to molecule. Molecules are many, so bleaching does not thin them.
+    at 64 frames; brightness is log-normal from molecule to molecule. Molecules are many, so bleaching does not thin them.
 
     Parameters
     ----------

@@ -1,9 +1,8 @@
 """Filaments as persistent random walks, after Shariff et al., Cytometry A 77, 457 (2010).
 
-A filament starts anywhere in the field in a random direction and takes steps of 0.5-0.75 um, each turned by a
-uniform angle of at
-most acos(collinearity), until it has its length of 10-15 um or leaves the field. The numbers are those of DBlink's
-released simulator (Saguy et al., 2023).
+A filament starts anywhere in the field in a random direction and takes steps of 0.5-0.75 um, each turned by a uniform
+angle of at most acos(collinearity), until it has its length of 10-15 um or leaves the field. The numbers are those of
+DBlink's released simulator (Saguy et al., 2023).
 """
 
 from __future__ import annotations

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-
-from dblink_live.simulate.motion import Points, turned_back
 
 UNIT_NM = 40.0
 """Fine pixel of the released simulator, in which its numbers are given."""
@@ -23,7 +20,7 @@ LARGEST_RADIUS_PX = 21
 
 @dataclass(frozen=True)
 class Body:
-    """One star-shaped body. Angles are counted from y towards x."""
+    """One star-shaped body. Angles are counted from y towards x; between vertices the radius is linear in the angle."""
 
     centre_nm: tuple[float, float]
     velocity_nm_per_frame: tuple[float, float]
@@ -37,48 +34,6 @@ class Body:
     """Drift and breathing end here."""
     reach_nm: float = math.inf
     """The drift turns back whenever it has gone this far along y or x."""
-
-    def centre_at(self, frame: float) -> npt.NDArray[np.float64]:
-        """(y, x) in nm."""
-        way = np.asarray(self.velocity_nm_per_frame) * min(frame, self.stop_frame)
-        return np.asarray(self.centre_nm) + turned_back(way, np.array(self.reach_nm))
-
-    def outline_at(self, angle: npt.NDArray[np.float64], frame: float) -> npt.NDArray[np.float64]:
-        """Radius in nm in the directions ``angle`` (radian) at ``frame``."""
-        breath = np.abs(np.sin(2 * np.pi * self.breathing_per_frame * min(frame, self.stop_frame)))
-        radius: npt.NDArray[np.float64] = self.radius_nm + self.breathing_nm * breath
-        return _around(radius, angle)
-
-    @cached_property
-    def area_nm2(self) -> float:
-        """Without breathing."""
-        return float(0.5 * self._area_by_angle[-1])
-
-    @cached_property
-    def _area_by_angle(self) -> npt.NDArray[np.float64]:
-        """[`_DIRECTIONS` + 1] twice the area swept by the radius up to each direction."""
-        middles = np.linspace(0.0, 2 * np.pi, _DIRECTIONS, endpoint=False) + np.pi / _DIRECTIONS
-        swept = np.cumsum(_around(self.radius_nm, middles) ** 2) * (2 * np.pi / _DIRECTIONS)
-        return np.concatenate([[0.0], swept])
-
-    def place(self, shares: npt.NDArray[np.float64], frame: float) -> Points:
-        """Map ``shares`` [N, 2], uniform in [0, 1), to points inside, uniform in area when nothing breathes."""
-        swept = self._area_by_angle
-        angle = np.interp(shares[:, 0] * swept[-1], swept, np.linspace(0.0, 2 * np.pi, _DIRECTIONS + 1))
-        radius = np.sqrt(shares[:, 1]) * self.outline_at(angle, frame)
-        offsets = np.column_stack([radius * np.cos(angle), radius * np.sin(angle)])
-        placed: Points = self.centre_at(frame) + offsets
-        return placed
-
-
-_DIRECTIONS = 360
-
-
-def _around(radius: npt.NDArray[np.float64], angle: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """``radius`` [V], given at equally spaced angles, in the directions ``angle``."""
-    vertices = np.linspace(0.0, 2 * np.pi, len(radius) + 1)
-    outline: npt.NDArray[np.float64] = np.interp(np.mod(angle, 2 * np.pi), vertices, np.append(radius, radius[0]))
-    return outline
 
 
 def draw_mitochondrion(rng: np.random.Generator, field_nm: tuple[float, float], speed: float) -> Body:

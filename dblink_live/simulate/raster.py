@@ -1,4 +1,4 @@
-"""From curves and outlines in nm to pixels of a grid."""
+"""From curves in nm to pixels of a grid."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from dblink_live.simulate.mitochondria import Body
 from dblink_live.simulate.motion import Points
 from dblink_live.types import Grid
 
@@ -42,17 +41,3 @@ def rasterise(points_nm: Points, grid: Grid, width_nm: float = 0.0) -> Mask:
         neighbours = (row_starts[:, None] + steps * padded.shape[1])[:, :, None] + (columns[:, None] + steps)[:, None]
         flat[neighbours[close]] = True
     return padded[2 * reach : 2 * reach + height, 2 * reach : 2 * reach + width]
-
-
-def fill(mask: Mask, body: Body, frame: float, grid: Grid) -> None:
-    """Set the pixels of ``mask`` whose centre lies inside ``body``."""
-    centre = (body.centre_at(frame) - np.asarray(grid.origin_nm)) / grid.pitch_nm
-    reach = float((body.radius_nm + body.breathing_nm).max()) / grid.pitch_nm + 1
-    low = np.clip(np.floor(centre - reach), 0, grid.shape).astype(int)
-    high = np.clip(np.ceil(centre + reach), 0, grid.shape).astype(int)
-    if (low >= high).any():
-        return
-    dy = np.arange(low[0], high[0])[:, None] + 0.5 - centre[0]
-    dx = np.arange(low[1], high[1])[None, :] + 0.5 - centre[1]
-    inside = np.hypot(dy, dx) * grid.pitch_nm <= body.outline_at(np.arctan2(dx, dy), frame)
-    mask[low[0] : high[0], low[1] : high[1]] |= inside

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dblink_live.errors import ConfigError
+from dblink_live.simulate.bodies import BodySpecimen
 from dblink_live.simulate.checks import require, require_seed
 from dblink_live.simulate.filaments import draw_network, normals, sample_curve
-from dblink_live.simulate.mitochondria import Body, draw_mitochondrion
+from dblink_live.simulate.mitochondria import draw_mitochondrion
 from dblink_live.simulate.motion import Bending, JointMotion, Points, RigidMotion
-from dblink_live.simulate.raster import Mask, fill, rasterise
+from dblink_live.simulate.raster import Mask, rasterise
 from dblink_live.types import Grid, Shape
 
 AUTHORS_DRIFT_NM = 0.002 * 40.0
@@ -99,31 +100,6 @@ class FilamentSpecimen:
         return self._motion.apply(placed, self._owner[chosen], frame)
 
 
-class BodySpecimen:
-    """Star-shaped bodies, each with its own drift."""
-
-    def __init__(self, grid: Grid, bodies: Sequence[Body]) -> None:
-        self.grid = grid
-        self._bodies = bodies
-        self._cumulative_area = np.cumsum([body.area_nm2 for body in bodies])
-
-    def mask_at(self, frame: float) -> Mask:
-        mask = np.zeros(self.grid.shape, bool)
-        for body in self._bodies:
-            fill(mask, body, frame, self.grid)
-        return mask
-
-    def place(self, shares: npt.NDArray[np.float64], frame: float) -> Points:
-        if not self._bodies:
-            return np.zeros((0, 2))
-        owner = np.searchsorted(self._cumulative_area, shares[:, 0] * self._cumulative_area[-1], side="right")
-        placed = np.empty((len(shares), 2))
-        for index in np.unique(owner):
-            mine = owner == index
-            placed[mine] = self._bodies[index].place(shares[mine, 1:], frame)
-        return placed
-
-
 def make_specimen(
     kind: str, camera_shape: Shape, pixel_size_nm: float, pitch_nm: float, seed: int, speed: float = 1.0
 ) -> Specimen:
@@ -152,10 +128,14 @@ def make_specimen(
         n_bodies = max(1, round(0.2 * field_nm[0] * field_nm[1] * 1e-6))
         drawn = [draw_mitochondrion(rng, field_nm, speed * 0.2) for _ in range(n_bodies)]
         return BodySpecimen(grid, [replace(body, stop_frame=math.inf, reach_nm=REACH_NM) for body in drawn])
-    filaments = draw_network(rng, field_nm, margin_nm=REACH_NM, filaments_per_um2=0.05)
-    centre = (field_nm[0] / 2, field_nm[1] / 2)
-    motions = [_draw_motion(rng, centre, speed) for _ in filaments]
-    return FilamentSpecimen(grid, filaments, motions)
+    while True:
+        filaments = draw_network(rng, field_nm, margin_nm=REACH_NM, filaments_per_um2=0.05)
+        centre = (field_nm[0] / 2, field_nm[1] / 2)
+        motions = [_draw_motion(rng, centre, speed) for _ in filaments]
+        specimen = FilamentSpecimen(grid, filaments, motions)
+        # A small field may lie between the filaments, and there would be nothing to see.
+        if specimen.mask_at(0).any():
+            return specimen
 
 
 def _draw_motion(rng: np.random.Generator, centre_nm: tuple[float, float], speed: float) -> RigidMotion:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from dblink_live.errors import ConfigError
 from dblink_live.simulate.blinking import MapBlinking, memoryless_counts
+from dblink_live.simulate.bodies import BodySpecimen
 from dblink_live.simulate.checks import require, require_seed
 from dblink_live.simulate.filaments import draw_authors_field, draw_network
 from dblink_live.simulate.mitochondria import draw_blob, draw_mitochondrion
@@ -20,7 +21,6 @@ from dblink_live.simulate.specimen import (
     AUTHORS_DRIFT_NM,
     AUTHORS_ROTATION_DEG,
     WIDTH_NM,
-    BodySpecimen,
     FilamentSpecimen,
     Specimen,
 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import h5py
 
-from dblink_live.errors import SourceError
+from dblink_live.errors import CalibrationError, SourceError
 from dblink_live.tables.picasso import read_picasso, write_picasso
 from dblink_live.tables.table import SUPPORTED, LocalizationTable, check_pixel_size
 from dblink_live.tables.thunderstorm import read_csv, write_csv
@@ -16,7 +17,7 @@ _TEXT_SUFFIXES = (".csv", ".txt")
 _HDF5_SUFFIXES = (".hdf5", ".h5")
 
 
-def read_localizations(path: Path, pixel_size_nm: float | None = None) -> LocalizationTable:
+def read_localizations(path: str | os.PathLike[str], pixel_size_nm: float | None = None) -> LocalizationTable:
     """Read a localization table.
 
     Parameters
@@ -37,6 +38,7 @@ def read_localizations(path: Path, pixel_size_nm: float | None = None) -> Locali
     """
     if pixel_size_nm is not None:
         check_pixel_size(pixel_size_nm)
+    path = Path(path)
     if not path.is_file():
         raise SourceError(f"expected a localization table, found no file {path}; check the path")
     suffix = path.suffix.lower()
@@ -50,7 +52,11 @@ def read_localizations(path: Path, pixel_size_nm: float | None = None) -> Locali
 
 
 def write_localizations(
-    path: Path, localizations: Localizations, shape: Shape, pixel_size_nm: float, n_frames: int | None = None
+    path: str | os.PathLike[str],
+    localizations: Localizations | LocalizationTable,
+    shape: Shape | tuple[int, int] | None = None,
+    pixel_size_nm: float | None = None,
+    n_frames: int | None = None,
 ) -> None:
     """Write a localization table in the format that the extension of ``path`` names, in place of one that is there.
 
@@ -59,11 +65,12 @@ def write_localizations(
     path
         ``.csv`` writes ThunderSTORM's columns, ``.hdf5`` Picasso's, with the ``.yaml`` beside it.
     localizations
-        Structured array with the columns of `LOCALIZATION_DTYPE`.
+        Structured array with the columns of `LOCALIZATION_DTYPE`, or a table, whose own facts then stand in for what
+        is left out here.
     shape
-        Camera field (H, W) in pixels.
+        Camera field (H, W) in pixels; None takes the smallest that holds every localization.
     pixel_size_nm
-        Side of a camera pixel.
+        Side of a camera pixel; needed for a plain array.
     n_frames
         Frames of the recording, which only Picasso's format states; None, or fewer than the table needs, takes the last
         frame that has a localization.
@@ -73,14 +80,22 @@ def write_localizations(
     SourceError
         The extension names no known format, or the file cannot be written.
     CalibrationError
-        The pixel size is impossible.
+        The pixel size is impossible, or missing.
     """
+    path = Path(path)
+    if isinstance(localizations, LocalizationTable):
+        pixel_size_nm = pixel_size_nm or localizations.pixel_size_nm
+        shape, n_frames = shape or localizations.shape, n_frames or localizations.n_frames
+        localizations = localizations.localizations
+    if pixel_size_nm is None:
+        raise CalibrationError("expected the camera's pixel size in nm beside plain localizations, found none")
     check_pixel_size(pixel_size_nm)
+    field = Shape(*shape) if shape is not None else LocalizationTable(localizations, pixel_size_nm).field()
     suffix = path.suffix.lower()
     if suffix == ".csv":
         write_csv(path, localizations, pixel_size_nm)
     elif suffix == ".hdf5":
-        write_picasso(path, localizations, shape, pixel_size_nm, n_frames)
+        write_picasso(path, localizations, field, pixel_size_nm, n_frames)
     else:
         raise _unsupported(path)
 

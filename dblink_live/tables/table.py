@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from dblink_live.errors import CalibrationError
 from dblink_live.types import LOCALIZATION_DTYPE, Localizations, Shape
@@ -22,7 +24,7 @@ SUPPORTED = "ThunderSTORM's .csv (or any with columns frame, x [nm], y [nm]) and
 
 @dataclass(frozen=True)
 class LocalizationTable:
-    """What `read_localizations` found in a file."""
+    """What `read_localizations` found in a file; it can be indexed and passed on like its ``localizations``."""
 
     localizations: Localizations
     """Rows of `TABLE_DTYPE`, sorted by frame; frames count from 0, positions in camera pixels. Columns that the file
@@ -33,6 +35,16 @@ class LocalizationTable:
     """Camera field (H, W) in pixels; None where the file does not state it."""
     n_frames: int | None = None
     """Frames of the recording; None where the file does not state it."""
+
+    def __len__(self) -> int:
+        return len(self.localizations)
+
+    def __getitem__(self, key: Any) -> Any:
+        """A column by its name, or rows."""
+        return self.localizations[key]
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Localizations:
+        return np.array(self.localizations, dtype=dtype, copy=copy)
 
     def field(self) -> Shape:
         """The camera field: as stated, or else the smallest from the origin that holds every localization.

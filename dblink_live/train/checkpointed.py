@@ -54,7 +54,9 @@ def train_to_checkpoint(
     envelope = measure_envelope(settings.specimens, settings.seed)
 
     def save_and_tell(progress: TrainingProgress, average: nn.Module) -> None:
-        if rank() == 0 and isinstance(average, BidirectionalNetwork):
+        if rank() > 0:
+            return
+        if isinstance(average, BidirectionalNetwork):
             save_trained(average, settings, path, progress, UNCALIBRATED_THRESHOLD, envelope)
         on_progress(progress)
 
