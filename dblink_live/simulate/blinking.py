@@ -88,7 +88,7 @@ class BlinkSchedule:
     """When molecules are on, as a function of the frame number alone: any process can compute any frame.
 
     Switching-on is a Poisson process; the on-time is exponential (one on-state of a continuous Markov chain) and cut
-    at 64 frames; brightness is log-normal from molecule to molecule. Molecules are many, so bleaching does not thin them.
+    at 64 frames; brightness is log-normal from molecule to molecule. Molecules are many: bleaching does not thin them.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from dblink_live.errors import ConfigError
 from dblink_live.simulate.bodies import BodySpecimen
 from dblink_live.simulate.checks import require, require_seed
 from dblink_live.simulate.filaments import draw_network, normals, sample_curve
-from dblink_live.simulate.mitochondria import draw_mitochondrion
+from dblink_live.simulate.mitochondria import Body, draw_mitochondrion
 from dblink_live.simulate.motion import Bending, JointMotion, Points, RigidMotion
 from dblink_live.simulate.raster import Mask, rasterise
 from dblink_live.types import Grid, Shape
@@ -28,6 +28,8 @@ WIDTH_NM = 96.0
 is brighter than 6 %. Their share of the field then grows 1.7-1.95 times, to that of a band 2.4 px wide (measured)."""
 REACH_NM = 2000.0
 """How far `make_specimen` lets structure drift before it turns back: a live run may last for hours."""
+FILAMENTS_PER_UM2 = 0.05
+BODIES_PER_UM2 = 0.2
 KINDS = ("filaments", "mitochondria")
 
 
@@ -125,17 +127,22 @@ def make_specimen(
     grid = Grid.covering(camera_shape, pixel_size_nm, pitch_nm)
     field_nm = (camera_shape.height * pixel_size_nm, camera_shape.width * pixel_size_nm)
     if kind == "mitochondria":
-        n_bodies = max(1, round(0.2 * field_nm[0] * field_nm[1] * 1e-6))
-        drawn = [draw_mitochondrion(rng, field_nm, speed * 0.2) for _ in range(n_bodies)]
-        return BodySpecimen(grid, [replace(body, stop_frame=math.inf, reach_nm=REACH_NM) for body in drawn])
+        n_bodies = max(1, round(BODIES_PER_UM2 * field_nm[0] * field_nm[1] * 1e-6))
+        return BodySpecimen(grid, [_draw_lasting_body(rng, field_nm, speed) for _ in range(n_bodies)])
+    centre = (field_nm[0] / 2, field_nm[1] / 2)
     while True:
-        filaments = draw_network(rng, field_nm, margin_nm=REACH_NM, filaments_per_um2=0.05)
-        centre = (field_nm[0] / 2, field_nm[1] / 2)
-        motions = [_draw_motion(rng, centre, speed) for _ in filaments]
-        specimen = FilamentSpecimen(grid, filaments, motions)
+        filaments = draw_network(rng, field_nm, margin_nm=REACH_NM, filaments_per_um2=FILAMENTS_PER_UM2)
+        specimen = FilamentSpecimen(grid, filaments, [_draw_motion(rng, centre, speed) for _ in filaments])
         # A small field may lie between the filaments, and there would be nothing to see.
         if specimen.mask_at(0).any():
             return specimen
+
+
+def _draw_lasting_body(rng: np.random.Generator, field_nm: tuple[float, float], speed: float) -> Body:
+    """A body anywhere in the field, at a fifth of the released speed: those bodies leave the field within a minute."""
+    centre = rng.uniform(0.0, field_nm)
+    body = draw_mitochondrion(rng, field_nm, speed * 0.2)
+    return replace(body, centre_nm=(float(centre[0]), float(centre[1])), stop_frame=math.inf, reach_nm=REACH_NM)
 
 
 def _draw_motion(rng: np.random.Generator, centre_nm: tuple[float, float], speed: float) -> RigidMotion:
