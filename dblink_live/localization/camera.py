@@ -1,9 +1,8 @@
 """Camera counts to photo-electrons, with the variance that the fit must reckon with.
 
-An electron-multiplying register adds noise of its own: the variance of n electrons is 2 n, not n (excess noise
-factor F = 2).
-Dividing the signal by F gives a number whose variance equals its mean again, so everything downstream may treat it as
-Poisson; it is multiplied back at the very end. Read noise enters as extra Poisson variance (Huang et al., Nature
+An electron-multiplying register adds noise of its own: the variance of n electrons is 2 n, not n (excess noise factor
+F = 2). Dividing the signal by F gives a number whose variance equals its mean again, so everything downstream may treat
+it as Poisson; it is multiplied back at the very end. Read noise enters as extra Poisson variance (Huang et al., Nature
 Methods 2013).
 
 Shapes: N frames, H, W camera pixels.
@@ -31,6 +30,12 @@ class PhotonFrames:
     read_variance: Tensor
     """[H, W] float32 variance of a dark pixel on the same scale."""
     excess_noise_factor: float
+
+    def __len__(self) -> int:
+        return len(self.signal)
+
+    def __getitem__(self, frames: slice) -> PhotonFrames:
+        return PhotonFrames(self.signal[frames], self.read_variance, self.excess_noise_factor)
 
 
 def to_photons(frames: FrameArray | npt.NDArray[np.floating], camera: Camera, device: torch.device) -> PhotonFrames:

@@ -15,11 +15,14 @@ Shapes: K spots, S side of a region in pixels, P parameters.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+N_PARAMETERS = 5
+"""x, y, photons, background and sigma, which is the last because it may be fixed."""
 ITERATIONS = 16
 """At most: isolated spots need four to eight, overlapping ones creep along a ridge."""
 CONVERGED_PX = 1e-4
@@ -54,8 +57,16 @@ class Fits:
     """Cramer-Rao bound, standard deviation in pixels."""
     precision_y: Tensor
     precision_photons: Tensor
+    deviance: Tensor
+    """Twice the logarithm of how much likelier a perfect model would be; for a good one it is chi-squared."""
     has_converged: Tensor
     """[K] bool: the fit came to rest at finite values."""
+
+
+def join_fits(parts: Iterable[Fits]) -> Fits:
+    """The fits of several calls, one after the other."""
+    columns = zip(*(vars(part).values() for part in parts), strict=True)
+    return Fits(*(torch.cat(column) for column in columns))
 
 
 def fit_spots(
@@ -77,7 +88,7 @@ def fit_spots(
     psf_sigma_px
         Width to start from, or to keep with ``fixed_sigma``.
     """
-    n_parameters = 4 if fixed_sigma else 5
+    n_parameters = N_PARAMETERS - 1 if fixed_sigma else N_PARAMETERS
     theta, has_settled = _climb(regions, read_variance, _start(regions, start_x, start_y, psf_sigma_px), n_parameters)
     model, jacobian = _model(theta, read_variance)
     observed = (regions + read_variance).clamp_min(0.0)
@@ -95,6 +106,7 @@ def fit_spots(
         precision_x=deviation[:, 0],
         precision_y=deviation[:, 1],
         precision_photons=deviation[:, 2],
+        deviance=-2.0 * _log_likelihood(observed, model),
         has_converged=usable & has_settled,
     )
 
@@ -227,8 +239,8 @@ def _score_and_information(observed: Tensor, model: Tensor, jacobian: Tensor) ->
     """Gradient [K, P] of the log-likelihood and Fisher information [K, P, P]."""
     j = jacobian.flatten(2)
     weight = 1.0 / model.flatten(1)
-    gradient = torch.einsum("kpn,kn->kp", j, observed.flatten(1) * weight - 1.0)
-    information = torch.einsum("kpn,kqn->kpq", j * weight[:, None, :], j)
+    gradient = torch.bmm(j, (observed.flatten(1) * weight - 1.0).unsqueeze(2)).squeeze(2)
+    information = torch.bmm(j * weight[:, None, :], j.mT)
     return gradient, information
 
 
