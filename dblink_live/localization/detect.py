@@ -5,6 +5,14 @@ filtered frame a standard deviation of ``|k| sqrt(b + r)``, |k| being the filter
 (the median absolute deviation) corrects it where the camera's gain is unknown. What exceeds ``threshold_sigma`` of it
 and its eight neighbours is a spot.
 
+Spots in pure noise, a million pixels, measured (the Gaussian tail would be 32 at 4 sigma and 0.3 at 5; few photons are
+skewed upwards). The filters after the fit remove about half of them.
+
+    background    4 sigma    5 sigma
+      1 e/px        199        14
+     10 e/px         80         3
+    100 e/px         37         0.5
+
 Every step looks at one frame alone, so the answer does not depend on how frames are batched.
 
 Shapes: N frames, H, W camera pixels, K spots.

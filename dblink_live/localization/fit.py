@@ -42,6 +42,7 @@ LOWEST_BACKGROUND = 1e-2
 LARGEST_FALL = 0.2
 """Photons and background keep this share in a step: from 0, where one leap can land them, they hardly come back."""
 SIGMA_RANGE_PX = (0.4, 4.0)
+"""Widths a fit may have: a narrower spot lies in one pixel, a wider one is no molecule in focus."""
 
 
 @dataclass(frozen=True)
@@ -239,8 +240,9 @@ def _score_and_information(observed: Tensor, model: Tensor, jacobian: Tensor) ->
     """Gradient [K, P] of the log-likelihood and Fisher information [K, P, P]."""
     j = jacobian.flatten(2)
     weight = 1.0 / model.flatten(1)
-    gradient = torch.bmm(j, (observed.flatten(1) * weight - 1.0).unsqueeze(2)).squeeze(2)
-    information = torch.bmm(j * weight[:, None, :], j.mT)
+    gradient = (j * (observed.flatten(1) * weight - 1.0)[:, None, :]).sum(dim=2)
+    # Not a matrix product: its last bits depend on where in memory a matrix lies, and so on the batch.
+    information = ((j * weight[:, None, :])[:, :, None, :] * j[:, None, :, :]).sum(dim=3)
     return gradient, information
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from dblink_live.errors import ConfigError, SourceError
 from dblink_live.localization.camera import PhotonFrames, to_photons
 from dblink_live.localization.detect import Spots, detect_spots
-from dblink_live.localization.fit import N_PARAMETERS, Fits, fit_spots, join_fits
+from dblink_live.localization.fit import N_PARAMETERS, SIGMA_RANGE_PX, Fits, fit_spots, join_fits
 from dblink_live.localization.width import LEAST_SIGNIFICANCE, WidthLearner, largest_deviance
 from dblink_live.types import Camera, FrameArray, Localizations, empty_localizations
 
@@ -55,7 +55,7 @@ class GaussianLocalizer:
     Raises
     ------
     ConfigError
-        A width or threshold that is not above 0.
+        A width that no fit can have, or a threshold that is not above 0.
     """
 
     name = "gaussian"
@@ -67,9 +67,14 @@ class GaussianLocalizer:
         threshold_sigma: float = DEFAULT_THRESHOLD_SIGMA,
         device: str | torch.device = "cpu",
     ) -> None:
-        for name, value in (("psf_sigma_px", psf_sigma_px), ("threshold_sigma", threshold_sigma)):
-            if value is not None and not value > 0:
-                raise ConfigError(f"expected {name} above 0, found {value}")
+        if not (threshold_sigma > 0):
+            raise ConfigError(f"expected threshold_sigma above 0, found {threshold_sigma}")
+        least, most = SIGMA_RANGE_PX
+        if psf_sigma_px is not None and not least <= psf_sigma_px <= most:
+            raise ConfigError(
+                f"expected psf_sigma_px between {least} and {most} camera pixels, found {psf_sigma_px}; "
+                "give the standard deviation of a spot in pixels (not in nm), or leave it out and it is learned"
+            )
         self._camera = camera
         self._sigma_px = psf_sigma_px
         self._learner = WidthLearner()
@@ -92,9 +97,9 @@ class GaussianLocalizer:
         CalibrationError
             A sensor map of another shape than the frames.
         """
+        photons = to_photons(frames, self._camera, self._device)
         if len(frames) != len(frame_numbers):
             raise SourceError(f"expected a number for each frame, found {len(frames)} and {len(frame_numbers)}")
-        photons = to_photons(frames, self._camera, self._device)
         height, width = frames.shape[1:]
         if min(height, width) < REGION_PX:
             raise SourceError(
