@@ -189,6 +189,14 @@ def windowed_sum(counts: Video, half_width: int, blur_sigma_px: float = 0.0) -> 
     return summed
 
 
+def trailing_sum(counts: Video, n_windows: int) -> FloatImage:
+    """The plain sum as it can be shown live: the ``n_windows`` up to and including each window [T, H, W], unblurred."""
+    values = np.asarray(counts, dtype=np.float32)
+    total = np.cumsum(np.concatenate([np.zeros_like(values[:1]), values]), axis=0, dtype=np.float64)
+    stop = np.arange(len(values)) + 1
+    return (total[stop] - total[np.maximum(stop - n_windows, 0)]).astype(np.float32)
+
+
 def temporal_consistency(video: FloatImage) -> float:
     """Mean Pearson correlation between consecutive frames [T, H, W]; NaN when no pair has any contrast."""
     flat = video.reshape(len(video), -1).astype(np.float64)

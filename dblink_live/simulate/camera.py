@@ -143,7 +143,7 @@ def _normal_cdf(z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return cdf
 
 
-DEMO_SPEED = 8.0
+DEMO_SPEED = 25.0
 """Speed of simulated specimens in units of the released simulator, whose structures hardly move in a minute."""
 ON_PER_UM2 = {"filaments": 0.1, "mitochondria": 0.12}
 """Molecules that are on at a time a square micrometre of field: sparse, as the method wants."""
