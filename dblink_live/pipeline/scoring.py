@@ -19,7 +19,7 @@ from dblink_live.store import open_run
 SUM_HALF_WIDTHS = (5, 10, 20, 40)
 """Windows to either side that the plain sum is tried with..."""
 SUM_BLURS_PX = (0.0, 0.7, 1.0, 1.5)
-"""...and blurs of its rendering. The best of all, at its best threshold, is the most that a sum could give afterwards."""
+"""...and blurs of its rendering. The best of all, at its best threshold, is the most that a sum gives afterwards."""
 
 
 @dataclass(frozen=True)
