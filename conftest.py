@@ -16,7 +16,8 @@ if sys.platform == "win32":
     # Outside the tests no process imports both. Here one does, and torch after Qt can fail to load its DLLs.
     importlib.import_module("torch")
 
-collect_ignore_glob: list[str] = []
+# All are modules called conftest, of which doctest could import one only.
+collect_ignore_glob: list[str] = ["tests/conftest.py", "tests/*/conftest.py"]
 try:
     importlib.import_module("PySide6.QtWidgets")
 except ImportError:
