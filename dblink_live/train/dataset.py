@@ -63,8 +63,8 @@ class ClipSampler:
         elif self._draws % settings.steps_per_video == 0:
             self._pool[int(self._rng.integers(len(self._pool)))] = self._new_video()
         self._draws += 1
-        warmup_forward = int(self._lengths.integers(settings.warmup_forward + 1))
-        warmup_reverse = int(self._lengths.integers(settings.warmup_reverse + 1))
+        warmup_forward = self._warmup(settings.warmup_forward, settings.cold_forward_share)
+        warmup_reverse = self._warmup(settings.warmup_reverse, settings.cold_reverse_share)
         length = warmup_forward + settings.clip_windows + warmup_reverse
         crops = [
             self._crop(self._pool[int(self._rng.integers(len(self._pool)))], length) for _ in range(settings.batch)
@@ -76,6 +76,10 @@ class ClipSampler:
             warmup_forward=warmup_forward,
             warmup_reverse=warmup_reverse,
         )
+
+    def _warmup(self, most: int, cold_share: float) -> int:
+        cold = self._lengths.random() < cold_share
+        return 0 if cold else int(self._lengths.integers(most + 1))
 
     def _new_video(self) -> Video:
         parameters = draw_parameters(self._settings.specimens, self._n_windows, self._rng)

@@ -65,6 +65,10 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """At most this many windows are run before the clip without gradient, so that the network knows a carried state."""
     warmup_reverse: NonNegativeInt = 40
     """The same for the reverse direction, after the clip."""
+    cold_forward_share: Share = 0.1
+    """Share of steps without any forward warm-up: the first windows of a stream."""
+    cold_reverse_share: Share = 0.4
+    """Share of steps without any reverse warm-up: lookaheads shorter than the clip, which is what live streams have."""
     learning_rate: NonNegative = 3e-3
     gradient_norm: NonNegative = 1.0
     average_decay: Share = 0.998
