@@ -30,12 +30,14 @@ class PhotonFrames:
     read_variance: Tensor
     """[H, W] float32 variance of a dark pixel on the same scale."""
     excess_noise_factor: float
+    is_calibrated: bool = False
+    """Whether the variance above can be relied on, because somebody stated the camera's gain and noise."""
 
     def __len__(self) -> int:
         return len(self.signal)
 
     def __getitem__(self, frames: slice) -> PhotonFrames:
-        return PhotonFrames(self.signal[frames], self.read_variance, self.excess_noise_factor)
+        return PhotonFrames(self.signal[frames], self.read_variance, self.excess_noise_factor, self.is_calibrated)
 
 
 def to_photons(frames: FrameArray | npt.NDArray[np.floating], camera: Camera, device: torch.device) -> PhotonFrames:
@@ -62,6 +64,7 @@ def to_photons(frames: FrameArray | npt.NDArray[np.floating], camera: Camera, de
         signal=(counts - offset) * (gain / (camera.em_gain * excess)),
         read_variance=(read_noise / (camera.em_gain * excess)).square().expand(shape).contiguous(),
         excess_noise_factor=excess,
+        is_calibrated=camera.is_calibrated,
     )
 
 

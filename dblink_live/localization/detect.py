@@ -1,9 +1,10 @@
 """Finding spots: a band-pass matched to the point spread function, in units of its own noise.
 
 Each frame is filtered with a difference of two Gaussians. Photon noise of background b and read variance r gives the
-filtered frame a standard deviation of ``|k| sqrt(b + r)``, |k| being the filter's norm; a robust scale of each frame
-(the median absolute deviation) corrects it where the camera's gain is unknown. What exceeds ``threshold_sigma`` of it
-and its eight neighbours is a spot.
+filtered frame a standard deviation of ``|k| sqrt(b + r)``, |k| being the filter's norm. Where the camera is not
+calibrated its gain is unknown, and a robust scale of each frame (the median absolute deviation) corrects it; a
+calibrated camera needs none, and in crowded frames such a scale would count molecules as noise. What exceeds
+``threshold_sigma`` of it and its eight neighbours is a spot.
 
 Spots in pure noise, a million pixels, measured (the Gaussian tail would be 32 at 4 sigma and 0.3 at 5; few photons are
 skewed upwards). The filters after the fit remove about half of them.
@@ -58,8 +59,7 @@ def detect_spots(frames: PhotonFrames, psf_sigma_px: float, threshold_sigma: flo
     chunk_pixels = _CHUNK_PIXELS if frames.signal.device.type == "cpu" else _CHUNK_PIXELS_ACCELERATOR
     chunk = max(1, chunk_pixels // (height * width))
     found = [
-        _detect(frames.signal[first : first + chunk], frames.read_variance, psf_sigma_px, threshold_sigma)
-        for first in range(0, n, chunk)
+        _detect(frames[first : first + chunk], psf_sigma_px, threshold_sigma) for first in range(0, n, chunk)
     ]
     for first, spots in zip(range(0, n, chunk), found, strict=True):
         spots[:, 0] += first
@@ -67,18 +67,20 @@ def detect_spots(frames: PhotonFrames, psf_sigma_px: float, threshold_sigma: flo
     return Spots(frame, row, col)
 
 
-def _detect(signal: Tensor, read_variance: Tensor, psf_sigma_px: float, threshold_sigma: float) -> Tensor:
+def _detect(frames: PhotonFrames, psf_sigma_px: float, threshold_sigma: float) -> Tensor:
     """[K, 3] frame, row and column of the spots of [N, H, W]."""
+    signal = frames.signal
     inner = _gaussian_kernel(psf_sigma_px, signal)
     outer = _gaussian_kernel(OUTER_TO_INNER * psf_sigma_px, signal)
     response = _blur(signal, inner) - _blur(signal, outer)
     background = _blur(signal, _gaussian_kernel(BACKGROUND_SIGMA_PX, signal)).clamp_min(LOWEST_BACKGROUND_E)
-    sigma = _difference_norm(inner, outer) * (background + read_variance).sqrt()
+    sigma = _difference_norm(inner, outer) * (background + frames.read_variance).sqrt()
     score = response / sigma
+    is_spot = _is_local_maximum(score)
+    if frames.is_calibrated:
+        return (is_spot & (score > threshold_sigma)).nonzero()
     scale = MAD_TO_SIGMA * score.flatten(1).abs().median(dim=1).values[:, None, None]
-    # A calibrated camera has scale 1 up to its structure; only a clearly wrong gain is corrected.
-    threshold = threshold_sigma * scale.clamp_min(1e-3)
-    return ((score > threshold) & _is_local_maximum(score)).nonzero()
+    return (is_spot & (score > threshold_sigma * scale.clamp_min(1e-3))).nonzero()
 
 
 def _is_local_maximum(score: Tensor) -> Tensor:

@@ -32,9 +32,16 @@ def count(mean_electrons: npt.NDArray[np.float64], camera: Camera, rng: np.rando
 
 
 def errors_px(found: Localizations, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """[2, K] errors of the one molecule of each frame; fails where one is missing or anything else was found."""
-    assert np.array_equal(found["frame"], np.arange(len(x)))
-    return np.stack([found["x"] - x, found["y"] - y])
+    """[2, K] errors of the one molecule of each frame; fails where one is missing, is found twice, or noise is found
+    more often than documented."""
+    frame = found["frame"]
+    errors = np.stack([found["x"] - x[frame], found["y"] - y[frame]])
+    # Nothing places a molecule that is worth finding by 2 px wrong.
+    is_molecule = np.hypot(*errors) < 2.0
+    assert np.array_equal(frame[is_molecule], np.arange(len(x)))
+    # 0.35 megapixels hold up to 5 noise spots (14 a megapixel at 1 e/px); 12 or more come once in 200 times.
+    assert (~is_molecule).sum() < 12
+    return errors[:, is_molecule]
 
 
 @pytest.mark.parametrize(
