@@ -58,9 +58,7 @@ def detect_spots(frames: PhotonFrames, psf_sigma_px: float, threshold_sigma: flo
     n, height, width = frames.signal.shape
     chunk_pixels = _CHUNK_PIXELS if frames.signal.device.type == "cpu" else _CHUNK_PIXELS_ACCELERATOR
     chunk = max(1, chunk_pixels // (height * width))
-    found = [
-        _detect(frames[first : first + chunk], psf_sigma_px, threshold_sigma) for first in range(0, n, chunk)
-    ]
+    found = [_detect(frames[first : first + chunk], psf_sigma_px, threshold_sigma) for first in range(0, n, chunk)]
     for first, spots in zip(range(0, n, chunk), found, strict=True):
         spots[:, 0] += first
     frame, row, col = torch.cat(found).unbind(1)
