@@ -1,9 +1,8 @@
-"""The four protocols at which the line can be cut and something else plugged in."""
+"""The three protocols at which the line can be cut and something else plugged in."""
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Protocol, Self, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -63,19 +62,3 @@ class Reconstructor(Protocol):
     def push(self, map: LocalizationMap) -> list[Reconstruction]: ...
 
     def flush(self) -> list[Reconstruction]: ...
-
-
-class Sink(Protocol):
-    """Receives what the line produces: the store, the publisher."""
-
-    def write_map(self, map: LocalizationMap, localizations: Localizations) -> None: ...
-
-    def write_reconstruction(self, reconstruction: Reconstruction) -> None: ...
-
-    def close(self) -> None: ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...

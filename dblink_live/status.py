@@ -1,14 +1,14 @@
-"""How fast, how late and how full: the figures of a running line.
+"""How fast and how late: meters of a running line.
 
-The meters are fed by one thread each and are cheap (no allocation a call), so every stage carries its own.
-`PipelineStatus` is the frozen picture of all of them that is published, shown and stored.
+Each is fed by one thread and is cheap (no allocation a call). What is published of them is
+`dblink_live.bus.StatusMessage`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -65,11 +65,6 @@ class RateMeter:
         span_ns = now - self._start_ns - oldest_slot * self._slot_ns
         return sum(self._counts) * 1e9 / span_ns if span_ns > 0 else 0.0
 
-    def mean_rate_hz(self) -> float:
-        """Events a second since the meter was made."""
-        age_ns = self._clock() - self._start_ns
-        return self.total * 1e9 / age_ns if age_ns > 0 else 0.0
-
     def _advance(self, now_ns: int) -> None:
         slot = (now_ns - self._start_ns) // self._slot_ns
         for stale in range(max(self._slot + 1, slot - len(self._counts) + 1), slot + 1):
@@ -116,46 +111,3 @@ class LatencyRecorder:
             return LatencySummary()
         p50, p99 = np.quantile(self._values[: min(self._n, len(self._values))], (0.5, 0.99))
         return LatencySummary(self._n, float(p50), float(p99), self._max)
-
-
-@dataclass(frozen=True)
-class StageStatus:
-    """One stage of the line: the source, the localizer, the network, the store."""
-
-    n_done: int = 0
-    """Items since the start: frames for the source and the localizer, windows from there on."""
-    rate_hz: float = 0.0
-    depth: int = 0
-    """Items that wait before this stage."""
-    capacity: int = 0
-    """Items that can wait before something is lost or held back; 0 where there is no bound."""
-
-
-@dataclass(frozen=True)
-class PipelineStatus:
-    """What the line is doing, at one moment.
-
-    Acquisition losses, by cause, are never mixed with what a viewer skipped: a skipped picture is not a lost frame.
-    """
-
-    segment: int = 0
-    last_frame: int = -1
-    """The camera's number of the newest frame that was seen."""
-    window: int = -1
-    """The newest committed window."""
-    stages: Mapping[str, StageStatus] = field(default_factory=dict)
-    latency: LatencySummary = LatencySummary()
-    """From a window's last camera frame to its committed picture."""
-    n_lost: Mapping[str, int] = field(default_factory=dict)
-    """Frames lost, by `dblink_live.types.GapCause` value."""
-    has_unknown_loss: bool = False
-    """True when frames were lost and nobody can know how many."""
-    n_saturated: int = 0
-    """Saturated pixels in the newest frame."""
-    is_calibrated: bool = True
-    message: str = ""
-    """One line for the operator, or nothing."""
-
-    def to_plain(self) -> dict[str, object]:
-        """Nested dicts of plain values, for the wire and for JSON."""
-        return asdict(self)

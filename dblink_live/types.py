@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
@@ -291,9 +291,6 @@ class Reconstruction:
     """Windows after this one that the picture has really seen."""
     latency_s: float = 0.0
     """Host seconds from the window's last camera frame to this picture; 0 when not live."""
-
-    def with_latency(self, latency_s: float) -> Reconstruction:
-        return replace(self, latency_s=latency_s)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
 """The live line: frames in; localizations, maps, reconstructions out, into a run folder and to the viewer.
 
 `LiveLine` runs in one thread, on purpose: the camera has a process of its own, so a busy moment here makes the ring
-fuller
-and costs no frame until the ring is full; then whole frames are skipped, counted as this process's own loss, and the
-windows concerned carry their number.
+fuller and costs no frame until the ring is full; then whole frames are skipped, counted as this process's own loss,
+and the windows concerned carry their number.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from dblink_live.models import Model, StreamingReconstructor
 from dblink_live.pipeline.camera_facts import pixel_size_conflict, resolve_camera
 from dblink_live.pipeline.pictures import LivePictures
 from dblink_live.registry import get_localizer_factory
-from dblink_live.status import LatencyRecorder, LatencySummary
+from dblink_live.status import LatencyRecorder, LatencySummary, RateMeter
 from dblink_live.store import RunWriter
 from dblink_live.types import Camera, Frame, FrameArray, Gap, GapCause, Grid, Localizations, Reconstruction, Segment
 from dblink_live.windows import CompletedWindow, WindowAccumulator
@@ -116,6 +115,7 @@ class LiveLine:
         self._n_segments = 0
         self._closed: list[Ledger] = []
         self._latency = LatencyRecorder()
+        self._rate = RateMeter()
         self._n_counts = self._n_live = 0
         self._n_arrived = 0
         self._first_ns = self._last_ns = 0
@@ -249,6 +249,7 @@ class LiveLine:
         localizations = current.localizer.localize(data, numbers)
         current.ledger = current.ledger.with_frames(len(batch))
         self._n_arrived += len(batch)
+        self._rate.add(len(batch))
         self._first_ns = self._first_ns or int(times[0])
         self._last_ns, self._last_number = int(times[-1]), int(numbers[-1])
         self.last_frame = batch[-1].data
@@ -335,7 +336,8 @@ class LiveLine:
                 lost=totals.lost,
                 unknown_loss=totals.has_unknown_loss,
                 fps_asked=1000.0 / interval_ms if interval_ms else None,
-                fps_held=totals.fps_held,
+                # While it runs, an operator asks for the last seconds; afterwards, for the whole run.
+                fps_held=self._rate.rate_hz() if state in ("running", "ending") else totals.fps_held,
                 latency_p50_s=totals.latency.p50,
                 latency_p99_s=totals.latency.p99,
                 windows_counts=totals.windows_counts,
