@@ -1,6 +1,6 @@
 """What the camera process and its ring cost: a bare pop loop against the same core behind process, ring and reader.
 
-    python benchmarks/acquire.py [--frames N] [--size PIXELS] [--repeats N] [--json FILE]
+    python -m benchmarks.acquire [--frames N] [--size PIXELS] [--repeats N] [--json FILE]
 
 Both sides run the demo camera of Micro-Manager as fast as it goes (FastImage, no exposure), alternating, each in a
 fresh process of its own, because a process holds one core. The ratio compares like with like on the machine at hand;
@@ -23,21 +23,10 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.demo_camera_config import write_demo_camera_config
 from dblink_live.acquire import CameraProcess, RingReader, RingShape, RingWriter, region
 from dblink_live.sources import open_source
 from dblink_live.types import Frame, Gap, Segment, Shape
-
-CONFIG = """\
-Property,Core,Initialize,0
-Device,Camera,DemoCamera,DCam
-Property,Core,Initialize,1
-Property,Core,Camera,Camera
-Property,Camera,PixelType,16bit
-Property,Camera,OnCameraCCDXSize,{size}
-Property,Camera,OnCameraCCDYSize,{size}
-Property,Camera,FastImage,1
-Property,Camera,Exposure,0.00
-"""
 
 BARE_LOOP = """\
 import sys, time
@@ -87,8 +76,8 @@ def main() -> int:
     process: list[float] = []
     n_lost = n_skipped = 0
     with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder) / "bench.cfg"
-        config.write_text(CONFIG.format(size=options.size))
+        # No exposure: as fast as it goes.
+        config = write_demo_camera_config(Path(folder), options.size, exposure_ms=0.0)
         for _ in range(options.repeats):
             bare.append(bare_loop(config, options.frames))
             fps, lost, skipped = through_process(config, options.frames)

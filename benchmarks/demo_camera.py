@@ -14,21 +14,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.demo_camera_config import write_demo_camera_config
 from benchmarks.report import Report, markdown_table
 from dblink_live.config import run_config_from_plain
 from dblink_live.pipeline.live_run import open_live_run
 from dblink_live.store import verify_run
 
-CONFIG = """\
-Property,Core,Initialize,0
-Device,Camera,DemoCamera,DCam
-Property,Core,Initialize,1
-Property,Core,Camera,Camera
-Property,Camera,PixelType,16bit
-Property,Camera,OnCameraCCDXSize,{size}
-Property,Camera,OnCameraCCDYSize,{size}
-Property,Camera,FastImage,1
-"""
 FPS = 100
 
 
@@ -41,8 +32,7 @@ def main() -> int:
     options = parser.parse_args()
     n_frames = round(options.seconds * FPS)
     with tempfile.TemporaryDirectory() as name:
-        config_file = Path(name) / "demo_camera.cfg"
-        config_file.write_text(CONFIG.format(size=options.size), encoding="ascii")
+        config_file = write_demo_camera_config(Path(name), options.size)
         source = f"mm:core?config={config_file}&exposure_ms={1000 / FPS}&frames={n_frames}"
         config = run_config_from_plain({"camera": {"pixel_size_nm": options.pixel_size_nm}})
         with open_live_run(source, Path(name) / "demo.run", config) as session:
