@@ -5,6 +5,6 @@ import os
 # Before anything imports pyqtgraph, which otherwise takes the first Qt it finds.
 os.environ.setdefault("PYQTGRAPH_QT_LIB", "PySide6")
 
-from dblink_live.viewer.app import has_display, main, view
+from dblink_live.viewer.app import can_open_window, main, view
 
-__all__ = ["has_display", "main", "view"]
+__all__ = ["can_open_window", "main", "view"]

@@ -18,7 +18,7 @@ from dblink_live.errors import ConfigError, DblinkError
 _HEADLESS_PLATFORMS = ("offscreen", "minimal", "vnc", "linuxfb", "eglfs")
 
 
-def has_display() -> bool:
+def can_open_window() -> bool:
     """Whether a window can be opened here. Qt itself ends the whole process where it cannot."""
     if os.environ.get("QT_QPA_PLATFORM", "").partition(":")[0] in _HEADLESS_PLATFORMS:
         return True
@@ -52,7 +52,7 @@ def view(address_or_run: str | Path, screenshot: str | Path | None = None, after
     WireError
         The address cannot be read.
     """
-    if not has_display():
+    if not can_open_window():
         raise ConfigError(
             "expected a display for the viewer, found none (DISPLAY is not set); run it on a machine with a screen, "
             "or with QT_QPA_PLATFORM=offscreen and --screenshot FILE"
