@@ -40,7 +40,7 @@ class LightConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hidden: Annotated[tuple[Channels, ...], msgspec.Meta(min_length=1)] = (16, 16)
     """Hidden channels of each ConvLSTM layer, from the bottom."""
     forget_bias: float = 1.5
-    time_constants: tuple[Windows, ...] = (4.0, 16.0)
+    time_constants: tuple[Windows, ...] = (4.0, 16.0, 48.0)
     """Windows after which a leaky average has forgotten all but 1/e."""
     head: tuple[Channels, Channels] = (32, 64)
     """Channels of the decoder at half and at quarter resolution."""
@@ -54,7 +54,7 @@ class LightNetwork(BidirectionalNetwork):
     Examples
     --------
     >>> sum(p.numel() for p in LightNetwork().parameters())
-    325545
+    334185
     """
 
     architecture: ClassVar[str] = "light"
