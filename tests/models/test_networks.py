@@ -37,7 +37,7 @@ def test_the_light_network_has_the_size_that_a_cpu_can_train():
     recurrent = sum(p.numel() for p in network.forward_lstm.parameters() if p.ndim == 4)
     # Multiply-adds a pixel of the fine grid: each weight of the recurrent part is used once in 4 pixels.
     assert 300_000 < count(network) < 340_000
-    assert 9_000 < recurrent / 4 < 10_000
+    assert 9_000 < recurrent / 4 < 11_000
 
 
 def test_light_sizes_are_configurable():
