@@ -4,7 +4,8 @@
 
 Frames of the simulated camera (160 nm pixels, 0.1 molecules on a square micrometre) are written to a TIFF stack and
 replayed as fast as the line takes them, so that what is measured is the line and neither the camera's pace nor the
-cost of simulating it. Each size also shows what share of the time each stage took, measured by running the stages alone on the same frames.
+cost of simulating it. Each size also shows what share of the time each stage took, measured by running the stages
+alone on the same frames.
 """
 
 from __future__ import annotations
