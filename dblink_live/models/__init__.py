@@ -4,6 +4,7 @@ from dblink_live.models.checkpoint import Envelope, Model, build_network, list_m
 from dblink_live.models.dblink import DblinkConfig, DblinkNetwork
 from dblink_live.models.device import resolve_device
 from dblink_live.models.light import LightConfig, LightNetwork
+from dblink_live.models.memory import CheckpointPlan, PassMemory, measure_pass, plan_checkpoints
 from dblink_live.models.network import BidirectionalNetwork, DirectionState
 from dblink_live.models.offline import bounded_pass, full_pass, iter_reconstruct, reconstruct
 from dblink_live.models.reconstructor import StreamingReconstructor
@@ -12,6 +13,7 @@ from dblink_live.models.streaming import Picture, StreamingEngine, StreamState
 
 __all__ = [
     "BidirectionalNetwork",
+    "CheckpointPlan",
     "DblinkConfig",
     "DblinkNetwork",
     "DirectionState",
@@ -19,6 +21,7 @@ __all__ = [
     "LightConfig",
     "LightNetwork",
     "Model",
+    "PassMemory",
     "Picture",
     "StreamState",
     "StreamingEngine",
@@ -30,6 +33,8 @@ __all__ = [
     "iter_reconstruct",
     "list_models",
     "load_model",
+    "measure_pass",
+    "plan_checkpoints",
     "reconstruct",
     "resolve_device",
     "save_checkpoint",

@@ -1,8 +1,7 @@
 """Whole videos at once: the full bidirectional pass in bounded memory, and the live scheme over stored maps.
 
 The full pass needs the reverse direction at every window while the forward one advances. Its states are kept at a few
-windows only and it is run again between them (Chen et al., 2016: recomputation from checkpoints), so memory grows with
-the square root of the number of windows, and the reverse direction is computed twice.
+windows only and it is run again between them; `memory` says at which, so that a budget is held.
 
 Shapes: T windows, H, W pixels of the fine grid.
 """
@@ -10,7 +9,7 @@ Shapes: T windows, H, W pixels of the fine grid.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, Protocol
 
 import numpy as np
@@ -22,8 +21,9 @@ from dblink_live.errors import ModelError
 from dblink_live.models.checkpoint import Model, load_model
 from dblink_live.models.device import resolve_device
 from dblink_live.models.maps import check_counts
-from dblink_live.models.network import BidirectionalNetwork, crop
-from dblink_live.models.streaming import StreamingEngine
+from dblink_live.models.memory import CheckpointPlan, step_windows
+from dblink_live.models.network import BidirectionalNetwork, DirectionState, crop
+from dblink_live.models.streaming import Picture, StreamingEngine
 from dblink_live.types import FloatImage, Shape
 
 Lookahead = int | Literal["full"]
@@ -103,60 +103,129 @@ def iter_reconstruct(
     elif lookahead == "full":
         yield from full_pass(model.network, counts)
     else:
-        yield from bounded_pass(StreamingEngine(model.network, lookahead, hop), counts)
+        pictures = bounded_pass(StreamingEngine(model.network, lookahead, hop), counts)
+        yield from ((picture.window, picture.probability.cpu().numpy()) for picture in pictures)
 
 
 def full_pass(
-    network: BidirectionalNetwork, counts: CountsArray, present: npt.NDArray[np.float32] | None = None
+    network: BidirectionalNetwork,
+    counts: CountsArray,
+    present: npt.NDArray[np.float32] | None = None,
+    *,
+    first: int = 0,
+    plan: CheckpointPlan | None = None,
 ) -> Iterator[tuple[int, FloatImage]]:
     """The full bidirectional pass over ``counts`` [T, H, W], T >= 1: (window, probability [H, W]) in order.
 
-    ``present`` [T] is the share of each window's frames that were seen, all of them by default. Equals
-    ``network.forward`` over the whole video; ``counts`` is read three times, a span at a time.
+    Equals ``network.forward`` over the whole video; ``counts`` is read a few times, a few windows at a time.
+
+    Parameters
+    ----------
+    present
+        [T], the share of each window's frames that were seen; all of them by default.
+    first
+        The first window whose picture is wanted. Pictures do not depend on it: of what comes before, the forward
+        direction is run and nothing is decoded.
+    plan
+        Where reverse states are kept, see `plan_checkpoints`; by default every sqrt(T) windows.
     """
     windows, height, width = counts.shape
     device = next(network.parameters()).device
-    span = max(MIN_SPAN, math.isqrt(windows))
-    spans = [(start, min(start + span, windows)) for start in range(0, windows, span)]
+    step = step_windows(height, width)
+    strides = (max(MIN_SPAN, math.isqrt(windows)),) if plan is None else plan.strides
 
     def load(start: int, stop: int) -> tuple[Tensor, Tensor]:
         mask = np.ones(stop - start, np.float32) if present is None else np.asarray(present[start:stop], np.float32)
         values = torch.from_numpy(check_counts(counts[start:stop], ndim=3))
         return values[None].to(device), torch.from_numpy(mask)[None].to(device)
 
+    def sweep(start: int, stop: int, state: DirectionState) -> DirectionState:
+        """The reverse state before ``start``, from the one after ``stop``."""
+        with torch.inference_mode():
+            for begin, end in reversed(_cut(start, stop, step)):
+                _, state = network.scan("reverse", *load(begin, end), state)
+        return state
+
     # Inference mode is entered for each piece of work: a generator must not leave it on for its caller meanwhile.
     with torch.inference_mode():
         state = network.initial_state(1, height, width, device)
         forward = state
-        before_span = []
-        for start, stop in reversed(spans):
-            before_span.append(state)
-            if start:
-                _, state = network.scan("reverse", *load(start, stop), state)
-    for start, stop in spans:
-        with torch.inference_mode():
-            values, mask = load(start, stop)
-            reverse_features, _ = network.scan("reverse", values, mask, before_span.pop())
-        for t in range(stop - start):
+        for begin, end in _cut(0, first, step):
+            _, forward = network.scan("forward", *load(begin, end), forward)
+    for start, stop, after in _spans(sweep, first, windows, state, strides):
+        held: list[tuple[Tensor, Tensor, Tensor]] = []  # of each window, the last one first
+        reverse = after
+        for begin, end in reversed(_cut(start, stop, step)):
             with torch.inference_mode():
-                features, forward = network.scan("forward", values[:, t : t + 1], mask[:, t : t + 1], forward)
-                logits = crop(network.decode(features[:, 0], reverse_features[:, t]), height, width)
+                values, mask = load(begin, end)
+                features, reverse = network.scan("reverse", values, mask, reverse)
+            for t in range(end - begin - 1, -1, -1):
+                held.append((values[:, t : t + 1], mask[:, t : t + 1], features[:, t]))
+        del after, reverse, values, mask, features  # what is no longer needed would count against the budget
+        for window in range(start, stop):
+            with torch.inference_mode():
+                one, seen, reverse_features = held.pop()
+                forward_features, forward = network.scan("forward", one, seen, forward)
+                logits = crop(network.decode(forward_features[:, 0], reverse_features), height, width)
                 picture = network.probability(logits)[0].cpu().numpy()
-            yield start + t, picture
+                del one, seen, reverse_features, forward_features, logits
+            yield window, picture
+
+
+def _spans(
+    sweep: Callable[[int, int, DirectionState], DirectionState],
+    start: int,
+    stop: int,
+    state: DirectionState,
+    strides: tuple[int, ...],
+) -> Iterator[tuple[int, int, DirectionState]]:
+    """Cut [start, stop) into spans of the last stride, in time order, each with the reverse state after it.
+
+    ``state`` is the one after ``stop``. States are dropped as soon as their span was handed out.
+    """
+    stride, *finer = strides
+    pieces = _cut(start, stop, stride)
+    kept = [state]
+    for begin, end in reversed(pieces[1:]):
+        kept.append(sweep(begin, end, kept[-1]))
+    del state
+    for begin, end in pieces:
+        if finer:
+            yield from _spans(sweep, begin, end, kept.pop(), tuple(finer))
+        else:
+            yield begin, end, kept.pop()
+
+
+def _cut(start: int, stop: int, stride: int) -> list[tuple[int, int]]:
+    """[start, stop) in pieces of ``stride``, the last one shorter."""
+    return [(begin, min(begin + stride, stop)) for begin in range(start, stop, stride)]
 
 
 def bounded_pass(
-    engine: StreamingEngine, counts: CountsArray, present: npt.NDArray[np.float32] | None = None
-) -> Iterator[tuple[int, FloatImage]]:
-    """What a live stream through ``engine`` gives for ``counts`` [T, H, W]: (window, probability [H, W]) in order."""
+    engine: StreamingEngine,
+    counts: CountsArray,
+    present: npt.NDArray[np.float32] | None = None,
+    *,
+    first: int = 0,
+) -> Iterator[Picture]:
+    """What a live stream through ``engine`` gives for ``counts`` [T, H, W], in order, from window ``first`` on.
+
+    Pictures do not depend on ``first``: they are made in the same groups; of what comes before the group of ``first``
+    the forward direction is run and nothing is decoded. Provisional pictures are left out.
+    """
     windows, height, width = counts.shape
     state = engine.start(Shape(height, width))
+    # Groups are aligned with the window index, and a group shares its reverse pass: it is made as a whole.
+    group_start = first // engine.hop * engine.hop
     for t in range(windows):
         values = torch.from_numpy(check_counts(counts[t : t + 1], ndim=3))
         mask = torch.tensor([1.0 if present is None else float(present[t])])
+        if t < group_start:
+            state = engine.skip(values, mask, state)
+            continue
         pictures, state = engine.push(values, mask, state)
-        yield from ((p.window, p.probability.cpu().numpy()) for p in pictures if p.stage != "provisional")
-    yield from ((p.window, p.probability.cpu().numpy()) for p in engine.flush(state))
+        yield from (p for p in pictures if p.stage != "provisional" and p.window >= first)
+    yield from (p for p in engine.flush(state) if p.window >= first)
 
 
 def _as_source(counts: npt.ArrayLike | CountsArray) -> CountsArray:

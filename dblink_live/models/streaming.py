@@ -144,6 +144,26 @@ class StreamingEngine:
         return pictures, state
 
     @torch.inference_mode()
+    def skip(self, counts: Tensor, present: Tensor, state: StreamState) -> StreamState:
+        """Take the next windows as `push` does, but make no pictures of them: they are known already.
+
+        Raises
+        ------
+        ModelError
+            Windows that were pushed still wait for their pictures.
+        """
+        if state.pending:
+            raise ModelError(
+                f"expected no window to wait for its picture, found {len(state.pending)}; flush them first"
+            )
+        for t in range(counts.shape[0]):
+            window_counts = counts[None, t : t + 1].to(self.device, torch.float32)
+            window_present = present[None, t : t + 1].to(self.device, torch.float32)
+            _, forward = self.network.scan("forward", window_counts, window_present, state.forward)
+            state = replace(state, next_window=state.next_window + 1, forward=forward)
+        return state
+
+    @torch.inference_mode()
     def flush(self, state: StreamState) -> list[Picture]:
         """The pictures of all windows that still wait, with what lookahead the end of the stream leaves them.
 

@@ -5,7 +5,16 @@ import pytest
 import torch
 
 from dblink_live.errors import ModelError
-from dblink_live.models import Model, StreamingEngine, bounded_pass, full_pass, iter_reconstruct, reconstruct
+from dblink_live.models import (
+    CheckpointPlan,
+    Model,
+    StreamingEngine,
+    bounded_pass,
+    full_pass,
+    iter_reconstruct,
+    reconstruct,
+)
+from dblink_live.types import Shape
 
 # The contract's figure: batching windows differently moves float32 roundings only.
 TOLERANCE = 1e-5
@@ -60,8 +69,41 @@ def test_a_bounded_pass_knows_the_mask_and_leaves_provisional_pictures_out(light
     counts, present = make_counts(7).numpy(), np.array([1, 1, 0, 1, 0.5, 1, 1], np.float32)
     masked = list(bounded_pass(StreamingEngine(light, 2, 2, provisional=True), counts, present))
     whole = list(bounded_pass(StreamingEngine(light, 2, 2), counts))
-    assert [window for window, _ in masked] == [window for window, _ in whole] == list(range(7))
-    assert all(np.abs(a - b).max() > 1e-4 for (_, a), (_, b) in zip(masked, whole, strict=True))
+    assert [picture.window for picture in masked] == [picture.window for picture in whole] == list(range(7))
+    assert all(float((a.probability - b.probability).abs().max()) > 1e-4 for a, b in zip(masked, whole, strict=True))
+
+
+@pytest.mark.parametrize("strides", [(40,), (13,), (17, 4), (20, 7, 3), (9, 9, 1)], ids=str)
+def test_the_full_pass_does_not_depend_on_where_states_are_kept(network, make_counts, strides):
+    counts, present = make_counts(40, 6, 9).numpy(), np.linspace(0.2, 1.0, 40, dtype=np.float32)
+    expected = np.stack([picture for _, picture in full_pass(network, counts, present)])
+    found = list(full_pass(network, counts, present, plan=CheckpointPlan(strides, bytes=0)))
+    assert [window for window, _ in found] == list(range(40))
+    assert np.abs(np.stack([picture for _, picture in found]) - expected).max() <= TOLERANCE
+
+
+@pytest.mark.parametrize("first", [0, 1, 5, 19, 20])
+def test_a_pass_that_is_taken_up_later_makes_the_same_pictures(light, make_counts, first):
+    counts = make_counts(20).numpy()
+    plan = CheckpointPlan((7, 3), bytes=0)
+    full = {window: picture for window, picture in full_pass(light, counts)}
+    late = dict(full_pass(light, counts, first=first, plan=plan))
+    assert list(late) == list(range(first, 20))
+    assert all(np.abs(full[window] - picture).max() <= TOLERANCE for window, picture in late.items())
+    engine = StreamingEngine(light, lookahead=4, hop=3)
+    bounded = {picture.window: picture for picture in bounded_pass(engine, counts)}
+    again = {picture.window: picture for picture in bounded_pass(engine, counts, first=first)}
+    assert list(again) == list(range(first, 20))
+    for window, picture in again.items():
+        assert torch.equal(picture.probability, bounded[window].probability)
+        assert picture.lookahead == bounded[window].lookahead
+
+
+def test_no_window_is_skipped_while_others_wait(light, make_counts):
+    engine = StreamingEngine(light, lookahead=4, hop=3)
+    _, state = engine.push(make_counts(2), torch.ones(2), engine.start(Shape(7, 11)))
+    with pytest.raises(ModelError, match="found 2"):
+        engine.skip(make_counts(1), torch.ones(1), state)
 
 
 @pytest.mark.parametrize("lookahead", ["full", 2])
