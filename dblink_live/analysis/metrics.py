@@ -158,18 +158,25 @@ def best_threshold(
     top = float(predicted.max(initial=0.0))
     if top <= 0 or not structure.any():
         return DEFAULT_THRESHOLD, math.nan
-    near_structure = _grown(structure, tolerance_px)
-    # Grey dilation once: "a predicted pixel within r" at any threshold is "the local maximum exceeds it".
-    reach = maximum_filter(predicted, size=(1, 2 * tolerance_px + 1, 2 * tolerance_px + 1))[structure]
+    cuts = np.linspace(0.0, top, n_thresholds + 2)[:-1]
+    scores = f1_at_thresholds(predicted, structure, cuts, tolerance_px)
+    best = int(np.argmax(scores))
+    return float(cuts[best]), float(scores[best])
+
+
+def f1_at_thresholds(
+    reconstruction: Video, truth: Video, thresholds: npt.NDArray[np.float64], tolerance_px: int = 1
+) -> npt.NDArray[np.float64]:
+    """F1 of ``reconstruction`` [T, H, W] for each of ``thresholds`` [K] that a structure pixel must exceed, >= 0.
+
+    The grey dilation is done once: "a predicted pixel within r" at any threshold is "the local maximum exceeds it".
+    """
+    predicted, structure = _checked(reconstruction, truth)
+    side = 2 * tolerance_px + 1
+    reach = maximum_filter(predicted, size=(1, side, side))[structure]
     positive = predicted > 0
-    values, right = predicted[positive], near_structure[positive]
-    best = (DEFAULT_THRESHOLD * top, -1.0)
-    for cut in np.linspace(0.0, top, n_thresholds + 2)[:-1]:
-        chosen = values > cut
-        f1 = f1_score(_share(right[chosen]), _share(reach > cut))
-        if f1 > best[1]:
-            best = (float(cut), f1)
-    return best
+    values, right = predicted[positive], _grown(structure, tolerance_px)[positive]
+    return np.array([f1_score(_share(right[values > cut]), _share(reach > cut)) for cut in thresholds])
 
 
 def windowed_sum(counts: Video, half_width: int, blur_sigma_px: float = 0.0) -> FloatImage:
