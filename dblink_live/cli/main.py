@@ -16,7 +16,7 @@ from types import ModuleType
 
 from rich.console import Console
 
-from dblink_live.cli import demo, doctor, evaluate, localize, models, reconstruct, train, verify, view
+from dblink_live.cli import demo, doctor, evaluate, localize, models, reconstruct, refine, train, verify, view
 from dblink_live.cli import run as run_verb
 from dblink_live.cli.options import Parser, UsageError
 from dblink_live.cli.outcome import FailedOnTheWayError, Outcome
@@ -29,6 +29,7 @@ VERBS: tuple[ModuleType, ...] = (
     run_verb,
     view,
     verify,
+    refine,
     reconstruct,
     localize,
     evaluate,

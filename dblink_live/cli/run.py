@@ -104,7 +104,9 @@ def has_display() -> bool:
 
 
 @contextmanager
-def stop_on_interrupt() -> Iterator[threading.Event]:
+def stop_on_interrupt(
+    message: str = "stopping: what the camera has taken is still processed",
+) -> Iterator[threading.Event]:
     """Turn the first Ctrl-C (or SIGTERM) into a flag, for an orderly end; the second one interrupts as usual."""
     flag = threading.Event()
 
@@ -112,7 +114,7 @@ def stop_on_interrupt() -> Iterator[threading.Event]:
         if flag.is_set():
             raise KeyboardInterrupt
         flag.set()
-        say("stopping: what the camera has taken is still processed (Ctrl-C again to quit at once)")
+        say(f"{message} (Ctrl-C again to quit at once)")
 
     if threading.current_thread() is not threading.main_thread():
         yield flag  # signals reach the main thread only

@@ -4,7 +4,7 @@ from dblink_live.models.checkpoint import Envelope, Model, build_network, list_m
 from dblink_live.models.dblink import DblinkConfig, DblinkNetwork
 from dblink_live.models.device import resolve_device
 from dblink_live.models.light import LightConfig, LightNetwork
-from dblink_live.models.memory import CheckpointPlan, PassMemory, measure_pass, plan_checkpoints
+from dblink_live.models.memory import CheckpointPlan, PassMemory, measure_pass, plan_checkpoints, smallest_plan
 from dblink_live.models.network import BidirectionalNetwork, DirectionState
 from dblink_live.models.offline import bounded_pass, full_pass, iter_reconstruct, reconstruct
 from dblink_live.models.reconstructor import StreamingReconstructor
@@ -38,4 +38,5 @@ __all__ = [
     "reconstruct",
     "resolve_device",
     "save_checkpoint",
+    "smallest_plan",
 ]

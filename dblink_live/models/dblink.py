@@ -39,6 +39,7 @@ class DblinkNetwork(BidirectionalNetwork):
     """
 
     architecture: ClassVar[str] = "dblink"
+    halo: ClassVar[int] = 32
 
     def __init__(self, config: DblinkConfig | None = None) -> None:
         super().__init__()

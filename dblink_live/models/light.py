@@ -59,6 +59,7 @@ class LightNetwork(BidirectionalNetwork):
 
     architecture: ClassVar[str] = "light"
     stride: ClassVar[int] = 2 * FOLD
+    halo: ClassVar[int] = 48
     _constants: Tensor
 
     def __init__(self, config: LightConfig | None = None) -> None:

@@ -101,15 +101,17 @@ def plan_checkpoints(n_windows: int, memory: PassMemory, budget_bytes: int) -> C
     >>> plan_checkpoints(400, memory, 5_000) is None
     True
     """
-    n_windows = max(n_windows, 1)
-    for levels in range(MAX_LEVELS + 1):
-        plan = _smallest(n_windows, levels, memory)
-        if plan.bytes <= budget_bytes:
-            return plan
-    return None
+    plans = (_plan_of_levels(max(n_windows, 1), levels, memory) for levels in range(MAX_LEVELS + 1))
+    return next((plan for plan in plans if plan.bytes <= budget_bytes), None)
 
 
-def _smallest(n_windows: int, levels: int, memory: PassMemory) -> CheckpointPlan:
+def smallest_plan(n_windows: int, memory: PassMemory) -> CheckpointPlan:
+    """The plan that takes the least memory."""
+    plans = (_plan_of_levels(max(n_windows, 1), levels, memory) for levels in range(MAX_LEVELS + 1))
+    return min(plans, key=lambda plan: plan.bytes)
+
+
+def _plan_of_levels(n_windows: int, levels: int, memory: PassMemory) -> CheckpointPlan:
     """The least memory that ``levels`` levels of kept states can do with."""
     if levels == 0:
         return _plan((n_windows,), n_windows, memory)

@@ -53,6 +53,9 @@ class BidirectionalNetwork(nn.Module, ABC):
     """Name in checkpoints."""
     stride: ClassVar[int] = 1
     """The field's sides are padded to multiples of this."""
+    halo: ClassVar[int] = 0
+    """Pixels beyond a part of the field that its pictures depend on by more than half of 1/255: measured by
+    ``benchmarks/refine.py``, for in principle every window carries a pixel's influence further."""
     config: msgspec.Struct
     """What is needed, beside the weights, to build the network again."""
 

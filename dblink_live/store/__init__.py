@@ -5,7 +5,7 @@ from __future__ import annotations
 from dblink_live.store.arrays import checksum, encode_probability
 from dblink_live.store.filesystem import free_bytes, network_share_reason
 from dblink_live.store.forecast import forecast_bytes, forecast_files
-from dblink_live.store.journal import CommittedWindow, Event, Product, Status, StoredSegment
+from dblink_live.store.journal import CommittedWindow, Event, FullFacts, Product, Status, StoredSegment
 from dblink_live.store.reader import CommittedArray, Run, open_run
 from dblink_live.store.run import RunWriter
 from dblink_live.store.verify import VerifyReport, verify_run
@@ -14,6 +14,7 @@ __all__ = [
     "CommittedArray",
     "CommittedWindow",
     "Event",
+    "FullFacts",
     "Product",
     "Run",
     "RunWriter",

@@ -114,6 +114,20 @@ class RunFacts:
     live_dtype: Literal["uint8", "float16"]
 
 
+@dataclass(frozen=True)
+class FullFacts:
+    """How the pictures of ``full`` are made, all of them alike: fixed when the first pass over a run begins."""
+
+    model: str
+    model_sha256: str
+    lookahead: int | None
+    """Later windows that a picture sees at least; None for all of them."""
+    tile_px: int | None = None
+    """Side of the tiles that the field was cut into; None where it was taken as a whole."""
+    halo_px: int = 0
+    """What each tile saw of its neighbours."""
+
+
 class Journal:
     """The writing end. Use it from one thread at a time, inside `transaction`."""
 
@@ -185,6 +199,9 @@ class Journal:
             "INSERT OR REPLACE INTO ledgers VALUES (?, ?)", (segment, msgspec.json.encode(ledger).decode())
         )
 
+    def set_full_facts(self, facts: FullFacts) -> None:
+        self._set_meta("full", msgspec.json.encode(facts).decode())
+
     def close(self) -> None:
         """Close; the write-ahead log is folded into the file when no reader is left."""
         self._connection.close()
@@ -217,6 +234,11 @@ class JournalReader:
 
     def facts(self) -> RunFacts:
         return msgspec.json.decode(self._meta("facts") or "{}", type=RunFacts)
+
+    def full_facts(self) -> FullFacts | None:
+        """How ``full`` is made; None before the first pass."""
+        found = self._meta("full")
+        return None if found is None else msgspec.json.decode(found, type=FullFacts)
 
     def status(self) -> Status:
         """What the journal says; whether the writer still lives is another question (`lock.is_being_written`)."""

@@ -17,6 +17,7 @@ from dblink_live.store.hierarchy import ATTRIBUTES_KEY, FOLDER_NAME, list_series
 from dblink_live.store.journal import (
     CommittedWindow,
     Event,
+    FullFacts,
     JournalReader,
     LedgerDict,
     Product,
@@ -110,6 +111,11 @@ class Run:
         return self.facts.window_frames
 
     @property
+    def full_facts(self) -> FullFacts | None:
+        """How the pictures of ``full`` are made; None where there was no pass."""
+        return self._journal.full_facts()
+
+    @property
     def status(self) -> Status:
         """running or finalizing only while its writer lives; without one, a run that is not complete is interrupted."""
         status = self._journal.status()
@@ -181,9 +187,12 @@ class Run:
         """Committed windows of a product."""
         return self._journal.count(product)
 
-    def read_window(self, window: CommittedWindow) -> npt.NDArray[Any]:
-        """The stored pixels of one committed window [H, W], on whatever lattice it lies."""
-        return np.asarray(self._open(window.series, window.array_index + 1)[window.array_index])
+    def read_window(
+        self, window: CommittedWindow, region: tuple[slice, slice] = (slice(None), slice(None))
+    ) -> npt.NDArray[Any]:
+        """The stored pixels of one committed window [H, W], or of a ``region`` of it, on whatever lattice it lies."""
+        array = self._open(window.series, window.array_index + 1)
+        return np.asarray(array[(window.array_index, *region)])
 
     def localizations(self, segment: int | None = None, window: int | None = None) -> Localizations:
         """Localizations of the committed windows, in order: of all, of a segment, or of one window.

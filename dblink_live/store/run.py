@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
@@ -13,7 +14,16 @@ from dblink_live.errors import StoreError
 from dblink_live.store.arrays import StoredImage, checksum, encode_probability
 from dblink_live.store.commit import Committer, Job
 from dblink_live.store.filesystem import network_share_reason, store_error
-from dblink_live.store.journal import CommittedWindow, Journal, JournalReader, Product, RunFacts, Status, StoredSegment
+from dblink_live.store.journal import (
+    CommittedWindow,
+    FullFacts,
+    Journal,
+    JournalReader,
+    Product,
+    RunFacts,
+    Status,
+    StoredSegment,
+)
 from dblink_live.store.localizations import LocalizationWriter, PackedLocalizations
 from dblink_live.store.lock import WriterLock
 from dblink_live.store.series import SeriesSet
@@ -66,6 +76,7 @@ class RunWriter:
         self._segments: dict[int, StoredSegment] = {}
         self._frames: dict[tuple[int, int], _Frames] = {}
         self._written: set[tuple[Product, int, int]] = set()
+        self._full_facts: FullFacts | None = None
         self._status_before: Status | None = None
         self._is_closed = False
 
@@ -208,6 +219,25 @@ class RunWriter:
         image = encode_probability(reconstruction.image, self._facts.live_dtype)
         self._store(product, stored, reconstruction.window, image, frames, picture=reconstruction)
 
+    def begin_full(self, facts: FullFacts) -> None:
+        """Say how the pictures of ``full`` that follow are made.
+
+        Raises
+        ------
+        StoreError
+            Some were made in another way before: one video is never put together from two.
+        """
+        self._check_open()
+        if self._full_facts is not None and self._full_facts != facts:
+            before, now = asdict(self._full_facts), asdict(facts)
+            changed = ", ".join(f"{key} {now[key]} (was {before[key]})" for key in now if now[key] != before[key])
+            raise StoreError(
+                f"expected the pass over {self.path} to go on as it was begun, found another {changed}; "
+                "refine with the first settings, or a copy of the run without `full`"
+            )
+        self._full_facts = facts
+        self._committer.submit(Job(lambda journal: journal.set_full_facts(facts)))
+
     def record_gap(self, gap: Gap) -> None:
         """Note frames that will not come."""
         self._check_open()
@@ -307,6 +337,7 @@ class RunWriter:
         for row in reader.windows():
             self._written.add((row.product, row.segment, row.window))
             self._frames[row.segment, row.window] = _Frames(row.start, row.stop, row.n_frames_missing)
+        self._full_facts = reader.full_facts()
         # Adding to a run does not mend it, and an addition that fails does not break it.
         self._status_before = "complete" if reader.status() == "complete" else "interrupted"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dblink_live.store.arrays import PendingWrite, SeriesWriter, StoredImage, build_pyramid, make_context
 from dblink_live.store.filesystem import store_error
-from dblink_live.store.hierarchy import FOLDER_NAME, SeriesSpec, create_series, list_series, series_name
+from dblink_live.store.hierarchy import FOLDER_NAME, SeriesSpec, create_series, list_series, publish_levels, series_name
 from dblink_live.store.journal import PRODUCTS, Product, RunFacts, StoredSegment
 from dblink_live.types import Grid, Segment
 
@@ -29,6 +29,8 @@ class OpenSeries:
     spec: SeriesSpec
     writer: SeriesWriter
     next_index: int
+    may_have_pyramid: bool
+    """An earlier writer may have built one; it would be shorter than the series after the next window."""
 
 
 class SeriesSet:
@@ -74,17 +76,21 @@ class SeriesSet:
         if name not in self._open:
             spec = self._spec(product, lattice)
             try:
-                if name not in list_series(self._root):
+                is_new = name not in list_series(self._root)
+                if is_new:
                     create_series(self._root, [spec])
                 writer = SeriesWriter(self._root / name / "0", self._context)
             except Exception as error:
                 raise store_error(error, self._folder, f"creating the arrays of {name}") from error
-            self._open[name] = OpenSeries(spec, writer, self._committed.get(name, 0))
+            self._open[name] = OpenSeries(spec, writer, self._committed.get(name, 0), not is_new)
         return self._open[name]
 
     def append(self, series: OpenSeries, image: StoredImage) -> PendingWrite:
         """Begin to write the next window of a series; ``image`` may be reused at once."""
         try:
+            if series.may_have_pyramid:
+                publish_levels(self._root, series.spec, n_levels=1)
+                series.may_have_pyramid = False
             pending = series.writer.write(series.next_index, image)
         except Exception as error:
             raise store_error(error, self._folder, f"writing a window of {series.spec.name}") from error

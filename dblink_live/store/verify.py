@@ -91,6 +91,9 @@ def verify_run(path: str | Path, on_progress: Callable[[int, int], None] = lambd
                 report.problems.append(problem)
             on_progress(done + 1, len(known.rows))
         _check_ledgers(known, report)
+        n_maps, n_full = report.windows["counts"], report.windows["full"]
+        if run.full_facts is not None and n_full < n_maps:
+            report.notes.append(f"the full pass covers {n_full} of {n_maps} windows; `dblink-live refine` goes on")
         if status == "interrupted":
             report.notes.append("the run was interrupted: how many frames were lost in the interruption is unknown")
         elif status != "complete":
