@@ -17,6 +17,7 @@ from dblink_live.simulate.blinking import BlinkSchedule
 from dblink_live.simulate.checks import require, require_seed
 from dblink_live.simulate.noise import digitise, photo_electrons
 from dblink_live.simulate.raster import Mask
+from dblink_live.simulate.sensors import SCMOS
 from dblink_live.simulate.specimen import Specimen, make_specimen
 from dblink_live.types import Camera, CountImage, FloatImage, Shape
 
@@ -35,12 +36,6 @@ class Optics:
         require("background_e", self.background_e, 0.0)
 
 
-SCMOS = Camera(
-    pixel_size_nm=160.0, offset_adu=100.0, electrons_per_adu=0.46, read_noise_e=1.6, bit_depth=16, is_calibrated=True
-)
-"""A back-illuminated sCMOS camera of 160 nm pixels in the sample plane: round numbers of the usual size."""
-
-
 class CameraSimulator:
     """Renders frames [H, W] uint16 of a specimen.
 
@@ -51,13 +46,18 @@ class CameraSimulator:
     shape
         Of the camera.
     camera
-        Gain, offset, noise and pixel size.
+        Gain, offset, noise and pixel size; maps of them have the shape of the camera.
     schedule
         When molecules are on.
     optics
         Point spread function and background.
     seed
         Of photon and camera noise.
+
+    Raises
+    ------
+    ConfigError
+        A map of the camera has another shape than ``shape``, or the seed is negative.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class CameraSimulator:
         seed: int = 0,
     ) -> None:
         require_seed(seed)
+        _require_maps_of(shape, camera)
         self.specimen = specimen
         self.shape = shape
         self.camera = camera
@@ -98,10 +99,22 @@ class CameraSimulator:
         positions_nm = self.specimen.place(emissions.shares, number)
         if not len(positions_nm):
             return np.zeros(self.shape, np.float32)
+        # Structure that has shrunk away bears no molecules.
+        is_there = np.isfinite(positions_nm).all(axis=1)
         # Centre of pixel 0 at 0.0: half a pixel from the corner that nanometres count from.
-        positions_px = positions_nm / self.camera.pixel_size_nm - 0.5
-        spots = render_spots(positions_px, emissions.photons, self._sigma_px, self.shape, self._reach_px)
+        positions_px = positions_nm[is_there] / self.camera.pixel_size_nm - 0.5
+        spots = render_spots(positions_px, emissions.photons[is_there], self._sigma_px, self.shape, self._reach_px)
         return spots.astype(np.float32)
+
+
+def _require_maps_of(shape: Shape, camera: Camera) -> None:
+    for name in ("offset_adu", "electrons_per_adu", "read_noise_e"):
+        found = np.shape(getattr(camera, name))
+        if found not in ((), tuple(shape)):
+            raise ConfigError(
+                f"expected camera.{name} as one number or a map of {shape.height} x {shape.width}, "
+                f"found {' x '.join(map(str, found))}"
+            )
 
 
 def render_spots(
@@ -145,7 +158,7 @@ def _normal_cdf(z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 DEMO_SPEED = 25.0
 """Speed of simulated specimens in units of the released simulator, whose structures hardly move in a minute."""
-ON_PER_UM2 = {"filaments": 0.1, "mitochondria": 0.12}
+ON_PER_UM2 = {"filaments": 0.1, "mitochondria": 0.12, "er": 0.15}
 """Molecules that are on at a time a square micrometre of field: sparse, as the method wants."""
 MEAN_ON_FRAMES = 1.5
 
@@ -153,7 +166,7 @@ MEAN_ON_FRAMES = 1.5
 def make_camera(
     kind: str, shape: Shape, seed: int, pitch_nm: float = 40.0, speed: float = DEMO_SPEED, camera: Camera = SCMOS
 ) -> CameraSimulator:
-    """The simulated camera behind ``sim:filaments`` and ``sim:mitochondria``: the same arguments, the same frames.
+    """The simulated camera behind ``sim:`` sources, for a kind of `make_specimen`: same arguments, same frames.
 
     Raises
     ------

@@ -14,9 +14,11 @@ from dblink_live.errors import ConfigError
 from dblink_live.simulate.bodies import BodySpecimen
 from dblink_live.simulate.checks import require, require_seed
 from dblink_live.simulate.filaments import draw_network, normals, sample_curve
+from dblink_live.simulate.instability import LengthHistory, lengths_at
 from dblink_live.simulate.mitochondria import Body, draw_mitochondrion
 from dblink_live.simulate.motion import Bending, JointMotion, Points, RigidMotion
 from dblink_live.simulate.raster import Mask, rasterise
+from dblink_live.simulate.reticulum import ReticulumParameters, draw_reticulum
 from dblink_live.types import Grid, Shape
 
 AUTHORS_DRIFT_NM = 0.002 * 40.0
@@ -30,7 +32,10 @@ REACH_NM = 2000.0
 """How far `make_specimen` lets structure drift before it turns back: a live run may last for hours."""
 FILAMENTS_PER_UM2 = 0.05
 BODIES_PER_UM2 = 0.2
-KINDS = ("filaments", "mitochondria")
+LIVE_FRAME_S = 0.02
+"""Time between frames at which a live specimen of speed 25, that of the demonstration, moves as its sources say."""
+RETICULUM_SPEED_SHARE = 1 / 25
+KINDS = ("filaments", "mitochondria", "er")
 
 
 class Specimen(Protocol):
@@ -44,7 +49,10 @@ class Specimen(Protocol):
         ...
 
     def place(self, shares: npt.NDArray[np.float64], frame: float) -> Points:
-        """Map random numbers ``shares`` [N, 3] in [0, 1) to places on the structure, which move with it."""
+        """Map random numbers ``shares`` [N, 3] in [0, 1) to places on the structure, which move with it.
+
+        A place on structure that has shrunk away, or has not grown yet, is NaN.
+        """
         ...
 
 
@@ -63,6 +71,10 @@ class FilamentSpecimen:
         Of each filament with its labels; 0 makes it a line one pixel wide.
     bending
         Comes on top of the motions.
+    histories
+        How the length of each filament changes, counted from its first vertex; None keeps them whole.
+    s_per_frame
+        Time between frames, for the histories.
     """
 
     def __init__(
@@ -72,8 +84,13 @@ class FilamentSpecimen:
         motions: Sequence[RigidMotion],
         width_nm: float = WIDTH_NM,
         bending: Bending | None = None,
+        histories: Sequence[LengthHistory] | None = None,
+        s_per_frame: float = 0.0,
     ) -> None:
         require("width_nm", width_nm, 0.0)
+        require("s_per_frame", s_per_frame, 0.0)
+        if histories is not None and len(histories) != len(filaments):
+            raise ConfigError(f"expected {len(filaments)} histories, one a filament, found {len(histories)}")
         if filaments and len(motions) not in (1, len(filaments)):
             raise ConfigError(f"expected 1 motion or {len(filaments)}, one a filament, found {len(motions)}")
         self.grid = grid
@@ -84,11 +101,18 @@ class FilamentSpecimen:
         self._samples = np.concatenate([*samples, np.zeros((0, 2))])
         self._normals = np.concatenate([*(normals(points) for points in samples), np.zeros((0, 2))])
         self._owner = np.repeat(np.arange(len(samples)), np.array([len(points) for points in samples], np.int64))
+        self._from_start_nm = np.concatenate([*(spacing * np.arange(len(points)) for points in samples), np.zeros(0)])
         self._spacing_nm = spacing
         self._motion = JointMotion(motions, bending)
+        self._histories = histories
+        self._s_per_frame = s_per_frame
 
     def mask_at(self, frame: float) -> Mask:
-        return rasterise(self._motion.apply(self._samples, self._owner, frame), self.grid, self._width_nm)
+        points, owner = self._samples, self._owner
+        if self._histories is not None:
+            is_there = self._is_there(np.arange(len(points)), frame)
+            points, owner = points[is_there], owner[is_there]
+        return rasterise(self._motion.apply(points, owner, frame), self.grid, self._width_nm)
 
     def place(self, shares: npt.NDArray[np.float64], frame: float) -> Points:
         if not len(self._samples):
@@ -99,7 +123,15 @@ class FilamentSpecimen:
         placed = self._samples[chosen]
         placed += across * (self._width_nm * (shares[:, 1:2] - 0.5))
         placed += along * (self._spacing_nm * (shares[:, 2:3] - 0.5))
+        if self._histories is not None:
+            placed[~self._is_there(chosen, frame)] = np.nan
         return self._motion.apply(placed, self._owner[chosen], frame)
+
+    def _is_there(self, samples: npt.NDArray[np.int64], frame: float) -> npt.NDArray[np.bool_]:
+        """Which of these ``samples`` [N] lie on the part that their filament has grown to."""
+        lengths = lengths_at(self._histories or (), frame * self._s_per_frame)
+        there: npt.NDArray[np.bool_] = self._from_start_nm[samples] < lengths[self._owner[samples]]
+        return there
 
 
 def make_specimen(
@@ -110,9 +142,10 @@ def make_specimen(
     Parameters
     ----------
     kind
-        "filaments" or "mitochondria".
+        "filaments", "mitochondria" or "er".
     speed
-        Multiple of the released simulator's velocities, which hardly move.
+        Multiple of the released simulator's velocities, which hardly move. At 25 and 50 frames a second the
+        endoplasmic reticulum moves as its sources say.
 
     Raises
     ------
@@ -130,6 +163,11 @@ def make_specimen(
         n_bodies = max(1, round(BODIES_PER_UM2 * field_nm[0] * field_nm[1] * 1e-6))
         return BodySpecimen(grid, [_draw_lasting_body(rng, field_nm, speed) for _ in range(n_bodies)])
     centre = (field_nm[0] / 2, field_nm[1] / 2)
+    if kind == "er":
+        # It covers the field and its surroundings, whose corners a turn would bring in.
+        motion = replace(_draw_motion(rng, centre, speed), rotation_deg_per_frame=0.0)
+        s_per_frame = LIVE_FRAME_S * RETICULUM_SPEED_SHARE * speed
+        return draw_reticulum(rng, grid, field_nm, REACH_NM, ReticulumParameters(), s_per_frame, motion)
     while True:
         filaments = draw_network(rng, field_nm, margin_nm=REACH_NM, filaments_per_um2=FILAMENTS_PER_UM2)
         specimen = FilamentSpecimen(grid, filaments, [_draw_motion(rng, centre, speed) for _ in filaments])
