@@ -6,10 +6,12 @@ Unknown keys are errors that name the nearest known key. The resolved configurat
 
 from __future__ import annotations
 
+import copy
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -91,6 +93,13 @@ class PublishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Loopback by default; ``*`` takes a free port."""
 
 
+class SourceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where frames come from; stored with a run, so that its configuration alone repeats it."""
+
+    spec: str | None = None
+    """As `dblink-live run --source` takes it."""
+
+
 class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that `dblink-live run` can be told."""
 
@@ -100,6 +109,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reconstruct: ReconstructConfig = ReconstructConfig()
     store: StoreConfig = StoreConfig()
     publish: PublishConfig = PublishConfig()
+    source: SourceConfig = SourceConfig()
 
     def to_plain(self) -> dict[str, Any]:
         """Nested dict of TOML-able values; settings that are None are left out."""
@@ -110,8 +120,12 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         }
 
 
-def load_run_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -> RunConfig:
+def load_run_config(
+    path: str | Path | None = None, overrides: Iterable[str] = (), base: Mapping[str, Any] = MappingProxyType({})
+) -> RunConfig:
     """Read ``path`` (TOML), apply ``overrides`` of the form ``section.key=value``, validate.
+
+    Without a ``path`` the overrides are applied to ``base``: plain values, as a run stores them.
 
     Raises
     ------
@@ -124,7 +138,7 @@ def load_run_config(path: str | Path | None = None, overrides: Iterable[str] = (
     >>> load_run_config(None, ["camera.pixel_size_nm=108", "windows.frames=20"]).camera.pixel_size_nm
     108.0
     """
-    merged: dict[str, Any] = _read_toml(Path(path)) if path is not None else {}
+    merged: dict[str, Any] = _read_toml(Path(path)) if path is not None else copy.deepcopy(dict(base))
     for text in overrides:
         section, key, value = _parse_override(text)
         table = merged.setdefault(section, {})
@@ -132,6 +146,23 @@ def load_run_config(path: str | Path | None = None, overrides: Iterable[str] = (
             raise ConfigError(f"expected a table [{section}] in the configuration, found {table!r}")
         table[key] = value
     return run_config_from_plain(merged)
+
+
+def changed_settings(before: RunConfig, now: RunConfig) -> dict[str, tuple[Any, Any]]:
+    """Settings that differ, by their full name: (before, now).
+
+    Examples
+    --------
+    >>> changed_settings(RunConfig(), load_run_config(None, ["windows.frames=20"]))
+    {'windows.frames': (10, 20)}
+    """
+    old, new = msgspec.to_builtins(before), msgspec.to_builtins(now)
+    return {
+        f"{section}.{key}": (value, new[section][key])
+        for section, values in old.items()
+        for key, value in values.items()
+        if value != new[section][key]
+    }
 
 
 def run_config_from_plain(plain: Mapping[str, Any]) -> RunConfig:

@@ -16,7 +16,7 @@ from types import ModuleType
 
 from rich.console import Console
 
-from dblink_live.cli import demo, doctor, evaluate, localize, models, reconstruct, refine, train, verify, view
+from dblink_live.cli import demo, doctor, evaluate, localize, models, reconstruct, refine, resume, train, verify, view
 from dblink_live.cli import run as run_verb
 from dblink_live.cli.options import Parser, UsageError
 from dblink_live.cli.outcome import FailedOnTheWayError, Outcome
@@ -27,6 +27,7 @@ SUCCESS, FAILURE, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 VERBS: tuple[ModuleType, ...] = (
     demo,
     run_verb,
+    resume,
     view,
     verify,
     refine,

@@ -8,19 +8,19 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from dblink_live.cli.console import progress, say
-from dblink_live.cli.options import Verbs, add_json, add_verb
+from dblink_live.cli.options import UsageError, Verbs, add_json, add_verb
 from dblink_live.cli.outcome import Outcome, on_the_way
 
 if TYPE_CHECKING:
     from dblink_live.config import RunConfig
-    from dblink_live.pipeline.live_run import LiveRun
+    from dblink_live.pipeline.live_run import LiveRun, LiveSession
 
 INTERRUPTED = 130
 
@@ -36,11 +36,19 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--source",
         metavar="SPEC",
-        required=True,
-        help="mm:core?config=FILE, tiff:PATH, raw:PATH, sim:filaments or sim:mitochondria, with options after '?'",
+        help="mm:core?config=FILE, tiff:PATH, raw:PATH, sim:filaments or sim:mitochondria, with options after '?' "
+        "(needed unless --config names one)",
     )
     parser.add_argument("--out", metavar="RUN", type=Path, required=True, help="the run folder to make")
-    parser.add_argument("--config", metavar="F.toml", type=Path, help="settings of the run")
+    parser.add_argument(
+        "--config", metavar="F.toml|RUN", type=Path, help="settings of the run, or a run folder whose run is repeated"
+    )
+    add_settings_and_viewer(parser)
+    add_json(parser)
+
+
+def add_settings_and_viewer(parser: argparse.ArgumentParser) -> None:
+    """The options that `run` and `resume` share."""
     parser.add_argument(
         "--set",
         metavar="SECTION.KEY=VALUE",
@@ -54,18 +62,34 @@ def add_parser(verbs: Verbs) -> None:
     viewer.add_argument(
         "--no-view", dest="view", action="store_false", help="open no viewer (default without a display)"
     )
-    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> Outcome:
+    config = read_config(options.config, options.overrides)
+    source = options.source or config.source.spec
+    if source is None:
+        raise UsageError("dblink-live run: error: expected --source, or a --config that names one; see --help")
+    view = has_display() if options.view is None else options.view
+    return outcome_of_run(run_with_viewer(source, options.out, config, view=view), source)
+
+
+def read_config(path: Path | None, overrides: list[str]) -> RunConfig:
+    """The configuration of a TOML file or of a run, with single settings over it."""
     from dblink_live.config import load_run_config
+    from dblink_live.store import open_run
+
+    if path is None or not path.is_dir():
+        return load_run_config(path, overrides)
+    with open_run(path) as stored:
+        return load_run_config(None, overrides, base=stored.config)
+
+
+def outcome_of_run(finished: LiveRun, source: str) -> Outcome:
+    """What `run` and `resume` answer."""
     from dblink_live.pipeline.scoring import figures_of_run, score_if_simulated, table_of_run
 
-    config = load_run_config(options.config, options.overrides)
-    view = has_display() if options.view is None else options.view
-    finished = run_with_viewer(options.source, options.out, config, view=view)
     with on_the_way():
-        scores = score_if_simulated(options.source, finished)
+        scores = score_if_simulated(source, finished)
     return Outcome(
         text=table_of_run(finished, scores),
         figures=figures_of_run(finished, scores),
@@ -77,10 +101,18 @@ def run_with_viewer(source: str, folder: Path, config: RunConfig, *, view: bool)
     """Run live with a progress bar, an orderly Ctrl-C and, if asked, a viewer in a process of its own."""
     from dblink_live.pipeline.live_run import open_live_run
 
-    # Until here a `DblinkError` speaks of the input; once the camera runs, of a failure on the way.
-    with stop_on_interrupt() as interrupted, open_live_run(source, folder, config) as session:
+    return run_session(lambda: open_live_run(source, folder, config), view=view)
+
+
+def run_session(open_session: Callable[[], LiveSession], *, view: bool) -> LiveRun:
+    """Open a session and run it to its end."""
+    # Until it is open a `DblinkError` speaks of the input; once the camera runs, of a failure on the way.
+    with stop_on_interrupt() as interrupted, open_session() as session:
+        if session.address is None:
+            with on_the_way():
+                return session.run()
         say(f"live at {session.address}; to look at it from another terminal: dblink-live view {session.address}")
-        if view and session.address is not None:
+        if view:
             start_viewer(session.address)
         with on_the_way(), progress("reconstructing live", session.n_frames_expected, "frames") as advance:
             return session.run(on_progress=advance, should_stop=interrupted.is_set)

@@ -83,6 +83,8 @@ class LiveLine:
         The run folder; closed by the caller.
     default_camera
         What the source vouches for when the configuration is silent.
+    first_segment
+        Index of the first segment: above 0 in a run that is resumed.
     pictures
         Where the viewer's pictures go; None for none.
     on_progress
@@ -99,6 +101,7 @@ class LiveLine:
         writer: RunWriter,
         *,
         default_camera: Camera | None = None,
+        first_segment: int = 0,
         pictures: LivePictures | None = None,
         on_progress: Callable[[int], None] = lambda _: None,
         should_stop: Callable[[], bool] = lambda: False,
@@ -112,7 +115,7 @@ class LiveLine:
         self._on_progress = on_progress
         self._should_stop = should_stop
         self._open: _OpenSegment | None = None
-        self._n_segments = 0
+        self._n_segments = first_segment
         self._closed: list[Ledger] = []
         self._latency = LatencyRecorder()
         self._rate = RateMeter()

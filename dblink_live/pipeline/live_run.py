@@ -24,10 +24,12 @@ from dblink_live.models import Model, load_model
 from dblink_live.pipeline.camera_facts import resolve_camera
 from dblink_live.pipeline.line import LineTotals, LiveLine
 from dblink_live.pipeline.pictures import LivePictures
-from dblink_live.sources import default_camera, open_source, parse_source
+from dblink_live.sources import SourceSpec, default_camera, open_source, parse_source
+from dblink_live.status import LatencySummary
 from dblink_live.store import RunWriter, forecast_bytes
 from dblink_live.types import Camera, FrameArray, Grid, RunInfo, Segment
 
+NOTHING_DONE = LineTotals(0, 0, 0, {}, False, None, LatencySummary(), 0, 0, True, False)
 PACKAGES = ("dblink-live", "torch", "numpy", "zarr", "tensorstore", "pymmcore", "pymmcore-plus", "pycromanager")
 
 
@@ -45,6 +47,33 @@ class LiveRun:
     """The newest camera frame [H, W], for the picture of the run."""
     fps_asked: float | None
     device: str
+    resumed: Resumption | None = None
+    """What was taken up; None for a run that went on from its beginning. The totals are then those since."""
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """What taking up an interrupted run has found and done."""
+
+    n_segments: int
+    """Segments that it had."""
+    n_frames_kept: int
+    """Camera frames that its committed windows span."""
+    n_redone: int
+    """Pictures that were in flight when it was interrupted, and were made again."""
+    downtime_s: float | None
+    """Since its last commit; None where nothing had been committed."""
+
+
+@dataclass(frozen=True)
+class OpenSource:
+    """A source that is open, with what it says of itself."""
+
+    source: FrameSource
+    segment: Segment
+    """Its first one."""
+    default: Camera | None
+    """The camera that it vouches for."""
 
 
 class LiveSession:
@@ -55,19 +84,17 @@ class LiveSession:
 
     def __init__(
         self,
-        source: FrameSource,
-        segment: Segment,
-        default: Camera | None,
+        opened: OpenSource | None,
         model: Model,
         config: RunConfig,
         writer: RunWriter,
         publisher: Publisher | None,
         info: RunInfo,
         resources: ExitStack,
+        resumed: Resumption | None = None,
     ) -> None:
-        self._source = source
-        self._segment = segment
-        self._default = default
+        self._opened = opened
+        self._resumed = resumed
         self._model = model
         self._config = config
         self._writer = writer
@@ -82,8 +109,8 @@ class LiveSession:
 
     @property
     def n_frames_expected(self) -> int | None:
-        """Number of frames of the whole run, where the source knows it."""
-        return self._source.n_frames_expected
+        """Number of frames that are to come, where the source knows it."""
+        return self._opened.source.n_frames_expected if self._opened else 0
 
     def run(
         self,
@@ -97,18 +124,22 @@ class LiveSession:
         DblinkError
             A failure on the way. The run folder holds everything that was committed and is marked as interrupted.
         """
+        if self._opened is None:
+            self._writer.finalize()
+            return self._left_behind(NOTHING_DONE)
         line = LiveLine(
-            self._source,
+            self._opened.source,
             self._model,
             self._config,
             self._writer,
-            default_camera=self._default,
+            default_camera=self._opened.default,
+            first_segment=self._resumed.n_segments if self._resumed else 0,
             pictures=LivePictures(self._publisher, self._info.uuid) if self._publisher else None,
             on_progress=on_progress,
             should_stop=should_stop,
         )
         try:
-            totals = line.run(self._segment)
+            totals = line.run(self._opened.segment)
             self._writer.finalize()
         except DblinkError as error:
             if self._publisher is not None:
@@ -116,15 +147,21 @@ class LiveSession:
             raise
         if self._publisher is not None:
             self._publisher.end(EndMessage(run_uuid=self._info.uuid))
+        return self._left_behind(totals, line.pixel_size_nm, line.last_frame)
+
+    def _left_behind(
+        self, totals: LineTotals, pixel_size_nm: float = 0.0, last_frame: FrameArray | None = None
+    ) -> LiveRun:
         return LiveRun(
             folder=self._writer.path,
             totals=totals,
             model=self._model,
-            pixel_size_nm=line.pixel_size_nm,
+            pixel_size_nm=pixel_size_nm,
             lookahead=self._config.reconstruct.lookahead,
-            last_frame=line.last_frame,
-            fps_asked=_fps(self._segment),
+            last_frame=last_frame,
+            fps_asked=_fps(self._opened.segment) if self._opened else None,
             device=str(self._model.device),
+            resumed=self._resumed,
         )
 
     def __enter__(self) -> Self:
@@ -149,20 +186,38 @@ def open_live_run(source_spec: str, folder: Path, config: RunConfig, *, publish:
     model = load_model(config.reconstruct.model, device=config.reconstruct.device)
     spec = parse_source(source_spec)
     with ExitStack() as stack:
-        source = open_source(spec, launch=CameraProcess)
-        stack.callback(source.close)
-        segment = source.open()
-        default = default_camera(spec)
-        camera = resolve_camera(config.camera, segment, default)
-        _check_disk(folder, source, segment, camera, model, config)
+        opened, camera = open_for_run(spec, config, stack)
+        _check_disk(folder, opened.source, opened.segment, camera, model, config)
         info = _run_info(config, model, source_spec)
         writer = stack.enter_context(
             RunWriter.create(folder, info, window_frames=config.windows.frames, live_dtype=config.store.live_dtype)
         )
-        publisher = stack.enter_context(Publisher(config.publish.address)) if publish else None
-        if publisher is not None:
-            publisher.start(_start_message(info, source, folder, segment, camera, model, config))
-        return LiveSession(source, segment, default, model, config, writer, publisher, info, stack.pop_all())
+        publisher = start_publisher(info, opened, folder, camera, model, config, stack) if publish else None
+        return LiveSession(opened, model, config, writer, publisher, info, stack.pop_all())
+
+
+def open_for_run(spec: SourceSpec, config: RunConfig, stack: ExitStack, n_kept: int = 0) -> tuple[OpenSource, Camera]:
+    """Open the source that ``spec`` names, to be closed with ``stack``, and resolve its camera."""
+    source = open_source(spec, launch=CameraProcess, n_kept=n_kept)
+    stack.callback(source.close)
+    segment = source.open()
+    default = default_camera(spec)
+    return OpenSource(source, segment, default), resolve_camera(config.camera, segment, default)
+
+
+def start_publisher(
+    info: RunInfo,
+    opened: OpenSource,
+    folder: Path,
+    camera: Camera,
+    model: Model,
+    config: RunConfig,
+    stack: ExitStack,
+) -> Publisher:
+    """A publisher that has announced the run, to be closed with ``stack``."""
+    publisher = stack.enter_context(Publisher(config.publish.address))
+    publisher.start(_start_message(info, opened.source, folder, opened.segment, camera, model, config))
+    return publisher
 
 
 def _check_disk(
@@ -195,8 +250,13 @@ def _run_info(config: RunConfig, model: Model, source_spec: str) -> RunInfo:
         config={**config.to_plain(), "source": {"spec": source_spec}},
         model=model.name,
         model_sha256=model.sha256,
-        versions={name: found for name in PACKAGES if (found := _version(name)) is not None},
+        versions=package_versions(),
     )
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that have a part in what a run contains."""
+    return {name: found for name in PACKAGES if (found := _version(name)) is not None}
 
 
 def _version(package: str) -> str | None:

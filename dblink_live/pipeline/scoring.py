@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +78,8 @@ def figures_of_run(finished: LiveRun, scores: TruthScores | None) -> dict[str, o
         "device": finished.device,
         "calibrated": totals.is_calibrated,
     }
+    if finished.resumed is not None:
+        figures["resumed"] = asdict(finished.resumed)
     if scores is not None:
         found = scores.reconstruction
         figures["truth"] = {
@@ -107,6 +109,9 @@ def table_of_run(finished: LiveRun, scores: TruthScores | None) -> Table:
     table.add_column(style="bold")
     table.add_column(justify="right")
     lost = ", ".join(f"{count} ({cause})" for cause, count in totals.lost.items()) or "0"
+    if finished.resumed is not None:
+        kept, redone = finished.resumed.n_frames_kept, finished.resumed.n_redone
+        table.add_row("kept from before / pictures redone", f"{kept} frames / {redone}")
     table.add_row("frames seen", str(totals.frames_seen))
     table.add_row("frames committed", str(totals.frames_committed))
     table.add_row("frames lost", lost + (" and an unknown number" if totals.has_unknown_loss else ""))

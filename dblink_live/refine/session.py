@@ -18,9 +18,17 @@ from dblink_live.models import Model, StreamingEngine, bounded_pass, full_pass, 
 from dblink_live.models.reconstructor import PITCH_TOLERANCE
 from dblink_live.refine.plan import Stretch, TilePlan, choose_tile, plan_stretch
 from dblink_live.refine.scratch import BLOCK, TileScratch
-from dblink_live.refine.stored_counts import StoredCounts
 from dblink_live.refine.tiles import Tile
-from dblink_live.store import FullFacts, Run, RunWriter, StoredSegment, encode_probability, free_bytes, open_run
+from dblink_live.store import (
+    FullFacts,
+    Run,
+    RunWriter,
+    SegmentCounts,
+    StoredSegment,
+    encode_probability,
+    free_bytes,
+    open_run,
+)
 from dblink_live.types import FloatImage, Reconstruction
 
 DEFAULT_MEMORY_MB = 4000
@@ -65,7 +73,7 @@ class _Work:
     """One segment."""
 
     stored: StoredSegment
-    counts: StoredCounts
+    counts: SegmentCounts
     plan: TilePlan
     done: frozenset[int]
     """Indices of windows whose picture is committed."""
@@ -194,7 +202,7 @@ class Refinement:
         self._advance(first)
         if first == work.n_windows:
             return True
-        counts = StoredCounts(self._run, work.stored, tile.padded)
+        counts = SegmentCounts(self._run, work.stored, tile.padded.slices)
         images = []
         for picture in self._pictures(work, counts, first):
             images.append(encode_probability(picture.image[tile.core_in_padded], self._run.facts.live_dtype))
@@ -222,7 +230,7 @@ class Refinement:
                 seen = self._lookahead_of(t, work.n_windows)
             self._commit(work, _Picture(t, images[t - start].astype(np.float32) * scale, seen))
 
-    def _pictures(self, work: _Work, counts: StoredCounts, first: int) -> Iterator[_Picture]:
+    def _pictures(self, work: _Work, counts: SegmentCounts, first: int) -> Iterator[_Picture]:
         """Pictures of ``counts`` from window ``first`` on, in order."""
         if first >= work.n_windows:
             return
@@ -281,14 +289,14 @@ def open_refinement(
     """
     with ExitStack() as stack:
         run = stack.enter_context(open_run(path))
-        config = run_config_from_plain({key: value for key, value in run.config.items() if key != "source"})
+        config = run_config_from_plain(run.config)
         chosen = _load(run, model, config.reconstruct.model, device)
         segments = [stored for stored in run.segments if run.windows("counts", stored.segment.index)]
         _check_pitch(segments, chosen)
         facts, plans = _decide(run, segments, chosen, settings, config.reconstruct.hop)
         work = []
         for stored, plan in zip(segments, plans, strict=True):
-            counts = StoredCounts(run, stored)
+            counts = SegmentCounts(run, stored)
             rows = {row.window for row in run.windows("full", stored.segment.index)}
             done = frozenset(t for t in range(counts.shape[0]) if (row := counts.row(t)) and row.window in rows)
             work.append(_Work(stored, counts, plan, done))
@@ -328,7 +336,7 @@ def _decide(
     network, budget = model.network, settings.memory_mb * 1_000_000
     lookahead = None if settings.lookahead == "full" else settings.lookahead
     pending = None if lookahead is None else lookahead + hop
-    stretches = [Stretch(StoredCounts(run, stored).shape[0], stored.grid.shape) for stored in segments]
+    stretches = [Stretch(SegmentCounts(run, stored).shape[0], stored.grid.shape) for stored in segments]
     if settings.tile_px is not None:
         tile_px: int | None = settings.tile_px
     elif run.full_facts is not None:

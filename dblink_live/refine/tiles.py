@@ -20,10 +20,6 @@ class Region:
     left: int
     right: int
 
-    @classmethod
-    def whole(cls, shape: Shape) -> Region:
-        return cls(0, shape.height, 0, shape.width)
-
     @property
     def shape(self) -> Shape:
         return Shape(self.bottom - self.top, self.right - self.left)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ CameraLauncher = Callable[[CameraRecipe], FrameSource]
 """Runs a camera that we own: `dblink_live.acquire.CameraProcess`, handed in by whoever composes the line."""
 
 
-def open_source(source: str | SourceSpec, *, launch: CameraLauncher) -> FrameSource:
+def open_source(source: str | SourceSpec, *, launch: CameraLauncher, n_kept: int = 0) -> FrameSource:
     """Return the frame source that a specification names; nothing is touched before its ``open``.
 
     Parameters
@@ -28,25 +29,34 @@ def open_source(source: str | SourceSpec, *, launch: CameraLauncher) -> FrameSou
         ``scheme:path?key=value``, or what `parse_source` made of it.
     launch
         Turns a camera recipe into a source, in a process of its own.
+    n_kept
+        Frames that an interrupted run has kept: a recording goes on behind them, a camera takes so many fewer.
 
     Raises
     ------
     SourceError
-        The specification is wrong.
+        The specification is wrong, or all the frames that it names are kept already.
     """
     spec = parse_source(source) if isinstance(source, str) else source
+    if n_kept and spec.frames is not None:
+        if spec.frames <= n_kept:
+            raise SourceError(f"expected frames after the {n_kept} that are kept, but {spec.frames} were asked for")
+        spec = spec if spec.is_recording else replace(spec, frames=spec.frames - n_kept)
     match spec.scheme:
         case "mm:core":
             return launch(micromanager.recipe(spec))
         case "sim":
             return launch(simulated.recipe(spec))
         case "tiff":
-            return _replay(spec, partial(TiffStack, Path(spec.target)))
+            return _replay(spec, partial(TiffStack, Path(spec.target)), n_kept)
         case "raw":
-            return _replay(spec, partial(RawStack, Path(spec.target)))
+            return _replay(spec, partial(RawStack, Path(spec.target)), n_kept)
         case _:
             raise SourceError(f"expected a source of this version, found {spec.scheme!r}")
 
 
-def _replay(spec: SourceSpec, opener: Callable[[], TiffStack] | Callable[[], RawStack]) -> ReplaySource:
-    return ReplaySource(f"{spec.scheme}:{spec.target}", opener, fps=spec.fps, n_frames=spec.frames)
+def _replay(
+    spec: SourceSpec, opener: Callable[[], TiffStack] | Callable[[], RawStack], first_frame: int
+) -> ReplaySource:
+    name = f"{spec.scheme}:{spec.target}"
+    return ReplaySource(name, opener, fps=spec.fps, n_frames=spec.frames, first_frame=first_frame)

@@ -44,7 +44,9 @@ class ReplaySource:
     fps
         Pace; None replays as fast as it is read.
     n_frames
-        At most so many frames; None replays all.
+        Frames up to this number; None replays all.
+    first_frame
+        The first frame that is replayed: a run that was interrupted goes on behind what it has kept.
 
     Notes
     -----
@@ -55,15 +57,21 @@ class ReplaySource:
     is_live = False
 
     def __init__(
-        self, name: str, opener: StackOpener, *, fps: float | None = None, n_frames: int | None = None
+        self,
+        name: str,
+        opener: StackOpener,
+        *,
+        fps: float | None = None,
+        n_frames: int | None = None,
+        first_frame: int = 0,
     ) -> None:
         self.name = name
         self._opener = opener
         self._fps = fps
         self._limit = n_frames
         self._stack: Stack | None = None
-        self._next = 0
-        self._stop = 0
+        self._first = self._next = first_frame
+        self._stop = first_frame
         self._started_ns = 0
         self._saturation = 2**16 - 1
         self._error: SourceError | None = None
@@ -79,7 +87,8 @@ class ReplaySource:
         if self._stack is not None:
             raise SourceError(f"{self.name} was opened already")
         self._stack = self._opener()
-        self._stop = self._stack.n_frames if self._limit is None else min(self._limit, self._stack.n_frames)
+        stop = self._stack.n_frames if self._limit is None else min(self._limit, self._stack.n_frames)
+        self._stop = max(stop, self._first)
         segment = replace(
             self._stack.segment, wall_clock_anchor_ns=time.time_ns(), host_anchor_ns=time.perf_counter_ns()
         )
@@ -133,7 +142,7 @@ class ReplaySource:
         return frames
 
     def _due_ns(self, index: int) -> int:
-        return self._started_ns + (int(index * 1e9 / self._fps) if self._fps is not None else 0)
+        return self._started_ns + (int((index - self._first) * 1e9 / self._fps) if self._fps is not None else 0)
 
     @property
     def is_finished(self) -> bool:
@@ -141,7 +150,7 @@ class ReplaySource:
 
     @property
     def n_frames_expected(self) -> int | None:
-        return self._stop if self._stack is not None else None
+        return self._stop - self._first if self._stack is not None else None
 
     def stop(self) -> None:
         """End the replay after the frames already returned."""

@@ -17,7 +17,7 @@ from dblink_live.errors import SourceError
 
 Roi = tuple[int, int, int, int]
 
-SPECIMENS = ("filaments", "mitochondria")
+SPECIMENS = ("filaments", "mitochondria", "er")
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,11 @@ class SourceSpec:
     roi: Roi | None = None
     """x, y, width, height in camera pixels."""
     binning: int | None = None
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether frames come from a file, so that none is lost while nobody reads."""
+        return self.scheme in ("tiff", "raw")
 
 
 @dataclass(frozen=True)

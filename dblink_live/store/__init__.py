@@ -6,8 +6,10 @@ from dblink_live.store.arrays import checksum, encode_probability
 from dblink_live.store.filesystem import free_bytes, network_share_reason
 from dblink_live.store.forecast import forecast_bytes, forecast_files
 from dblink_live.store.journal import CommittedWindow, Event, FullFacts, Product, Status, StoredSegment
+from dblink_live.store.ledger_check import ledger_from_journal
 from dblink_live.store.reader import CommittedArray, Run, open_run
 from dblink_live.store.run import RunWriter
+from dblink_live.store.segment_counts import SegmentCounts
 from dblink_live.store.verify import VerifyReport, verify_run
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "Product",
     "Run",
     "RunWriter",
+    "SegmentCounts",
     "Status",
     "StoredSegment",
     "VerifyReport",
@@ -26,6 +29,7 @@ __all__ = [
     "forecast_bytes",
     "forecast_files",
     "free_bytes",
+    "ledger_from_journal",
     "network_share_reason",
     "open_run",
     "verify_run",

@@ -61,6 +61,23 @@ def network_share_reason(path: Path) -> str | None:
     return mount_reason(real, mounts)
 
 
+def check_new_run(path: Path) -> None:
+    """Raise StoreError where a run folder may not be made, before anything is written."""
+    if path.exists() and not path.is_dir():
+        raise StoreError(f"expected a new run folder, found the file {path}; give another --out")
+    if path.is_dir() and any(path.iterdir()):
+        raise StoreError(
+            f"expected a new run folder, but {path} exists and is not empty; give another --out, or delete it first "
+            "(recorded runs are never overwritten)"
+        )
+    reason = network_share_reason(path)
+    if reason is not None:
+        raise StoreError(
+            f"expected {path} to lie on a local disk, but {reason}, where a write-ahead log cannot be kept; "
+            "record on a local disk and copy the finished run"
+        )
+
+
 def parse_linux_mounts(text: str) -> dict[PurePosixPath, str]:
     """Mount point to file system type, from the text of ``/proc/self/mounts``; a later mount hides an earlier one."""
     mounts = {}

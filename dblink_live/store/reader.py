@@ -126,6 +126,11 @@ class Run:
         return status
 
     @property
+    def is_finalizing(self) -> bool:
+        """Whether the run had come to its end, and all that is left is to trim arrays and add pyramids."""
+        return self._journal.status() == "finalizing"
+
+    @property
     def segments(self) -> list[StoredSegment]:
         """Segments with their grids, in order."""
         return self._journal.segments()

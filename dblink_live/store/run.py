@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, Self
 from dblink_live.errors import StoreError
 from dblink_live.store.arrays import StoredImage, checksum, encode_probability
 from dblink_live.store.commit import Committer, Job
-from dblink_live.store.filesystem import network_share_reason, store_error
+from dblink_live.store.filesystem import check_new_run, store_error
 from dblink_live.store.journal import (
     CommittedWindow,
     FullFacts,
@@ -41,10 +41,10 @@ class _Frames(NamedTuple):
 class RunWriter:
     """The only writer of a run folder.
 
-    Begin with `create` (a new run) or `append_to` (add pictures of the full pass to a run that has ended). Calls return
-    as soon as the data is copied; a thread commits it in order, and `flush` waits for it. A failure of the disk is
-    raised by the next call. As a context manager it finalizes the run on a clean exit; on an error it marks the run as
-    interrupted. Either way everything committed stays valid.
+    Begin with `create` (a new run), `resume` (one that was interrupted) or `append_to` (one that has ended). Calls
+    return as soon as the data is copied; a thread commits it in order, and `flush` waits for it. A failure of the disk
+    is raised by the next call. As a context manager it finalizes the run on a clean exit; on an error it marks the run
+    as interrupted. Either way everything committed stays valid.
 
     Examples
     --------
@@ -108,7 +108,7 @@ class RunWriter:
             The folder holds something, lies on a network share, or cannot be written.
         """
         path = Path(path)
-        _check_new(path)
+        check_new_run(path)
         facts = RunFacts(info=info, window_frames=window_frames, live_dtype=live_dtype)
         with ExitStack() as undo:
             try:
@@ -128,12 +128,39 @@ class RunWriter:
     def append_to(cls, path: str | Path) -> RunWriter:
         """Open a run that has ended, to add products or further segments. What is committed is never rewritten.
 
+        Adding to a run does not mend it, and an addition that fails does not break it: it ends as it had ended before.
+
         Raises
         ------
         StoreError
             The folder is no run, or another process is writing to it.
         """
-        path = Path(path)
+        writer, status = cls._reopen(Path(path))
+        writer._status_before = "complete" if status == "complete" else "interrupted"
+        return writer
+
+    @classmethod
+    def resume(cls, path: str | Path) -> RunWriter:
+        """Take up a run that did not come to its end: segments can follow, and `finalize` completes it.
+
+        Windows that were in flight when its writer died are not committed; their places are written again.
+
+        Raises
+        ------
+        StoreError
+            The folder is no run, it is complete, or another process is writing to it.
+        """
+        writer, status = cls._reopen(Path(path))
+        if status == "complete":
+            writer._status_before = status
+            writer.close()
+            raise StoreError(f"expected an interrupted run, but {path} is complete; nothing is left to do")
+        if status == "interrupted":
+            writer._committer.submit(Job(lambda journal: journal.set_status("running")))
+        return writer
+
+    @classmethod
+    def _reopen(cls, path: Path) -> tuple[RunWriter, Status]:
         with ExitStack() as undo:
             reader = JournalReader(path)
             undo.callback(reader.close)
@@ -147,9 +174,10 @@ class RunWriter:
                 raise store_error(error, path, "opening a run for writing") from error
             writer = cls(path, reader.facts(), journal, localizations, lock)
             writer._adopt(reader)
+            status = reader.status()
             undo.pop_all()
             reader.close()
-        return writer
+        return writer, status
 
     def begin_segment(self, segment: Segment, grid: Grid, pixel_size_nm: float | None = None) -> None:
         """Announce a segment and the grid of its maps; windows of earlier segments can still follow.
@@ -266,13 +294,16 @@ class RunWriter:
         """
         if self._is_closed:
             return
+        status_if_failed: Status = self._status_before or "interrupted"
         try:
             if self._status_before is None:
                 self._committer.submit(Job(lambda journal: journal.set_status("finalizing")))
             self._committer.drain()
+            # From here on nothing is missing but the trimming: that is all that `resume` has to do then.
+            status_if_failed = self._status_before or "finalizing"
             self._series.finish()
         except BaseException as error:
-            self.close()
+            self._end(status_if_failed)
             if isinstance(error, Exception):
                 raise store_error(error, self.path, "finalizing the run") from error
             raise
@@ -338,8 +369,6 @@ class RunWriter:
             self._written.add((row.product, row.segment, row.window))
             self._frames[row.segment, row.window] = _Frames(row.start, row.stop, row.n_frames_missing)
         self._full_facts = reader.full_facts()
-        # Adding to a run does not mend it, and an addition that fails does not break it.
-        self._status_before = "complete" if reader.status() == "complete" else "interrupted"
 
     def _stored_segment(self, index: int) -> StoredSegment:
         self._check_open()
@@ -361,26 +390,10 @@ class RunWriter:
                 self._journal.set_status(status)
         except sqlite3.Error as error:
             # On a full disk this cannot be written either; without a living writer a run counts as interrupted anyway.
-            if status != "interrupted":
+            if status == "complete":
                 raise store_error(error, self.path, "closing the run") from error
         finally:
             for closing in (self._journal.close, self._localizations.close):
                 with suppress(sqlite3.Error):
                     closing()
             self._lock.release()
-
-
-def _check_new(path: Path) -> None:
-    if path.exists() and not path.is_dir():
-        raise StoreError(f"expected a new run folder, found the file {path}; give another --out")
-    if path.is_dir() and any(path.iterdir()):
-        raise StoreError(
-            f"expected a new run folder, but {path} exists and is not empty; give another --out, or delete it first "
-            "(recorded runs are never overwritten)"
-        )
-    reason = network_share_reason(path)
-    if reason is not None:
-        raise StoreError(
-            f"expected {path} to lie on a local disk, but {reason}, where a write-ahead log cannot be kept; "
-            "record on a local disk and copy the finished run"
-        )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from dblink_live.refine.tiles import Region
-from dblink_live.store import CommittedWindow, Run, StoredSegment
+from dblink_live.store.journal import CommittedWindow, StoredSegment
+from dblink_live.store.reader import Run
+
+WHOLE = (slice(None), slice(None))
 
 
-class StoredCounts:
+class SegmentCounts:
     """The committed windows of a segment, from its first to its last.
 
     A window that the journal does not name, which only damage can bring about, is a map of zeros of which no frame was
@@ -22,16 +24,17 @@ class StoredCounts:
     stored
         The segment, with its grid.
     region
-        Part of the grid that is read; None for all of it.
+        Rows and columns that are read.
     """
 
-    def __init__(self, run: Run, stored: StoredSegment, region: Region | None = None) -> None:
+    def __init__(self, run: Run, stored: StoredSegment, region: tuple[slice, slice] = WHOLE) -> None:
         self._run = run
         self._rows = {row.window: row for row in run.windows("counts", stored.segment.index)}
         self._first = min(self._rows, default=0)
         n_windows = max(self._rows, default=-1) + 1 - self._first
-        self._region = Region.whole(stored.grid.shape) if region is None else region
-        self.shape: tuple[int, int, int] = (n_windows, *self._region.shape)
+        self._region = region
+        height, width = (len(range(*one.indices(side))) for one, side in zip(region, stored.grid.shape, strict=True))
+        self.shape: tuple[int, int, int] = (n_windows, height, width)
         self.present: npt.NDArray[np.float32] = np.array(
             [_fraction_present(self.row(t)) for t in range(n_windows)], np.float32
         )
@@ -43,11 +46,11 @@ class StoredCounts:
 
     def __getitem__(self, key: slice) -> npt.NDArray[np.uint16]:
         chosen = range(*key.indices(self.shape[0]))
-        counts = np.zeros((len(chosen), *self._region.shape), np.uint16)
+        counts = np.zeros((len(chosen), *self.shape[1:]), np.uint16)
         for image, index in zip(counts, chosen, strict=True):
             row = self.row(index)
             if row is not None:
-                image[...] = self._run.read_window(row, self._region.slices)
+                image[...] = self._run.read_window(row, self._region)
         return counts
 
 

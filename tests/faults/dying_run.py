@@ -1,0 +1,83 @@
+"""A live run that kills its own process at a stated moment, as a power switch would.
+
+python dying_run.py STACK RUN --at-frame 120
+python dying_run.py STACK RUN --in build_pyramid --call 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dblink_live.config import RunConfig, run_config_from_plain
+from dblink_live.pipeline.live_run import open_live_run
+from dblink_live.pipeline.resume import open_resumed_run
+from dblink_live.simulate import SCMOS
+from dblink_live.store import arrays, series
+
+
+def make_config(**sections: dict[str, object]) -> RunConfig:
+    camera = {
+        "pixel_size_nm": 160.0,
+        "offset_adu": SCMOS.offset_adu,
+        "electrons_per_adu": SCMOS.electrons_per_adu,
+        "read_noise_e": SCMOS.read_noise_e,
+    }
+    reconstruct = {"lookahead": 4, "hop": 3, "device": "cpu"}
+    return run_config_from_plain(
+        {"camera": camera, "localizer": {"psf_sigma_px": 0.875}, "reconstruct": reconstruct, **sections}
+    )
+
+
+def die() -> None:
+    """Neither can be caught: SIGKILL, or TerminateProcess on Windows."""
+    os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+
+
+def dying(function: Callable[..., Any], call: int) -> Callable[..., Any]:
+    """``function``, but its call number ``call`` (from 0) is the process's last deed."""
+    n_calls = 0
+
+    def replacement(*args: Any, **kwargs: Any) -> Any:
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls > call:
+            die()
+        return function(*args, **kwargs)
+
+    return replacement
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("stack", type=Path)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--at-frame", type=int, default=None)
+    parser.add_argument("--in", dest="function", choices=["build_pyramid", "trim"], default=None)
+    parser.add_argument("--call", type=int, default=0)
+    options = parser.parse_args()
+    if options.function == "build_pyramid":
+        series.build_pyramid = dying(series.build_pyramid, options.call)
+    if options.function == "trim":
+        arrays.SeriesWriter.trim = dying(arrays.SeriesWriter.trim, options.call)  # type: ignore[method-assign]
+
+    def progress(n_seen: int) -> None:
+        if options.at_frame is not None and n_seen >= options.at_frame:
+            die()
+
+    is_there = options.run.exists()
+    session = (
+        open_resumed_run(options.run, publish=False)
+        if is_there
+        else open_live_run(f"tiff:{options.stack}?fps=400", options.run, make_config(), publish=False)
+    )
+    with session:
+        session.run(on_progress=progress)
+
+
+if __name__ == "__main__":
+    main()
