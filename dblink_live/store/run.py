@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -13,19 +12,18 @@ from typing import Literal, NamedTuple, Self
 from dblink_live.errors import StoreError
 from dblink_live.store.arrays import StoredImage, checksum, encode_probability
 from dblink_live.store.commit import Committer, Job
-from dblink_live.store.filesystem import check_new_run, store_error
+from dblink_live.store.filesystem import store_error
+from dblink_live.store.folder import WritableFolder
 from dblink_live.store.journal import (
     CommittedWindow,
     FullFacts,
-    Journal,
     JournalReader,
     Product,
     RunFacts,
     Status,
     StoredSegment,
 )
-from dblink_live.store.localizations import LocalizationWriter, PackedLocalizations
-from dblink_live.store.lock import WriterLock
+from dblink_live.store.localizations import PackedLocalizations
 from dblink_live.store.series import SeriesSet
 from dblink_live.types import Gap, Grid, LocalizationMap, Localizations, Reconstruction, RunInfo, Segment
 
@@ -63,21 +61,18 @@ class RunWriter:
     (1, 32, 32)
     """
 
-    def __init__(
-        self, path: Path, facts: RunFacts, journal: Journal, localizations: LocalizationWriter, lock: WriterLock
-    ) -> None:
-        self.path = path
-        self._facts = facts
-        self._journal = journal
-        self._localizations = localizations
-        self._lock = lock
-        self._committer = Committer(path, journal, localizations)
-        self._series = SeriesSet(path, facts)
+    def __init__(self, folder: WritableFolder) -> None:
+        self.path = folder.path
+        self._facts = folder.facts
+        self._folder = folder
+        self._committer = Committer(folder.path, folder.journal, folder.localizations)
+        self._series = SeriesSet(folder.path, folder.facts)
         self._segments: dict[int, StoredSegment] = {}
         self._frames: dict[tuple[int, int], _Frames] = {}
         self._written: set[tuple[Product, int, int]] = set()
         self._full_facts: FullFacts | None = None
-        self._status_before: Status | None = None
+        self._status_if_closed: Status = "interrupted"
+        self._status_if_finalized: Status = "complete"
         self._is_closed = False
 
     @classmethod
@@ -107,22 +102,8 @@ class RunWriter:
         StoreError
             The folder holds something, lies on a network share, or cannot be written.
         """
-        path = Path(path)
-        check_new_run(path)
         facts = RunFacts(info=info, window_frames=window_frames, live_dtype=live_dtype)
-        with ExitStack() as undo:
-            try:
-                path.mkdir(parents=True, exist_ok=True)
-                lock = WriterLock(path)
-                undo.callback(lock.release)
-                localizations = LocalizationWriter(path, create=True)
-                undo.callback(localizations.close)
-                # The journal comes last: a folder with a journal is a run.
-                journal = Journal.create(path, facts)
-            except (OSError, sqlite3.Error, StoreError) as error:
-                raise store_error(error, path, "creating a run") from error
-            undo.pop_all()
-        return cls(path, facts, journal, localizations, lock)
+        return cls(WritableFolder.create(Path(path), facts))
 
     @classmethod
     def append_to(cls, path: str | Path) -> RunWriter:
@@ -136,7 +117,8 @@ class RunWriter:
             The folder is no run, or another process is writing to it.
         """
         writer, status = cls._reopen(Path(path))
-        writer._status_before = "complete" if status == "complete" else "interrupted"
+        ended: Status = "interrupted" if status == "running" else status
+        writer._status_if_closed = writer._status_if_finalized = ended
         return writer
 
     @classmethod
@@ -152,32 +134,27 @@ class RunWriter:
         """
         writer, status = cls._reopen(Path(path))
         if status == "complete":
-            writer._status_before = status
-            writer.close()
+            writer._end(status)
             raise StoreError(f"expected an interrupted run, but {path} is complete; nothing is left to do")
-        if status == "interrupted":
+        if status == "finalizing":
+            writer._status_if_closed = status
+        else:
             writer._committer.submit(Job(lambda journal: journal.set_status("running")))
         return writer
 
     @classmethod
     def _reopen(cls, path: Path) -> tuple[RunWriter, Status]:
-        with ExitStack() as undo:
-            reader = JournalReader(path)
-            undo.callback(reader.close)
-            try:
-                lock = WriterLock(path)
-                undo.callback(lock.release)
-                localizations = LocalizationWriter(path, create=False)
-                undo.callback(localizations.close)
-                journal = Journal.open(path)
-            except (OSError, sqlite3.Error, StoreError) as error:
-                raise store_error(error, path, "opening a run for writing") from error
-            writer = cls(path, reader.facts(), journal, localizations, lock)
+        """A writer that goes on where the last one ended, and the state in which that one left the run."""
+        writer = cls(WritableFolder.reopen(path))
+        reader = JournalReader(path)
+        try:
             writer._adopt(reader)
-            status = reader.status()
-            undo.pop_all()
+            return writer, reader.status()
+        except BaseException:
+            writer._folder.close()
+            raise
+        finally:
             reader.close()
-        return writer, status
 
     def begin_segment(self, segment: Segment, grid: Grid, pixel_size_nm: float | None = None) -> None:
         """Announce a segment and the grid of its maps; windows of earlier segments can still follow.
@@ -294,25 +271,26 @@ class RunWriter:
         """
         if self._is_closed:
             return
-        status_if_failed: Status = self._status_before or "interrupted"
+        is_ending = self._status_if_finalized != self._status_if_closed  # and not an addition to what has ended
         try:
-            if self._status_before is None:
+            if is_ending:
                 self._committer.submit(Job(lambda journal: journal.set_status("finalizing")))
             self._committer.drain()
             # From here on nothing is missing but the trimming: that is all that `resume` has to do then.
-            status_if_failed = self._status_before or "finalizing"
+            if is_ending:
+                self._status_if_closed = "finalizing"
             self._series.finish()
         except BaseException as error:
-            self._end(status_if_failed)
+            self.close()
             if isinstance(error, Exception):
                 raise store_error(error, self.path, "finalizing the run") from error
             raise
-        self._end(self._status_before or "complete")
+        self._end(self._status_if_finalized)
 
     def close(self) -> None:
         """Commit what can be committed and let go of the folder; a new run that was not finalized is *interrupted*."""
         if not self._is_closed:
-            self._end(self._status_before or "interrupted")
+            self._end(self._status_if_closed)
 
     def __enter__(self) -> Self:
         return self
@@ -386,14 +364,11 @@ class RunWriter:
         self._is_closed = True
         self._committer.close()
         try:
-            with self._journal.transaction():
-                self._journal.set_status(status)
+            with self._folder.journal.transaction():
+                self._folder.journal.set_status(status)
         except sqlite3.Error as error:
             # On a full disk this cannot be written either; without a living writer a run counts as interrupted anyway.
             if status == "complete":
                 raise store_error(error, self.path, "closing the run") from error
         finally:
-            for closing in (self._journal.close, self._localizations.close):
-                with suppress(sqlite3.Error):
-                    closing()
-            self._lock.release()
+            self._folder.close()

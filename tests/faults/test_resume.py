@@ -253,3 +253,19 @@ def test_what_is_complete_or_being_written_is_not_resumed(undisturbed: Path, int
         open_resumed_run(interrupted, publish=False)
     with pytest.raises(ConfigError, match=r"source\.spec"):
         open_resumed_run(interrupted, make_config(source={"spec": "tiff:other.tif"}), publish=False)
+
+
+def test_adding_to_a_run_that_was_being_finalized_leaves_it_to_be_finalized(
+    repository: Path, stack: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "nearly.run"
+    kill_a_run(repository, stack, folder, "--in", "trim")
+    RunWriter.append_to(folder).finalize()
+    with open_run(folder) as run:
+        assert run.status == "interrupted" and run.is_finalizing
+    RunWriter.resume(folder).close()  # a second interruption
+    with open_run(folder) as run:
+        assert run.is_finalizing
+    RunWriter.resume(folder).finalize()
+    with open_run(folder) as run:
+        assert run.status == "complete"

@@ -79,7 +79,7 @@ def test_this_folder_is_local(tmp_path: Path) -> None:
 
 def test_a_network_share_is_refused_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "dblink_live.store.run.network_share_reason", lambda path: "/mnt/share is a network file system (cifs)"
+        "dblink_live.store.filesystem.network_share_reason", lambda path: "/mnt/share is a network file system (cifs)"
     )
     with pytest.raises(StoreError, match=r"network file system \(cifs\).*record on a local disk"):
         RunWriter.create(tmp_path / "run", INFO, window_frames=WINDOW_FRAMES)
