@@ -1,6 +1,6 @@
 """Pictures of every simulator: what the camera sees, what is localized, and what is really there.
 
-    python -m benchmarks.simulator_gallery [--out docs/images/simulators.png] [--seed 6]
+    python -m benchmarks.simulator_gallery [--out docs/images/simulators.png] [--seed 19]
 
 A row is a preset of `dblink_live.simulate.video.PRESETS`, in its field of 5.12 um. From left to right: one frame of a
 simulated sCMOS camera of 160 nm pixels, the localizations of one window of 10 frames and of 100 of them, and the truth
@@ -48,7 +48,8 @@ def panels(preset: str, seed: int) -> list[Image.Image]:
     middle = len(video.counts) // 2
     return [
         picture(camera_frame(parameters, seed), "grey", 0.998),
-        picture(spread(video.counts[middle]), "ember", 1.0),
+        # The square root keeps single localizations visible beside a molecule that was seen ten times.
+        picture(spread(np.sqrt(video.counts[middle])), "ember", 1.0),
         picture(video.counts[middle - 50 : middle + 50].sum(axis=0), "ember", 0.999),
         *(picture(video.truth[t], "ice", 1.0) for t in (0, middle, -1)),
     ]
@@ -64,7 +65,7 @@ def camera_frame(parameters: VideoParameters, seed: int) -> npt.NDArray[np.uint1
     return CameraSimulator(specimen, shape, schedule, SCMOS, seed=seed).frame(1000)
 
 
-def spread(counts: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
+def spread(counts: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Each localization on 2 x 2 pixels, so that a print shows it."""
     padded = np.pad(counts, ((1, 0), (1, 0)))
     return np.maximum.reduce([padded[1:, 1:], padded[:-1, 1:], padded[1:, :-1], padded[:-1, :-1]])
@@ -106,7 +107,7 @@ def gallery(seed: int) -> Image.Image:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("docs/images/simulators.png"))
-    parser.add_argument("--seed", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=19)
     options = parser.parse_args()
     options.out.parent.mkdir(parents=True, exist_ok=True)
     gallery(options.seed).save(options.out, optimize=True)

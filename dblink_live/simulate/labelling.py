@@ -16,7 +16,7 @@ import numpy.typing as npt
 from dblink_live.simulate.checks import require
 from dblink_live.simulate.motion import Points
 
-_N_WAVES = 96
+_N_WAVES = 64
 _DENSEST = 4.0
 """Density over its mean at which it is cut."""
 
