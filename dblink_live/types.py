@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
@@ -106,6 +106,14 @@ class Camera:
     def uncalibrated(cls, pixel_size_nm: float, bit_depth: int = 16) -> Camera:
         """A camera whose offset and gain are unknown: 0 ADU and 1 e/ADU stand in, visibly."""
         return cls(pixel_size_nm=pixel_size_nm, bit_depth=bit_depth, is_calibrated=False)
+
+    def to_plain(self) -> dict[str, float | int | bool | str]:
+        """Values as a run stores them; of a map over the sensor its shape and mean are told."""
+        plain = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {
+            name: f"map {value.shape}, mean {float(value.mean()):g}" if isinstance(value, np.ndarray) else value
+            for name, value in plain.items()
+        }
 
     @property
     def excess_noise_factor(self) -> float:
@@ -305,3 +313,7 @@ class RunInfo:
     model: str
     model_sha256: str
     versions: dict[str, str] = field(default_factory=dict)
+    host: dict[str, str] = field(default_factory=dict)
+    """The machine: name, system, processor, cores, device."""
+    git_revision: str | None = None
+    """The program's commit, where it ran from a checkout."""

@@ -208,7 +208,7 @@ class LiveLine:
         self._is_calibrated = self._is_calibrated and camera.is_calibrated
         self.pixel_size_nm = camera.pixel_size_nm
         grid = Grid.covering(segment.shape, camera.pixel_size_nm, self._model.pixel_size_nm)
-        self._writer.begin_segment(segment, grid, camera.pixel_size_nm)
+        self._writer.begin_segment(segment, grid, camera=camera)
         conflict = pixel_size_conflict(self._config.camera, segment)
         if conflict is not None:
             self._writer.event(conflict)

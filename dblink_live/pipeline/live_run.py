@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,13 +21,13 @@ from dblink_live.models import Model, load_model
 from dblink_live.pipeline.camera_facts import resolve_camera
 from dblink_live.pipeline.line import LineTotals, LiveLine
 from dblink_live.pipeline.pictures import LivePictures
+from dblink_live.pipeline.provenance import describe_run
 from dblink_live.sources import SourceSpec, default_camera, open_source, parse_source
 from dblink_live.status import LatencySummary
 from dblink_live.store import RunWriter, forecast_bytes
 from dblink_live.types import Camera, FrameArray, Grid, RunInfo, Segment
 
 NOTHING_DONE = LineTotals(0, 0, 0, {}, False, None, LatencySummary(), 0, 0, True, False)
-PACKAGES = ("dblink-live", "torch", "numpy", "zarr", "tensorstore", "pymmcore", "pymmcore-plus", "pycromanager")
 
 
 @dataclass(frozen=True)
@@ -188,7 +185,7 @@ def open_live_run(source_spec: str, folder: Path, config: RunConfig, *, publish:
     with ExitStack() as stack:
         opened, camera = open_for_run(spec, config, stack)
         _check_disk(folder, opened.source, opened.segment, camera, model, config)
-        info = _run_info(config, model, source_spec)
+        info = describe_run(config, model, source_spec)
         writer = stack.enter_context(
             RunWriter.create(folder, info, window_frames=config.windows.frames, live_dtype=config.store.live_dtype)
         )
@@ -241,29 +238,6 @@ def _check_disk(
 
 def _fps(segment: Segment) -> float | None:
     return 1000.0 / segment.frame_interval_ms if segment.frame_interval_ms else None
-
-
-def _run_info(config: RunConfig, model: Model, source_spec: str) -> RunInfo:
-    return RunInfo(
-        uuid=uuid.uuid4().hex,
-        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
-        config={**config.to_plain(), "source": {"spec": source_spec}},
-        model=model.name,
-        model_sha256=model.sha256,
-        versions=package_versions(),
-    )
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of the packages that have a part in what a run contains."""
-    return {name: found for name in PACKAGES if (found := _version(name)) is not None}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _start_message(

@@ -21,7 +21,8 @@ import torch
 from dblink_live.config import RunConfig, changed_settings, run_config_from_plain
 from dblink_live.errors import ConfigError, ModelError, StoreError
 from dblink_live.models import Model, StreamingEngine, bounded_pass, load_model
-from dblink_live.pipeline.live_run import LiveSession, Resumption, open_for_run, package_versions, start_publisher
+from dblink_live.pipeline.live_run import LiveSession, Resumption, open_for_run, start_publisher
+from dblink_live.pipeline.provenance import package_versions
 from dblink_live.sources import SourceSpec, parse_source
 from dblink_live.store import (
     CommittedWindow,

@@ -163,15 +163,17 @@ def make_specimen(
         n_bodies = max(1, round(BODIES_PER_UM2 * field_nm[0] * field_nm[1] * 1e-6))
         return BodySpecimen(grid, [_draw_lasting_body(rng, field_nm, speed) for _ in range(n_bodies)])
     centre = (field_nm[0] / 2, field_nm[1] / 2)
-    if kind == "er":
-        # It covers the field and its surroundings, whose corners a turn would bring in.
-        motion = replace(_draw_motion(rng, centre, speed), rotation_deg_per_frame=0.0)
-        s_per_frame = LIVE_FRAME_S * RETICULUM_SPEED_SHARE * speed
-        return draw_reticulum(rng, grid, field_nm, REACH_NM, ReticulumParameters(), s_per_frame, motion)
     while True:
-        filaments = draw_network(rng, field_nm, margin_nm=REACH_NM, filaments_per_um2=FILAMENTS_PER_UM2)
-        specimen = FilamentSpecimen(grid, filaments, [_draw_motion(rng, centre, speed) for _ in filaments])
-        # A small field may lie between the filaments, and there would be nothing to see.
+        specimen: Specimen
+        if kind == "er":
+            # It covers the field and its surroundings, whose corners a turn would bring in.
+            motion = replace(_draw_motion(rng, centre, speed), rotation_deg_per_frame=0.0)
+            s_per_frame = LIVE_FRAME_S * RETICULUM_SPEED_SHARE * speed
+            specimen = draw_reticulum(rng, grid, field_nm, REACH_NM, ReticulumParameters(), s_per_frame, motion)
+        else:
+            filaments = draw_network(rng, field_nm, margin_nm=REACH_NM, filaments_per_um2=FILAMENTS_PER_UM2)
+            specimen = FilamentSpecimen(grid, filaments, [_draw_motion(rng, centre, speed) for _ in filaments])
+        # A small field may lie between the lines, and there would be nothing to see.
         if specimen.mask_at(0).any():
             return specimen
 

@@ -181,6 +181,12 @@ def create_series(root: Path, specs: list[SeriesSpec]) -> None:
         zarr.create_group(LocalStore(root), attributes={"ome": {"version": "0.5", "bioformats2raw.layout": 3}})
 
 
+def describe_run(root: Path, description: dict[str, Any]) -> None:
+    """Let the hierarchy's own attributes say what run it is of, so that they travel with it when it is copied alone."""
+    group = zarr.open_group(LocalStore(root), mode="r+")
+    patiently(lambda: group.update_attributes({ATTRIBUTES_KEY: description}))
+
+
 def publish_levels(root: Path, spec: SeriesSpec, n_levels: int) -> None:
     """Let a series' metadata name its pyramid levels, once all of them are whole."""
     group = zarr.open_group(LocalStore(root / spec.name), mode="r+")

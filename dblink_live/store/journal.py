@@ -33,6 +33,7 @@ Product = Literal["counts", "live", "full"]
 PRODUCTS: tuple[Product, ...] = get_args(Product)
 Status = Literal["running", "finalizing", "complete", "interrupted"]
 LedgerDict = dict[str, object]
+CameraFacts = dict[str, float | int | bool | str]
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -94,6 +95,8 @@ class StoredSegment:
     """The camera pixel that turned localizations into grid positions; None where the writer was not told."""
     lattice: int
     """Segments of equal grid and window duration share a lattice, and with it their series."""
+    camera: CameraFacts | None = None
+    """What turned its counts into photons, as `Camera.to_plain` says it; None where the writer was not told."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,7 @@ class Journal:
         self._connection.execute(
             "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                stored.segment.index, msgspec.json.encode(stored.segment).decode(), grid.pitch_nm, *grid.shape,
+                stored.segment.index, _encode_facts(stored), grid.pitch_nm, *grid.shape,
                 *grid.origin_nm, stored.pixel_size_nm, stored.lattice, time.time_ns(),
             ),
         )  # fmt: skip
@@ -253,6 +256,7 @@ class JournalReader:
         return [
             StoredSegment(
                 segment=msgspec.json.decode(facts, type=Segment),
+                camera=msgspec.json.decode(facts, type=_CameraOfSegment).camera,
                 grid=Grid(pitch_nm=pitch_nm, shape=Shape(height, width), origin_nm=(origin_y, origin_x)),
                 pixel_size_nm=pixel_size_nm,
                 lattice=lattice,
@@ -308,6 +312,16 @@ class JournalReader:
     def _meta(self, key: str) -> str | None:
         row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
+
+
+class _CameraOfSegment(msgspec.Struct):
+    """What a segment's facts hold beside those of `Segment`."""
+
+    camera: CameraFacts | None = None
+
+
+def _encode_facts(stored: StoredSegment) -> str:
+    return msgspec.json.encode({**msgspec.to_builtins(stored.segment), "camera": stored.camera}).decode()
 
 
 def _where(conditions: dict[str, str | int | None]) -> tuple[str, list[str | int]]:

@@ -25,7 +25,7 @@ from dblink_live.store.journal import (
 )
 from dblink_live.store.localizations import PackedLocalizations
 from dblink_live.store.series import SeriesSet
-from dblink_live.types import Gap, Grid, LocalizationMap, Localizations, Reconstruction, RunInfo, Segment
+from dblink_live.types import Camera, Gap, Grid, LocalizationMap, Localizations, Reconstruction, RunInfo, Segment
 
 
 class _Frames(NamedTuple):
@@ -156,7 +156,9 @@ class RunWriter:
         finally:
             reader.close()
 
-    def begin_segment(self, segment: Segment, grid: Grid, pixel_size_nm: float | None = None) -> None:
+    def begin_segment(
+        self, segment: Segment, grid: Grid, pixel_size_nm: float | None = None, camera: Camera | None = None
+    ) -> None:
         """Announce a segment and the grid of its maps; windows of earlier segments can still follow.
 
         Parameters
@@ -166,7 +168,9 @@ class RunWriter:
         grid
             Of its maps and pictures.
         pixel_size_nm
-            The camera pixel that the maps were made with, for `verify`; the segment's own where left out.
+            The camera pixel that the maps were made with, for `verify`; the camera's or the segment's where left out.
+        camera
+            What the localizer was told.
         """
         self._check_open()
         if segment.index in self._segments:
@@ -176,8 +180,11 @@ class RunWriter:
         lattice = self._series.lattice_of(segment, grid)
         self._series.ensure("counts", lattice)
         self._series.ensure("live", lattice)
-        stored = StoredSegment(segment, grid, pixel_size_nm or segment.pixel_size_nm, lattice)
+        pixel_size_nm = pixel_size_nm or (camera.pixel_size_nm if camera else segment.pixel_size_nm)
+        facts = None if camera is None else camera.to_plain()
+        stored = StoredSegment(segment, grid, pixel_size_nm, lattice, facts)
         self._segments[segment.index] = stored
+        self._series.describe(list(self._segments.values()))
         self._committer.submit(Job(lambda journal: journal.add_segment(stored)))
 
     def write_map(self, map: LocalizationMap, localizations: Localizations) -> None:

@@ -5,9 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from dblink_live.store.arrays import PendingWrite, SeriesWriter, StoredImage, build_pyramid, make_context
 from dblink_live.store.filesystem import store_error
-from dblink_live.store.hierarchy import FOLDER_NAME, SeriesSpec, create_series, list_series, publish_levels, series_name
+from dblink_live.store.hierarchy import (
+    FOLDER_NAME,
+    SeriesSpec,
+    create_series,
+    describe_run,
+    list_series,
+    publish_levels,
+    series_name,
+)
 from dblink_live.store.journal import PRODUCTS, Product, RunFacts, StoredSegment
 from dblink_live.types import Grid, Segment
 
@@ -84,6 +94,17 @@ class SeriesSet:
                 raise store_error(error, self._folder, f"creating the arrays of {name}") from error
             self._open[name] = OpenSeries(spec, writer, self._committed.get(name, 0), not is_new)
         return self._open[name]
+
+    def describe(self, segments: list[StoredSegment]) -> None:
+        """Write what the run is and which segments it has into the hierarchy's attributes."""
+        described = [
+            {"index": stored.segment.index, "reason": stored.segment.reason, "camera": stored.camera}
+            for stored in segments
+        ]
+        try:
+            describe_run(self._root, {"run": msgspec.to_builtins(self._facts.info), "segments": described})
+        except Exception as error:
+            raise store_error(error, self._folder, "describing the run") from error
 
     def append(self, series: OpenSeries, image: StoredImage) -> PendingWrite:
         """Begin to write the next window of a series; ``image`` may be reused at once."""

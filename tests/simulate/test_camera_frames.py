@@ -147,7 +147,7 @@ def test_counts_saturate_at_the_bit_depth() -> None:
     assert simulator.frame(0).max() == 4095
 
 
-@pytest.mark.parametrize("kind", ["filaments", "mitochondria"])
+@pytest.mark.parametrize("kind", ["filaments", "mitochondria", "er"])
 def test_a_made_camera_has_the_density_of_molecules_that_it_states(kind: str) -> None:
     simulator = make_camera(kind, Shape(96, 96), seed=4, speed=0.0)
     background = simulator.optics.background_e

@@ -64,8 +64,11 @@ def test_side_tubules_join_tubules_that_do_not_meet() -> None:
         assert not set(plan.ends[first]) & set(plan.ends[second])
 
 
-def test_the_network_hangs_together() -> None:
-    mask = reticulum(ReticulumParameters(side_share=0.0)).mask_at(0)
+@pytest.mark.parametrize("pitch_nm", [20.0, 40.0, 100.0])
+def test_the_network_hangs_together(pitch_nm: float) -> None:
+    grid = Grid(pitch_nm, Shape(round(10_240 / pitch_nm), round(10_240 / pitch_nm)))
+    parameters = ReticulumParameters(side_share=0.0)
+    mask = draw_reticulum(np.random.default_rng(0), grid, FIELD_NM, 1000.0, parameters, 0.02, STILL).mask_at(0)
     sizes = np.bincount(label(mask, np.ones((3, 3)))[0][mask])
     # What is cut off by the border of the field may be a piece of its own.
     assert sizes.max() > 0.9 * mask.sum()

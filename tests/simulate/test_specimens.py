@@ -212,7 +212,7 @@ def test_bending_carries_neighbours_along_and_returns() -> None:
     assert np.array_equal(bending.displacement(line, 100), bending.displacement(line, 100))
 
 
-@pytest.mark.parametrize("kind", ["filaments", "mitochondria"])
+@pytest.mark.parametrize("kind", ["filaments", "mitochondria", "er"])
 def test_the_smallest_field_still_holds_structure(kind: str) -> None:
     for seed in range(12):
         assert make_specimen(kind, Shape(8, 8), 65.0, 40.0, seed).mask_at(0).any()
