@@ -32,10 +32,11 @@ def run(options: argparse.Namespace) -> Outcome:
     from dblink_live.pipeline.resume import open_resumed_run
     from dblink_live.store import open_run
 
-    config = read_config(options.config or options.path, options.overrides)
+    # The run first: what is wrong with its folder is told better by the store than by the reader of settings.
     with open_run(options.path) as stored:
         source = read_config(options.path, []).source.spec or ""
         n_windows = stored.committed_count("counts")
+    config = read_config(options.config or options.path, options.overrides)
 
     def open_session() -> LiveSession:
         with progress("replaying what was stored", n_windows, "windows") as advance:

@@ -68,11 +68,15 @@ def test_damage_is_named_and_exits_with_1(run_folder: Path, capsys: pytest.Captu
     assert "problem: " in capsys.readouterr().out
 
 
-def test_a_folder_that_is_no_run_is_wrong_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("verb", ["verify", "resume", "refine"])
+def test_a_folder_that_is_no_run_is_wrong_input(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
     for path in (tmp_path, tmp_path / "none"):
-        assert main(["verify", str(path)]) == 2
+        assert main([verb, str(path)]) == 2
         printed = capsys.readouterr()
         assert (printed.out, len(printed.err.splitlines())) == ("", 1)
+        assert "expected a run folder" in printed.err
 
 
 def test_view_opens_a_run_in_a_process_of_its_own(run_folder: Path, tmp_path: Path) -> None:
