@@ -16,17 +16,16 @@ def add_parser(verbs: Verbs) -> None:
         "train",
         run=run,
         help="train a network on simulated videos and write a checkpoint",
-        example="dblink-live train --config filaments.toml --out filaments.safetensors",
+        example="dblink-live train --config filaments.toml --out filaments.safetensors\n\n"
+        "The same command goes on with a training that was interrupted.",
     )
     parser.add_argument("--config", metavar="F.toml", type=Path, required=True, help="settings; see docs/training.md")
     parser.add_argument("--out", metavar="CKPT", type=Path, required=True, help="the .safetensors file to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace CKPT if it exists")
+    parser.add_argument("--overwrite", action="store_true", help="train anew, whatever there is at CKPT")
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    if options.out.exists() and not options.overwrite:
-        raise UsageError(f"expected a new checkpoint, but {options.out} exists; give another --out, or --overwrite")
     from dblink_live.train import TrainingProgress, load_settings, train_to_checkpoint
 
     try:
@@ -42,7 +41,7 @@ def run(options: argparse.Namespace) -> Outcome:
         )
 
     with on_the_way():
-        sha256 = train_to_checkpoint(settings, options.out, show)
+        sha256 = train_to_checkpoint(settings, options.out, show, overwrite=options.overwrite, on_notice=say)
     return Outcome(
         text=f"trained {settings.name}: {options.out}",
         figures={"checkpoint": str(options.out), "sha256": sha256, "name": settings.name},

@@ -3,5 +3,13 @@
 from dblink_live.train.checkpointed import train_to_checkpoint
 from dblink_live.train.loop import TrainingProgress
 from dblink_live.train.settings import Specimens, TrainingSettings, load_settings
+from dblink_live.train.stopped import TrainingStoppedError
 
-__all__ = ["Specimens", "TrainingProgress", "TrainingSettings", "load_settings", "train_to_checkpoint"]
+__all__ = [
+    "Specimens",
+    "TrainingProgress",
+    "TrainingSettings",
+    "TrainingStoppedError",
+    "load_settings",
+    "train_to_checkpoint",
+]

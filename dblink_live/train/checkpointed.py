@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
+from dblink_live.errors import ConfigError, ModelError
 from dblink_live.models import (
     BidirectionalNetwork,
     Envelope,
@@ -21,8 +23,11 @@ from dblink_live.simulate.video import simulate_video
 from dblink_live.train.calibrate import calibrate_threshold
 from dblink_live.train.dataset import BODY_SPEED, draw_parameters
 from dblink_live.train.loop import TrainingProgress, train
+from dblink_live.train.resume import load_state, save_pair, side_file
 from dblink_live.train.settings import Specimens, TrainingSettings
-from dblink_live.train.workers import joined_workers, rank
+from dblink_live.train.state import TrainingState, begin
+from dblink_live.train.stopped import TrainingStoppedError
+from dblink_live.train.workers import joined_workers, n_workers, own_device, rank
 
 PITCH_NM = 40.0
 UNCALIBRATED_THRESHOLD = 0.5
@@ -33,39 +38,121 @@ CALIBRATION_PRESETS = {
 
 
 def train_to_checkpoint(
-    settings: TrainingSettings, path: Path, on_progress: Callable[[TrainingProgress], None] = lambda _: None
+    settings: TrainingSettings,
+    path: Path,
+    on_progress: Callable[[TrainingProgress], None] = lambda _: None,
+    *,
+    overwrite: bool = False,
+    on_notice: Callable[[str], None] = lambda _: None,
 ) -> str:
     """Train as ``settings`` say, saving to ``path`` on the way and at the end; return the checkpoint's sha256.
 
-    What is saved on the way has an uncalibrated threshold. A failure leaves the last saved checkpoint in place.
+    A training that was interrupted, however it died, goes on from its last save: on the CPU with one process and a
+    limit of steps, to the same weights bit for bit. What is saved on the way has an uncalibrated threshold. A failure
+    leaves what was saved last in place. Of several processes the first one saves and returns the hash, the others "".
+
+    Parameters
+    ----------
+    overwrite
+        Begin anew, whether or not there is a checkpoint or an unfinished training at ``path``.
+    on_notice
+        Is told in a sentence what the user may want to know.
 
     Raises
     ------
+    ConfigError
+        There is a finished checkpoint, an unfinished training with other settings, or no folder to write to.
     ModelError
-        The loss is not finite, the device is missing, or the checkpoint cannot be written.
+        ``start_from`` or the device is missing, or what was saved is damaged.
+    TrainingStoppedError
+        The loss is not finite, or the checkpoint cannot be written.
     """
+    is_resumed = side_file(path).exists() and not overwrite
+    if path.exists() and not (is_resumed or overwrite):
+        raise ConfigError(
+            f"expected a new checkpoint, but {path} exists and its training is finished; "
+            "give another --out, or --overwrite to train anew"
+        )
+    check_folder(path.parent)
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    torch.manual_seed(settings.seed)
-    network = build_network(settings.network)
-    if settings.start_from:
-        network.load_state_dict(load_model(settings.start_from, device="cpu").network.state_dict())
-    network = network.to(resolve_device(settings.device))
+    state = begin(_first_network(settings, is_resumed).to(own_device(resolve_device(settings.device))), settings)
     envelope = measure_envelope(settings.specimens, settings.seed)
 
-    def save_and_tell(progress: TrainingProgress, average: nn.Module) -> None:
+    def save(progress: TrainingProgress) -> None:
         if rank() > 0:
             return
-        if isinstance(average, BidirectionalNetwork):
-            save_trained(average, settings, path, progress, UNCALIBRATED_THRESHOLD, envelope)
+        with _stopping_where_it_cannot_save(state):
+            save_pair(
+                path,
+                state,
+                settings,
+                n_workers(),
+                lambda: save_trained(state.average, settings, path, progress, UNCALIBRATED_THRESHOLD, envelope),
+            )
         on_progress(progress)
 
     with joined_workers():
-        average, progress = train(network, settings, save_and_tell)
+        if is_resumed:
+            load_state(path, state, settings, n_workers())
+            on_notice(f"going on with {path} from step {state.step}")
+        progress = train(state, settings, save)
         if rank() > 0:
             return ""
-    threshold = calibrate_threshold(average, CALIBRATION_PRESETS[settings.specimens.structure])
-    return save_trained(average, settings, path, progress, threshold, envelope)
+    threshold = calibrate_threshold(state.average, CALIBRATION_PRESETS[settings.specimens.structure])
+    with _stopping_where_it_cannot_save(state):
+        sha256 = save_trained(state.average, settings, path, progress, threshold, envelope)
+        side_file(path).unlink(missing_ok=True)
+    return sha256
+
+
+def check_folder(folder: Path) -> None:
+    """Make ``folder`` and try it with an empty file, before hours of work are put into it.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"expected a folder to write checkpoints to, but {folder} cannot be written: {error.strerror}; "
+            "give another --out"
+        ) from error
+
+
+def _first_network(settings: TrainingSettings, is_resumed: bool) -> BidirectionalNetwork:
+    torch.manual_seed(settings.seed)
+    network = build_network(settings.network)
+    if settings.start_from and not is_resumed:
+        model = load_model(settings.start_from, device="cpu")
+        if model.architecture != settings.network:
+            raise ConfigError(
+                f"expected start_from to be a {settings.network!r} network, found {model.architecture!r} in "
+                f"{settings.start_from}; set network to it, or start from another"
+            )
+        network.load_state_dict(model.network.state_dict())
+    return network
+
+
+@contextmanager
+def _stopping_where_it_cannot_save(state: TrainingState) -> Iterator[None]:
+    if not all(bool(weight.isfinite().all()) for weight in state.average.state_dict().values()):
+        raise TrainingStoppedError(
+            f"expected finite weights, found NaN or infinity after step {state.step}; what was saved last stays: begin "
+            "anew with it as start_from and a lower learning_rate"
+        )
+    try:
+        yield
+    except (ModelError, OSError) as error:
+        raise TrainingStoppedError(
+            f"cannot save step {state.step}: {error}. What was saved last is whole: make room, and the same command "
+            "goes on from there"
+        ) from error
 
 
 def save_trained(

@@ -1,7 +1,9 @@
-"""Training clips cut from a rolling pool of simulated videos.
+"""Training clips cut from a sliding pool of simulated videos, each a function of seed, worker and step alone.
 
-Simulating a video costs more than a crop of it, so a pool is kept and renewed slowly; each crop is cut at a random
-place and time and turned by one of the eight symmetries of the square, which the physics shares.
+Simulating a video costs more than a crop of it, so a pool of the newest ones is kept; each crop is cut at a random
+place and time and turned by one of the eight symmetries of the square, which the physics shares. Nothing is remembered
+from step to step but videos that can be simulated again, so a run that is taken up later sees the clips it would have
+seen.
 
 Shapes: B batch, T windows, H, W pixels of the fine grid.
 """
@@ -17,16 +19,18 @@ import torch
 from torch import Tensor
 
 from dblink_live.simulate.video import Structure, Video, VideoParameters, simulate_video
-from dblink_live.train.settings import Specimens, TrainingSettings
+from dblink_live.train.settings import VIDEO_SIDE_PX, Specimens, TrainingSettings
 from dblink_live.types import Shape
 
-VIDEO_SHAPE = Shape(128, 128)
+VIDEO_SHAPE = Shape(VIDEO_SIDE_PX, VIDEO_SIDE_PX)
 OTHERS: dict[str, tuple[Structure, ...]] = {
     "filaments": ("mitochondria", "blobs"),
     "mitochondria": ("filaments", "blobs"),
 }
 BODY_SPEED = 0.25
 """Bodies of the released simulator move 25 times as fast as its filaments; at full speed they would leave the field."""
+_VIDEOS, _CROPS, _LENGTHS = 1, 2, 3
+"""Second number of the seeds of training: what is drawn from them. `measure_envelope` has 4."""
 
 
 @dataclass(frozen=True)
@@ -41,65 +45,70 @@ class Clip:
     """[B, ...] float32 truth in {0, 1}."""
     warmup_forward: int
     warmup_reverse: int
+    first_supervised: int
+    """First window of the T that is decoded and scored."""
+    seed: tuple[int, ...]
+    """Of the random numbers that cut it: names the batch in a message."""
 
 
 class ClipSampler:
-    """Draws `Clip` batches, seeded; each of several workers draws its own."""
+    """The `Clip` of every step of one of ``n_workers`` processes."""
 
-    def __init__(self, settings: TrainingSettings, worker: int = 0) -> None:
+    def __init__(self, settings: TrainingSettings, worker: int = 0, n_workers: int = 1) -> None:
         self._settings = settings
-        self._rng = np.random.default_rng([settings.seed, worker])
-        # Shared by all workers: who draws a longer warm-up would keep the others waiting.
-        self._lengths = np.random.default_rng([settings.seed, 1_000_000])
-        self._n_windows = settings.warmup_forward + settings.clip_windows + settings.warmup_reverse
-        self._pool: list[Video] = []
-        self._draws = 0
+        self._worker = worker
+        self._n_workers = n_workers
+        self._pool: dict[int, Video] = {}
 
-    def sample(self) -> Clip:
-        """The next batch; grows or renews the pool as it goes."""
+    def sample(self, step: int) -> Clip:
+        """The batch of ``step`` (0, 1, 2...); cheapest in their order, for then few videos are new."""
         settings = self._settings
-        if len(self._pool) < settings.pool_videos:
-            self._pool.append(self._new_video())
-        elif self._draws % settings.steps_per_video == 0:
-            self._pool[int(self._rng.integers(len(self._pool)))] = self._new_video()
-        self._draws += 1
-        warmup_forward = self._warmup(settings.warmup_forward, settings.cold_forward_share)
-        warmup_reverse = self._warmup(settings.warmup_reverse, settings.cold_reverse_share)
-        length = warmup_forward + settings.clip_windows + warmup_reverse
-        crops = [
-            self._crop(self._pool[int(self._rng.integers(len(self._pool)))], length) for _ in range(settings.batch)
-        ]
-        return Clip(
-            counts=_stack([counts for counts, _, _ in crops]),
-            present=_stack([present for _, present, _ in crops]),
-            structure=_stack([structure for _, _, structure in crops]),
-            warmup_forward=warmup_forward,
-            warmup_reverse=warmup_reverse,
-        )
+        # Shared by all workers: who draws a longer warm-up would keep the others waiting.
+        lengths = np.random.default_rng([settings.seed, _LENGTHS, step])
+        seed = (settings.seed, _CROPS, step, self._worker)
+        rng = np.random.default_rng(seed)
+        oldest = step // settings.steps_per_video
+        self._pool = {number: video for number, video in self._pool.items() if number >= oldest}
+        numbers = oldest + rng.integers(settings.pool_videos, size=settings.batch)
+        return cut_clip([self._video(int(number)) for number in numbers], settings, seed, lengths, rng)
 
-    def _warmup(self, most: int, cold_share: float) -> int:
-        cold = self._lengths.random() < cold_share
-        return 0 if cold else int(self._lengths.integers(most + 1))
+    def _video(self, number: int) -> Video:
+        """Video ``number`` of this worker, simulated when it is first drawn."""
+        if number not in self._pool:
+            among_all = number * self._n_workers + self._worker
+            self._pool[number] = draw_video(
+                self._settings, np.random.default_rng([self._settings.seed, _VIDEOS, among_all])
+            )
+        return self._pool[number]
 
-    def _new_video(self) -> Video:
-        parameters = draw_parameters(self._settings.specimens, self._n_windows, self._rng)
-        video = simulate_video(parameters, self._rng)
-        if self._rng.random() < self._settings.specimens.bunching_share:
-            video = bunch(video, self._rng)
-        return video
 
-    def _crop(
-        self, video: Video, length: int
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        side = self._settings.crop_px
-        height, width = video.counts.shape[1:]
-        t = int(self._rng.integers(video.counts.shape[0] - length + 1))
-        y = int(self._rng.integers(height - side + 1))
-        x = int(self._rng.integers(width - side + 1))
-        place = (slice(t, t + length), slice(y, y + side), slice(x, x + side))
-        turns, flip = int(self._rng.integers(4)), bool(self._rng.integers(2))
-        counts, structure = (_turned(array[place], turns, flip) for array in (video.counts, video.truth))
-        return counts.astype(np.float32), video.present[place[0]].astype(np.float32), structure.astype(np.float32)
+def draw_video(settings: TrainingSettings, rng: np.random.Generator) -> Video:
+    """A video to train on, long enough for a clip with its longest warm-ups."""
+    video = simulate_video(draw_parameters(settings.specimens, settings.longest_clip, rng), rng)
+    return bunch(video, rng) if rng.random() < settings.specimens.bunching_share else video
+
+
+def cut_clip(
+    videos: list[Video],
+    settings: TrainingSettings,
+    seed: tuple[int, ...],
+    lengths: np.random.Generator,
+    rng: np.random.Generator,
+) -> Clip:
+    """One crop of each of ``videos``; their common lengths come from ``lengths``, all else from ``rng``."""
+    warmup_forward = _draw_warmup(settings.warmup_forward, settings.cold_forward_share, lengths)
+    warmup_reverse = _draw_warmup(settings.warmup_reverse, settings.cold_reverse_share, lengths)
+    length = warmup_forward + settings.clip_windows + warmup_reverse
+    crops = [_crop(video, length, settings.crop_px, rng) for video in videos]
+    return Clip(
+        counts=_stack([counts for counts, _, _ in crops]),
+        present=_stack([present for _, present, _ in crops]),
+        structure=_stack([structure for _, _, structure in crops]),
+        warmup_forward=warmup_forward,
+        warmup_reverse=warmup_reverse,
+        first_supervised=int(rng.integers(settings.clip_windows - settings.supervised_windows + 1)),
+        seed=seed,
+    )
 
 
 def draw_parameters(specimens: Specimens, n_windows: int, rng: np.random.Generator) -> VideoParameters:
@@ -134,6 +143,24 @@ def bunch(video: Video, rng: np.random.Generator) -> Video:
     where = np.nonzero(counts)
     counts[where] *= rng.geometric(rng.uniform(0.35, 0.9), size=where[0].size).clip(max=20).astype(counts.dtype)
     return video.with_counts(counts)
+
+
+def _draw_warmup(most: int, cold_share: float, rng: np.random.Generator) -> int:
+    is_cold = rng.random() < cold_share
+    return 0 if is_cold else int(rng.integers(most + 1))
+
+
+def _crop(
+    video: Video, length: int, side: int, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Counts, shares seen and structure of ``length`` windows of a square of ``side`` pixels."""
+    t, y, x = (
+        int(rng.integers(have - want + 1)) for have, want in zip(video.counts.shape, (length, side, side), strict=True)
+    )
+    place = (slice(t, t + length), slice(y, y + side), slice(x, x + side))
+    turns, flip = int(rng.integers(4)), bool(rng.integers(2))
+    counts, structure = (_turned(array[place], turns, flip) for array in (video.counts, video.truth))
+    return counts.astype(np.float32), video.present[place[0]].astype(np.float32), structure.astype(np.float32)
 
 
 def _turned(array: npt.NDArray[np.generic], turns: int, flip: bool) -> npt.NDArray[np.generic]:

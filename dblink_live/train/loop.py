@@ -1,16 +1,14 @@
 """The training loop: truncated in time, warm on both sides, bounded by steps or by wall-clock minutes.
 
-One step runs the forward direction over up to ``warmup_forward`` windows without gradient, carries its state into
-the clip, and
-runs the clip with gradient; the reverse direction does the same from the other end. The network thus learns from
-carried states of every age, as it meets them live, while the gradient's span stays short.
+One step runs the forward direction over up to ``warmup_forward`` windows without gradient, carries its state into the
+clip, and runs the clip with gradient; the reverse direction does the same from the other end. The network thus learns
+from carried states of every age, as it meets them live, while the gradient's span stays short.
 
 Shapes: B batch, T windows, H, W pixels of the fine grid.
 """
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable
@@ -19,12 +17,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dblink_live.errors import ModelError
-from dblink_live.models.network import BidirectionalNetwork
+from dblink_live.models.network import BidirectionalNetwork, crop
 from dblink_live.train.dataset import Clip, ClipSampler
 from dblink_live.train.losses import LossWeights, reconstruction_loss
 from dblink_live.train.settings import TrainingSettings
-from dblink_live.train.workers import average_gradients, largest, rank, share_weights
+from dblink_live.train.state import TrainingState
+from dblink_live.train.stopped import TrainingStoppedError
+from dblink_live.train.workers import average_gradients, largest, n_workers, rank, share_weights
 
 LOSSES = {
     "live": LossWeights(),
@@ -46,59 +45,73 @@ class TrainingProgress:
 
 
 def train(
-    network: BidirectionalNetwork,
-    settings: TrainingSettings,
-    on_progress: Callable[[TrainingProgress, nn.Module], None],
-) -> tuple[BidirectionalNetwork, TrainingProgress]:
-    """Train ``network`` in place and return the moving average of its weights, which scores better than the last
-    step's.
+    state: TrainingState, settings: TrainingSettings, on_save: Callable[[TrainingProgress], None]
+) -> TrainingProgress:
+    """Train ``state`` in place, from the step that it stands at to the end of the run.
 
-    ``on_progress`` is called every ``save_every_steps`` steps and at the end, with the averaged network: it saves.
+    ``on_save`` is called every ``save_every_steps`` steps and at the end: it saves.
 
     Raises
     ------
-    ModelError
-        The loss is not finite; what was saved before stays, and the message says at which step.
+    TrainingStoppedError
+        The loss or its gradient is not finite; the message says at which step and on which clips.
     """
-    device = next(network.parameters()).device
-    torch.manual_seed(settings.seed)
-    sampler = ClipSampler(settings, worker=rank())
-    share_weights(network)
-    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
-    average = copy.deepcopy(network).eval()
-    average.requires_grad_(False)
+    device = next(state.network.parameters()).device
+    sampler = ClipSampler(settings, rank(), n_workers())
+    share_weights(state.network)
     weights = LOSSES[settings.loss]
-    generator = torch.Generator().manual_seed(settings.seed)
-    started = time.perf_counter()
-    smooth_loss = math.nan
-    step, done = 0, 0.0
+    started = time.perf_counter() - state.elapsed_s
+    done = largest(fraction_done(state, settings))
+    progress = TrainingProgress(state.step, state.loss, 0.0, state.elapsed_s, min(done, 1.0))
     while done < 1.0:
         rate = settings.learning_rate * learning_rate_factor(done)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        network.train()
-        loss = clip_loss(network, sampler.sample(), settings, weights, generator, device)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise ModelError(
-                f"the loss became {value} at step {step}; the last saved checkpoint stays. Lower learning_rate"
-            )
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        average_gradients(network)
-        if settings.gradient_norm:
-            nn.utils.clip_grad_norm_(network.parameters(), settings.gradient_norm)
-        optimizer.step()
-        step += 1
-        # A short memory at the start, else the average would drag the random initial weights along.
-        update_average(average, network, min(settings.average_decay, step / (step + 10)))
-        smooth_loss = value if math.isnan(smooth_loss) else 0.99 * smooth_loss + 0.01 * value
-        elapsed = time.perf_counter() - started
-        done = largest(fraction_done(step, elapsed, settings))
-        progress = TrainingProgress(step, smooth_loss, rate, elapsed, min(done, 1.0))
-        if step % settings.save_every_steps == 0 or done >= 1.0:
-            on_progress(progress, average)
-    return average, progress
+        value = take_step(state, sampler.sample(state.step), settings, weights, rate, device)
+        state.loss = value if math.isnan(state.loss) else 0.99 * state.loss + 0.01 * value
+        state.elapsed_s = time.perf_counter() - started
+        done = largest(fraction_done(state, settings))
+        progress = TrainingProgress(state.step, state.loss, rate, state.elapsed_s, min(done, 1.0))
+        if state.step % settings.save_every_steps == 0 or done >= 1.0:
+            on_save(progress)
+    return progress
+
+
+def take_step(
+    state: TrainingState,
+    clip: Clip,
+    settings: TrainingSettings,
+    weights: LossWeights,
+    learning_rate: float,
+    device: torch.device,
+) -> float:
+    """One step of the optimizer and of the average; returns the loss of ``clip``."""
+    network = state.network.train()
+    for group in state.optimizer.param_groups:
+        group["lr"] = learning_rate
+    loss = clip_loss(network, clip, settings, weights, device)
+    value = float(loss.detach())
+    # All workers learn of it and stop: those that went on would wait for gradients that never come.
+    culprit = largest(0.0 if math.isfinite(value) else 1.0 + rank())
+    if culprit:
+        raise _not_finite("loss", state.step, clip, worker=int(culprit) - 1)
+    state.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    average_gradients(network)
+    norm = nn.utils.clip_grad_norm_(network.parameters(), settings.gradient_norm or math.inf)
+    if not math.isfinite(float(norm)):
+        raise _not_finite("gradient", state.step, clip, worker=rank())
+    state.optimizer.step()
+    state.step += 1
+    # A short memory at the start, else the average would drag the random initial weights along.
+    update_average(state.average, network, min(settings.average_decay, state.step / (state.step + 10)))
+    return value
+
+
+def _not_finite(what: str, step: int, clip: Clip, worker: int) -> TrainingStoppedError:
+    seed = [*clip.seed[:-1], worker]
+    return TrainingStoppedError(
+        f"expected a finite {what}, found NaN or infinity at step {step}, on the clips of seed {seed}; what was saved "
+        "last stays: begin anew with it as start_from and a lower learning_rate"
+    )
 
 
 def clip_loss(
@@ -106,7 +119,6 @@ def clip_loss(
     clip: Clip,
     settings: TrainingSettings,
     weights: LossWeights,
-    generator: torch.Generator,
     device: torch.device,
 ) -> Tensor:
     """Loss of one batch; gradients reach ``clip_windows`` windows in each direction."""
@@ -128,10 +140,9 @@ def clip_loss(
     reverse_features, _ = network.scan("reverse", counts[:, begin:end], present[:, begin:end], state.detach())
 
     n = settings.supervised_windows
-    first = int(torch.randint(end - begin - n + 1, (1,), generator=generator))
-    chosen = slice(first, first + n)
+    chosen = slice(clip.first_supervised, clip.first_supervised + n)
     logits = network.decode(forward_features[:, chosen].flatten(0, 1), reverse_features[:, chosen].flatten(0, 1))
-    logits = logits.reshape(batch, n, height, width)
+    logits = torch.unflatten(crop(logits, height, width), 0, (batch, n))
     structure = clip.structure[:, begin:end][:, chosen].to(device)
     return reconstruction_loss(logits, network.probability(logits), structure, weights)
 
@@ -144,10 +155,10 @@ def learning_rate_factor(fraction: float, warmup: float = 0.02) -> float:
     return 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(phase, 1.0)))
 
 
-def fraction_done(step: int, elapsed_s: float, settings: TrainingSettings) -> float:
+def fraction_done(state: TrainingState, settings: TrainingSettings) -> float:
     """Share of the run that is over, by whichever limit is nearer."""
-    by_time = elapsed_s / (60 * settings.max_minutes) if settings.max_minutes else 0.0
-    return max(step / settings.steps, by_time)
+    by_time = state.elapsed_s / (60 * settings.max_minutes) if settings.max_minutes else 0.0
+    return max(state.step / settings.steps, by_time)
 
 
 @torch.no_grad()

@@ -17,6 +17,9 @@ NonNegativeInt = Annotated[int, msgspec.Meta(ge=0)]
 NonNegative = Annotated[float, msgspec.Meta(ge=0.0)]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
+VIDEO_SIDE_PX = 128
+"""Of the simulated videos that clips are cut from: the field of the released simulator."""
+
 
 class Specimens(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the network sees: the ranges become its envelope."""
@@ -51,12 +54,12 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     specimens: Specimens = Specimens()
     start_from: str = ""
     """A checkpoint whose weights are the first ones; empty begins anew."""
-    seed: int = 1
+    seed: NonNegativeInt = 1
     steps: PositiveInt = 10_000
     max_minutes: NonNegative = 0.0
     """Wall-clock budget; 0 means none. The learning-rate schedule ends with whichever limit comes first."""
     batch: PositiveInt = 4
-    crop_px: Annotated[int, msgspec.Meta(ge=16)] = 64
+    crop_px: Annotated[int, msgspec.Meta(ge=16, le=VIDEO_SIDE_PX)] = 64
     clip_windows: Annotated[int, msgspec.Meta(ge=2)] = 16
     """Windows through which the gradient flows."""
     supervised_windows: Annotated[int, msgspec.Meta(ge=2)] = 8
@@ -76,11 +79,16 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pool_videos: PositiveInt = 48
     """Simulated videos kept in memory; crops are drawn from all of them."""
     steps_per_video: PositiveInt = 3
-    """A pool video is replaced by a fresh one every so many steps."""
+    """The oldest video of the pool gives way to a fresh one every so many steps."""
     save_every_steps: PositiveInt = 250
     threads: NonNegativeInt = 0
     """CPU threads of torch; 0 leaves torch's choice."""
     device: str = "auto"
+
+    @property
+    def longest_clip(self) -> int:
+        """Windows of a clip with both of its warm-ups."""
+        return self.warmup_forward + self.clip_windows + self.warmup_reverse
 
     def __post_init__(self) -> None:
         if self.supervised_windows > self.clip_windows:

@@ -37,6 +37,23 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
+def n_workers() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """Whether this process is the one that prints and writes; known before the others are joined."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def own_device(device: torch.device) -> torch.device:
+    """``device``, but of several GPUs in one machine the one that belongs to this process."""
+    if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
+        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    return device
+
+
 def share_weights(network: nn.Module) -> None:
     """Give every process the weights of the first."""
     if dist.is_initialized():

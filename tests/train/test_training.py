@@ -6,16 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pytest
 import torch
 
-from dblink_live.errors import ConfigError, ModelError
-from dblink_live.models import build_network, load_model
-from dblink_live.train import Specimens, TrainingSettings, load_settings, train_to_checkpoint
+from dblink_live.errors import ConfigError
+from dblink_live.models import BidirectionalNetwork, build_network, load_model
+from dblink_live.train import Specimens, TrainingSettings, TrainingStoppedError, load_settings, train_to_checkpoint
 from dblink_live.train.dataset import ClipSampler
 from dblink_live.train.loop import LOSSES, clip_loss, fraction_done, learning_rate_factor, train
 from dblink_live.train.losses import reconstruction_loss, soft_dice, total_variation
+from dblink_live.train.state import begin
 
 SMALL = TrainingSettings(
     steps=6,
@@ -49,12 +49,12 @@ def test_settings_that_cannot_train_are_refused(text: bytes, message: str) -> No
 
 
 def test_clips_have_their_shapes_and_depend_on_the_seed_alone() -> None:
-    first, again = ClipSampler(SMALL).sample(), ClipSampler(SMALL).sample()
+    first, again = ClipSampler(SMALL).sample(0), ClipSampler(SMALL).sample(0)
     length = first.warmup_forward + SMALL.clip_windows + first.warmup_reverse
     assert first.counts.shape == first.structure.shape == (2, length, 32, 32)
     assert first.present.shape == (2, length)
     assert torch.equal(first.counts, again.counts)
-    other = ClipSampler(msgspec.structs.replace(SMALL, seed=2)).sample()
+    other = ClipSampler(msgspec.structs.replace(SMALL, seed=2)).sample(0)
     assert other.counts.shape != first.counts.shape or not torch.equal(other.counts, first.counts)
 
 
@@ -81,16 +81,13 @@ def test_the_paper_loss_is_mean_square_plus_its_two_terms() -> None:
 def test_the_gradient_ends_at_the_clip_but_the_warm_up_changes_the_loss() -> None:
     torch.manual_seed(0)
     network = build_network("light")
-    clip = ClipSampler(SMALL).sample()
-    generator = torch.Generator().manual_seed(0)
+    sampler = ClipSampler(SMALL)
+    clip = next(clip for clip in map(sampler.sample, range(20)) if clip.warmup_forward)
     cold = replace(clip, counts=clip.counts.clone())
     cold.counts[:, : clip.warmup_forward] = 0
-    arguments = (SMALL, LOSSES["live"], generator, torch.device("cpu"))
-    generator.manual_seed(0)
+    arguments = (SMALL, LOSSES["live"], torch.device("cpu"))
     warm_loss = clip_loss(network, clip, *arguments)
-    generator.manual_seed(0)
     cold_loss = clip_loss(network, cold, *arguments)
-    assert clip.warmup_forward > 0
     assert warm_loss.item() != cold_loss.item()
 
 
@@ -103,26 +100,28 @@ def test_learning_rate_warms_up_and_decays() -> None:
 
 def test_the_nearer_limit_ends_the_run() -> None:
     settings = msgspec.structs.replace(SMALL, steps=100, max_minutes=1.0)
-    assert fraction_done(10, 30.0, settings) == pytest.approx(0.5)
-    assert fraction_done(80, 30.0, settings) == pytest.approx(0.8)
+    state = begin(build_network("light"), settings)
+    state.elapsed_s = 30.0
+    state.step = 10
+    assert fraction_done(state, settings) == pytest.approx(0.5)
+    state.step = 80
+    assert fraction_done(state, settings) == pytest.approx(0.8)
 
 
 def test_training_lowers_the_loss_on_what_it_sees() -> None:
     settings = msgspec.structs.replace(SMALL, steps=60, pool_videos=1, steps_per_video=10_000, average_decay=0.5)
     torch.manual_seed(0)
-    network = build_network("light")
-    before = float(np.mean([_loss(network, settings) for _ in range(1)]))
-    average, _ = train(network, settings, lambda progress, network: None)
-    assert _loss(average, settings) < 0.8 * before
+    state = begin(build_network("light"), settings)
+    before = _loss(state.average, settings)
+    train(state, settings, lambda progress: None)
+    assert _loss(state.average, settings) < 0.8 * before
 
 
-def _loss(network: torch.nn.Module, settings: TrainingSettings) -> float:
+def _loss(network: BidirectionalNetwork, settings: TrainingSettings) -> float:
     sampler = ClipSampler(settings)
-    generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         losses = [
-            clip_loss(network, sampler.sample(), settings, LOSSES["live"], generator, torch.device("cpu"))  # type: ignore[arg-type]
-            for _ in range(8)
+            clip_loss(network, sampler.sample(step), settings, LOSSES["live"], torch.device("cpu")) for step in range(8)
         ]
     return float(torch.stack(losses).mean())
 
@@ -130,7 +129,6 @@ def _loss(network: torch.nn.Module, settings: TrainingSettings) -> float:
 def test_a_checkpoint_knows_its_threshold_envelope_and_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dblink_live.train.checkpointed.CALIBRATION_PRESETS", {"filaments": ()})
     monkeypatch.setattr("dblink_live.train.checkpointed.calibrate_threshold", lambda network, presets: 0.4)
     path = tmp_path / "tiny.safetensors"
     seen: list[int] = []
@@ -147,8 +145,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_pa
     path = tmp_path / "kept.safetensors"
     path.write_bytes(b"the last good one")
     settings = msgspec.structs.replace(SMALL, learning_rate=1e30, gradient_norm=0.0, save_every_steps=1000, steps=2000)
-    with pytest.raises(ModelError, match="loss became"):
-        train_to_checkpoint(settings, path)
+    with pytest.raises(TrainingStoppedError, match=r"at step \d+, on the clips of seed \[1, 2, \d+, 0\]"):
+        train_to_checkpoint(settings, path, overwrite=True)
     assert path.read_bytes() == b"the last good one"
 
 

@@ -1,0 +1,38 @@
+"""Everything that training changes from step to step, and nothing else: what has to be saved to go on exactly.
+
+Clips need no place here: they are a function of the settings and the step (`dblink_live.train.dataset`).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+
+import torch
+
+from dblink_live.models import BidirectionalNetwork
+from dblink_live.train.settings import TrainingSettings
+
+
+@dataclass
+class TrainingState:
+    """Network, its average, the optimizer and the counters of a run."""
+
+    network: BidirectionalNetwork
+    average: BidirectionalNetwork
+    """Moving average of the network's weights, in evaluation mode: it scores better than the last step's."""
+    optimizer: torch.optim.Adam
+    step: int = 0
+    """Steps done."""
+    loss: float = math.nan
+    """Exponential average over about 100 steps."""
+    elapsed_s: float = 0.0
+    """Wall-clock time used, over all the processes that the run was taken up in."""
+
+
+def begin(network: BidirectionalNetwork, settings: TrainingSettings) -> TrainingState:
+    """The state before the first step of training ``network``, on whose device it lies."""
+    average = copy.deepcopy(network).eval()
+    average.requires_grad_(False)
+    return TrainingState(network, average, torch.optim.Adam(network.parameters(), lr=settings.learning_rate))
