@@ -25,6 +25,8 @@ _DRIVE_REMOTE = 4  # GetDriveTypeW
 _DISK_FULL_TEXT = re.compile(
     r"no space left|database or disk is full|disk quota exceeded|not enough space", re.IGNORECASE
 )
+_DISK_FULL_SQLITE = {"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"}
+"""The second is how SQLite says that there is no room for the index of its log."""
 _DISK_FULL_ERRNO = {errno.ENOSPC, errno.EDQUOT if hasattr(errno, "EDQUOT") else errno.ENOSPC}
 
 
@@ -130,7 +132,7 @@ def is_disk_full(error: BaseException) -> bool:
     """Whether ``error`` (of the OS, SQLite or tensorstore, which wraps the OS's text) says that the disk is full."""
     if isinstance(error, OSError) and error.errno in _DISK_FULL_ERRNO:
         return True
-    if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
+    if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorname", "") in _DISK_FULL_SQLITE:
         return True
     return _DISK_FULL_TEXT.search(str(error)) is not None
 

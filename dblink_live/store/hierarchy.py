@@ -13,6 +13,7 @@ list that names it.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -168,6 +169,9 @@ def create_level(root: Path, spec: SeriesSpec, level: int, n_windows: int) -> Pa
 def create_series(root: Path, specs: list[SeriesSpec]) -> None:
     """Make the groups of ``specs``, each with an array for the first `BLOCK` windows, and list them."""
     for spec in specs:
+        if (root / spec.name).exists():
+            # An attempt that died before it was listed: nothing of it was ever committed.
+            shutil.rmtree(root / spec.name)
         create_level(root, spec, 0, BLOCK)
         zarr.create_group(LocalStore(root / spec.name), attributes=group_attributes(spec, n_levels=1))
     names = [*list_series(root), *(spec.name for spec in specs)]

@@ -23,6 +23,7 @@ from typing import Literal, get_args
 import msgspec
 
 from dblink_live.errors import StoreError
+from dblink_live.store.filesystem import is_disk_full
 from dblink_live.types import Gap, GapCause, Grid, RunInfo, Segment, Shape
 
 FILE_NAME = "journal.sqlite"
@@ -337,11 +338,16 @@ def connect_writable(path: Path) -> sqlite3.Connection:
     ------
     StoreError
         The file system cannot do WAL, as network shares cannot.
+    sqlite3.OperationalError
+        The disk is full.
     """
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
         (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
     except sqlite3.OperationalError as error:
+        if is_disk_full(error):
+            connection.close()
+            raise
         mode = str(error)
     if mode != "wal":
         connection.close()
