@@ -16,7 +16,20 @@ from types import ModuleType
 
 from rich.console import Console
 
-from dblink_live.cli import demo, doctor, evaluate, localize, models, reconstruct, refine, resume, train, verify, view
+from dblink_live.cli import (
+    demo,
+    doctor,
+    evaluate,
+    localize,
+    models,
+    reconstruct,
+    refine,
+    resume,
+    simulate,
+    train,
+    verify,
+    view,
+)
 from dblink_live.cli import run as run_verb
 from dblink_live.cli.options import Parser, UsageError
 from dblink_live.cli.outcome import FailedOnTheWayError, Outcome
@@ -33,6 +46,7 @@ VERBS: tuple[ModuleType, ...] = (
     refine,
     reconstruct,
     localize,
+    simulate,
     evaluate,
     train,
     models,
