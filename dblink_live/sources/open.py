@@ -10,6 +10,7 @@ from pathlib import Path
 from dblink_live.errors import SourceError
 from dblink_live.interfaces import FrameSource
 from dblink_live.sources import micromanager, simulated
+from dblink_live.sources.ndtiff import DEFAULT_IDLE_S, NdtiffFollower, NdtiffOptions
 from dblink_live.sources.picasso_raw import RawStack
 from dblink_live.sources.replay import ReplaySource
 from dblink_live.sources.spec import SourceSpec, parse_source
@@ -39,7 +40,8 @@ def open_source(source: str | SourceSpec, *, launch: CameraLauncher, n_kept: int
     """
     spec = parse_source(source) if isinstance(source, str) else source
     if n_kept and spec.frames is not None:
-        if spec.frames <= n_kept:
+        first = spec.start if isinstance(spec.start, int) else 0
+        if first + spec.frames <= n_kept:
             raise SourceError(f"expected frames after the {n_kept} that are kept, but {spec.frames} were asked for")
         spec = spec if spec.is_recording else replace(spec, frames=spec.frames - n_kept)
     match spec.scheme:
@@ -51,8 +53,21 @@ def open_source(source: str | SourceSpec, *, launch: CameraLauncher, n_kept: int
             return _replay(spec, partial(TiffStack, Path(spec.target)), n_kept)
         case "raw":
             return _replay(spec, partial(RawStack, Path(spec.target)), n_kept)
+        case "ndtiff":
+            return NdtiffFollower(Path(spec.target), _ndtiff_options(spec), first_frame=n_kept)
         case _:
             raise SourceError(f"expected a source of this version, found {spec.scheme!r}")
+
+
+def _ndtiff_options(spec: SourceSpec) -> NdtiffOptions:
+    return NdtiffOptions(
+        channel=spec.channel,
+        position=spec.position,
+        start=spec.start or 0,
+        n_frames=spec.frames,
+        watch=spec.watch,
+        idle_s=spec.idle_s or DEFAULT_IDLE_S,
+    )
 
 
 def _replay(

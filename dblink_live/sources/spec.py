@@ -10,7 +10,7 @@ import difflib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote
 
 from dblink_live.errors import SourceError
@@ -25,7 +25,7 @@ class SourceSpec:
     """What to read frames from."""
 
     scheme: str
-    """mm:core, sim, tiff or raw."""
+    """mm:core, sim, tiff, raw or ndtiff."""
     target: str = ""
     """A path, or the specimen of ``sim:``."""
     fps: float | None = None
@@ -42,11 +42,20 @@ class SourceSpec:
     roi: Roi | None = None
     """x, y, width, height in camera pixels."""
     binning: int | None = None
+    channel: str | None = None
+    """Of a dataset with several; None takes that of its first image."""
+    position: str | None = None
+    start: int | Literal["newest"] | None = None
+    """Number of the first frame of a dataset that is taken; None takes all."""
+    watch: bool | None = None
+    """Whether the path is a folder in which the next dataset will appear; None finds out."""
+    idle_s: float | None = None
+    """A dataset that has not grown for so long has stopped."""
 
     @property
     def is_recording(self) -> bool:
         """Whether frames come from a file, so that none is lost while nobody reads."""
-        return self.scheme in ("tiff", "raw")
+        return self.scheme in ("tiff", "raw", "ndtiff")
 
 
 @dataclass(frozen=True)
@@ -66,11 +75,11 @@ SCHEMES: dict[str, Scheme] = {
     "sim": Scheme(("fps", "frames", "seed", "size"), targets=SPECIMENS),
     "tiff": Scheme(("fps", "frames", "seed")),
     "raw": Scheme(("fps", "frames", "seed")),
+    "ndtiff": Scheme(("channel", "position", "start", "frames", "watch", "idle_s")),
     "mm:acquisition": Scheme(
         missing="own the camera with mm:core?config=FILE, or replay the saved stack with tiff:PATH"
     ),
     "mm:live": Scheme(missing="own the camera with mm:core?config=FILE"),
-    "ndtiff": Scheme(missing="replay a finished stack with tiff:PATH"),
     "zarr": Scheme(missing="export the stack as TIFF and replay it with tiff:PATH"),
 }
 
@@ -101,6 +110,10 @@ def parse_source(text: str) -> SourceSpec:
     for key in scheme.required:
         if key not in values:
             raise SourceError(f"expected the option {key} of {name}, found none; for example {name}?{key}=...")
+    if values.get("start") == "newest" and "frames" in values:
+        raise SourceError(
+            f"expected a number from which to count frames of {name}, found start=newest; say start=N, or omit frames"
+        )
     return SourceSpec(scheme=name, target=target, **values)
 
 
@@ -131,14 +144,14 @@ def _split_scheme(body: str) -> tuple[str, str]:
 def _check_target(name: str, scheme: Scheme, target: str) -> None:
     if scheme.targets is None:
         if not target:
-            raise SourceError(f"expected a path after {name}:, found none; for example {name}:stack.{_suffix(name)}")
+            raise SourceError(f"expected a path after {name}:, found none; for example {name}:{_example(name)}")
     elif target not in scheme.targets and scheme.targets:
         known = ", ".join(f"{name}:{value}" for value in scheme.targets)
         raise SourceError(f"unknown specimen {name}:{target}{_nearest(target, scheme.targets)}; there are {known}")
 
 
-def _suffix(name: str) -> str:
-    return "raw" if name == "raw" else "tif"
+def _example(name: str) -> str:
+    return {"raw": "stack.raw", "ndtiff": "data/acquisition_1"}.get(name, "stack.tif")
 
 
 def _parse_options(name: str, scheme: Scheme, query: str) -> dict[str, Any]:
@@ -196,6 +209,16 @@ def _roi(text: str) -> Roi:
     return x, y, width, height
 
 
+def _start(text: str) -> int | str:
+    return text if text == "newest" else _natural(text)
+
+
+def _yes_or_no(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError
+    return text == "true"
+
+
 _CONVERTERS: dict[str, tuple[str, Callable[[str], float | int | str | Roi]]] = {
     "fps": ("a number of frames a second above 0", _positive_float),
     "frames": ("a whole number above 0", _positive_int),
@@ -205,4 +228,9 @@ _CONVERTERS: dict[str, tuple[str, Callable[[str], float | int | str | Roi]]] = {
     "exposure_ms": ("a time above 0 ms", _positive_float),
     "roi": ("x,y,width,height in pixels", _roi),
     "binning": ("a whole number above 0", _positive_int),
+    "channel": ("the name or number of a channel", str),
+    "position": ("the name or number of a position", str),
+    "start": ("the number of a frame, or newest", _start),
+    "watch": ("true or false", _yes_or_no),
+    "idle_s": ("a time above 0 s", _positive_float),
 }

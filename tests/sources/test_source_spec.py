@@ -77,7 +77,11 @@ def test_specifications_parse(text: str, spec: SourceSpec) -> None:
         pytest.param("mm:core?config=x&roi=0,0,0,4", "x,y,width,height in pixels", id="empty roi"),
         pytest.param("mm:acquisition", "mm:acquisition: is not in this version", id="tee"),
         pytest.param("mm:live", "mm:live: is not in this version", id="live"),
-        pytest.param("ndtiff:/data/x", "ndtiff: is not in this version", id="ndtiff"),
+        pytest.param("ndtiff:", "expected a path after ndtiff:, found none", id="no dataset"),
+        pytest.param("ndtiff:x?start=last", "number of a frame, or newest, found 'last'", id="start"),
+        pytest.param("ndtiff:x?start=newest&frames=5", "found start=newest; say start=N", id="frames of the newest"),
+        pytest.param("ndtiff:x?watch=yes", "watch of ndtiff to be true or false, found 'yes'", id="watch"),
+        pytest.param("ndtiff:x?fps=50", "unknown option 'fps' of ndtiff", id="pace of a follower"),
         pytest.param("zarr:/data/x.zarr", "zarr: is not in this version", id="zarr"),
     ],
 )
