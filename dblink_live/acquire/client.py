@@ -20,6 +20,8 @@ from dblink_live.types import CameraRecipe, Gap, GapCause, Segment
 
 WRITER_TIMEOUT_S = 30.0
 """A camera process that has given no sign of life for so long is taken for hung."""
+STOOD_STILL_S = 1.0
+"""Who has not looked for so long cannot tell whether there were signs: the machine slept, or both were suspended."""
 _BEAT_S = 0.5
 _POLL_S = 0.001
 _STOP_S = 15.0
@@ -54,7 +56,7 @@ class CameraProcess:
         self._ended = False
         self._final_counters: RingCounters | None = None
         self._last_beat = 0
-        self._beat_seen_at = 0.0
+        self._beat_seen_at = self._looked_at = 0.0
 
     def open(self) -> Segment:
         """Start the process and wait until its camera is ready.
@@ -199,9 +201,10 @@ class CameraProcess:
         """Notice a camera process that died or hangs; the loss is then of unknown size."""
         beat = reader.writer_beat_ns
         now = time.perf_counter()
-        if beat != self._last_beat:
+        if beat != self._last_beat or now - self._looked_at > STOOD_STILL_S:
             self._last_beat = beat
             self._beat_seen_at = now
+        self._looked_at = now
         if has_exited:
             status = self._process.returncode if self._process is not None else None
             found = f"found that it ended with status {status}"

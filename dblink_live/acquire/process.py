@@ -27,6 +27,9 @@ from dblink_live.types import CameraRecipe
 
 READER_TIMEOUT_S = 20.0
 """A reader that has given no sign of life for so long is taken for dead. Its heart beats in a thread of its own."""
+STOOD_STILL_S = 1.0
+"""Who has not looked for so long cannot tell whether there were signs: the machine slept, both sides were suspended, or
+a driver took its time, above all to initialize."""
 
 
 class Watch:
@@ -36,7 +39,7 @@ class Watch:
         self._orphaned = threading.Event()
         self._terminated = threading.Event()
         self._last_beat = 0
-        self._beat_seen_at = time.perf_counter()
+        self._beat_seen_at = self._looked_at = time.perf_counter()
         self.has_abandoned = False
         """Whether the camera was, or is to be, stopped because nobody reads its frames."""
 
@@ -66,9 +69,10 @@ class Watch:
             return Order.STOP
         beat = ring.reader_beat_ns()
         now = time.perf_counter()
-        if beat != self._last_beat:
+        if beat != self._last_beat or now - self._looked_at > STOOD_STILL_S:
             self._last_beat = beat
             self._beat_seen_at = now
+        self._looked_at = now
         self.has_abandoned = now - self._beat_seen_at > READER_TIMEOUT_S
         return Order.ABANDON if self.has_abandoned else Order.GO_ON
 
