@@ -1,0 +1,116 @@
+"""Accuracy of the localizers on simulated frames, from sparse to crowded.
+
+    python -m benchmarks.localization [--frames 500] [--densities 0.1 1.3 4.2 6.5] [--localizers gaussian] [--json FILE]
+
+Frames of 32 x 32 pixels of 100 nm: molecules at random places that switch on and off (a Markov chain, on for three
+frames on average), each a pixel-integrated Gaussian of sigma 1.09 px and 3000 photons a frame on a background of 500
+photons a pixel; counts are 500 + Poisson(500 + signal) + Normal(0, variance 300). The localizers are told the camera
+and not the width of the spots. Scores are those of the SMLM challenge (`dblink_live.analysis.matching`), beside what
+pairing with the molecules of other frames gives by chance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.report import Report, markdown_table
+from dblink_live.analysis.matching import chance_jaccard, match_localizations
+from dblink_live.localization import localize
+from dblink_live.simulate.camera import render_spots
+from dblink_live.types import Camera, FrameArray, Localizations, Shape, empty_localizations
+
+SHAPE = Shape(32, 32)
+PIXEL_NM = 100.0
+SIGMA_PX = 1.09
+REACH_PX = 6
+"""Half the side of the square that a spot is drawn in."""
+PHOTONS = 3000.0
+BACKGROUND_E = 500.0
+OFFSET_ADU = 500.0
+READ_VARIANCE_E2 = 300.0
+MEAN_ON_FRAMES = 3.0
+ON_SHARE = 0.01
+"""Share of the time that a molecule is on: so little that hardly one comes back in the frames compared for chance."""
+SEED = 40_000
+CAMERA = Camera(pixel_size_nm=PIXEL_NM, offset_adu=OFFSET_ADU, read_noise_e=math.sqrt(READ_VARIANCE_E2))
+RADII_NM = (100.0, 250.0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=500)
+    parser.add_argument("--densities", type=float, nargs="+", default=[0.1, 1.3, 4.2, 6.5], help="molecules on a um^2")
+    parser.add_argument("--localizers", nargs="+", default=["gaussian"])
+    parser.add_argument("--json", default=None)
+    options = parser.parse_args()
+    report = Report("localization", {"frames": options.frames})
+    rows = []
+    for density in options.densities:
+        frames, molecules = simulate_stack(density, options.frames, SEED)
+        for localizer in options.localizers:
+            started = time.perf_counter()
+            found = localize(frames, CAMERA, localizer)
+            fps = len(frames) / (time.perf_counter() - started)
+            near, far = (match_localizations(found, molecules, PIXEL_NM, radius) for radius in RADII_NM)
+            rows.append(
+                [
+                    f"{density:g}",
+                    localizer,
+                    100 * near.jaccard,
+                    near.rmse_nm,
+                    PIXEL_NM * float(np.hypot(found["lpx"], found["lpy"]).mean()),
+                    math.hypot(*near.bias_nm),
+                    100 * far.jaccard,
+                    near.efficiency,
+                    100 * chance_jaccard(found, molecules, PIXEL_NM, RADII_NM[0]),
+                    fps,
+                ]
+            )
+    header = ["on / um^2", "localizer", "Jaccard %", "RMSE nm", "reported precision nm", "bias nm"]
+    header += ["Jaccard % at 250 nm", "efficiency", "chance %", "frames/s"]
+    print(markdown_table(header, rows))
+    print("\nRMSE and precision are lateral (both axes); Jaccard, RMSE, bias, efficiency and chance at 100 nm.")
+    report.add("scores", [dict(zip(header, row, strict=True)) for row in rows])
+    report.finish(options.json)
+
+
+def simulate_stack(density_um2: float, n_frames: int, seed: int) -> tuple[FrameArray, Localizations]:
+    """Frames [T, H, W] uint16 and the molecules that are on in them, ``density_um2`` on average."""
+    rng = np.random.default_rng(seed)
+    area_um2 = SHAPE.height * SHAPE.width * (PIXEL_NM / 1000) ** 2
+    n_molecules = round(density_um2 * area_um2 / ON_SHARE)
+    position = rng.uniform(-0.5, (SHAPE.height - 0.5, SHAPE.width - 0.5), size=(n_molecules, 2))
+    is_on = _switch(n_molecules, n_frames, rng)
+    frames = np.zeros((n_frames, *SHAPE), np.uint16)
+    for t in range(n_frames):
+        lit = position[is_on[t]]
+        mean_e = BACKGROUND_E + render_spots(lit, np.full(len(lit), PHOTONS), SIGMA_PX, SHAPE, REACH_PX)
+        read_noise = rng.normal(0.0, math.sqrt(READ_VARIANCE_E2), SHAPE)
+        frames[t] = np.clip(np.rint(OFFSET_ADU + rng.poisson(mean_e) + read_noise), 0, 65535)
+    frame, molecule = np.nonzero(is_on)
+    molecules = empty_localizations(len(frame))
+    molecules["frame"] = frame
+    molecules["y"], molecules["x"] = position[molecule].T
+    molecules["photons"] = PHOTONS
+    return frames, molecules
+
+
+def _switch(n_molecules: int, n_frames: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """[T, N] whether each molecule is on: a stationary chain of two states."""
+    switch_off = 1.0 / MEAN_ON_FRAMES
+    switch_on = switch_off * ON_SHARE / (1.0 - ON_SHARE)
+    is_on = np.zeros((n_frames, n_molecules), bool)
+    is_on[0] = rng.random(n_molecules) < ON_SHARE
+    for t in range(1, n_frames):
+        chance = rng.random(n_molecules)
+        is_on[t] = np.where(is_on[t - 1], chance >= switch_off, chance < switch_on)
+    return is_on
+
+
+if __name__ == "__main__":
+    main()
