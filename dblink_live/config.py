@@ -90,7 +90,9 @@ class PublishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the viewer connects."""
 
     address: str = "tcp://127.0.0.1:*"
-    """Loopback by default; ``*`` takes a free port."""
+    """Loopback by default; ``*`` takes a free port. Any other address needs ``keys``."""
+    keys: str | None = None
+    """Folder made by `dblink-live keys`; only viewers with a key in its ``clients`` are let in, encrypted."""
 
 
 class SourceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,6 +1,8 @@
 """The lossy wire between a run and its viewers: pictures and status out, nothing back that could hold the run up."""
 
 from dblink_live.bus.address import Address, ClientKeys, ServerKeys, new_key_pair
+from dblink_live.bus.doorkeeper import Refusals
+from dblink_live.bus.keyfiles import HAS_OWNER_ONLY_MODE, read_client_keys, read_server_keys, write_new_keys
 from dblink_live.bus.publisher import Publisher
 from dblink_live.bus.subscriber import Link, Subscriber
 from dblink_live.bus.wire import (
@@ -14,6 +16,7 @@ from dblink_live.bus.wire import (
 )
 
 __all__ = [
+    "HAS_OWNER_ONLY_MODE",
     "TOPICS",
     "Address",
     "ClientKeys",
@@ -22,10 +25,14 @@ __all__ = [
     "ImageMessage",
     "Link",
     "Publisher",
+    "Refusals",
     "ServerKeys",
     "StartMessage",
     "StatusMessage",
     "Subscriber",
     "Topic",
     "new_key_pair",
+    "read_client_keys",
+    "read_server_keys",
+    "write_new_keys",
 ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import zmq
 
 from dblink_live.errors import WireError
 
+_LOOPBACK_OF = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 _ADDRESS = re.compile(r"tcp://(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+|\*):(?P<port>\*|\d{1,5})")
 
 
@@ -52,6 +53,11 @@ class Address:
     def is_ipv6(self) -> bool:
         return ":" in self.host
 
+    @property
+    def from_here(self) -> Address:
+        """The same seen from this machine: who listens on every interface is reached through loopback."""
+        return Address(_LOOPBACK_OF.get(self.host, self.host), self.port)
+
     def with_port(self, port: int | None) -> Address:
         return Address(self.host, port)
 
@@ -65,12 +71,8 @@ class ServerKeys:
     """What a publisher needs to leave loopback: its own CURVE pair (Z85), and the public keys of those it lets in."""
 
     public: bytes
-    secret: bytes
+    secret: bytes = field(repr=False)
     allowed_clients: frozenset[bytes]
-
-    def callback(self, domain: str, key: bytes) -> bool:
-        """Answer ZeroMQ's authenticator: may the holder of the public ``key`` (Z85) connect?"""
-        return key in self.allowed_clients
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class ClientKeys:
     """What a viewer needs to reach such a publisher: its own CURVE pair, and the publisher's public key (all Z85)."""
 
     public: bytes
-    secret: bytes
+    secret: bytes = field(repr=False)
     server_public: bytes
 
 
@@ -99,7 +101,27 @@ def check_binding(address: Address, keys: ServerKeys | None) -> None:
     if keys is None and not address.is_loopback:
         raise WireError(
             f"expected a loopback address (tcp://127.0.0.1:PORT), found {address}; "
-            "pictures leave this machine only encrypted: give CURVE keys, or tunnel the port through ssh"
+            "pictures leave this machine only encrypted: make keys with `dblink-live keys` and give them with --keys"
         )
+    _check_curve(keys)
+
+
+def check_connecting(address: Address, keys: ClientKeys | None) -> None:
+    """Refuse to look at another machine without keys: whoever answered there could be anyone.
+
+    Raises
+    ------
+    WireError
+        The address is not a loopback one and there are no keys, or ZeroMQ here has no CURVE.
+    """
+    if keys is None and not address.is_loopback:
+        raise WireError(
+            f"expected keys for a run on another machine, found none for {address}; give --keys FOLDER, with "
+            "client.key_secret of this viewer and server.key of the run"
+        )
+    _check_curve(keys)
+
+
+def _check_curve(keys: ServerKeys | ClientKeys | None) -> None:
     if keys is not None and not zmq.has("curve"):
         raise WireError("CURVE keys were given, but this ZeroMQ was built without CURVE; install pyzmq's own wheel")

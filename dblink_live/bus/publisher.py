@@ -8,20 +8,21 @@ missed and for the ports of the others; that is the one address a viewer has to 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType, TracebackType
 from typing import Self
 
 import zmq
-from zmq.auth.thread import ThreadAuthenticator
 
 from dblink_live.bus.address import Address, ServerKeys, check_binding
+from dblink_live.bus.doorkeeper import Doorkeeper, Refusals
 from dblink_live.bus.wire import (
-    MAX_CONTROL_BYTES,
+    MAX_REQUEST_BYTES,
     PROTOCOL_VERSION,
     TOPICS,
     EndMessage,
@@ -42,10 +43,16 @@ from dblink_live.bus.wire import (
 from dblink_live.errors import WireError
 
 HEARTBEAT_S = 1.0
+N_PORTS = 2 + len(TOPICS)
+"""One for the snapshot, one for the status, one a topic."""
 _STATUS_HWM = 1000
 _POLL_MS = 100
 # The end of a run is the one message that should not be lost when the sockets close right behind it.
 _END_LINGER_MS = 250
+# A viewer has one question open at a time. Who asks on and never reads the answers gets no thousand pictures queued.
+_REPLY_HWM: dict[int, int] = {zmq.SNDHWM: 1, zmq.RCVHWM: 8}
+# Nothing long ever comes in, and whoever has not shown a key by then is not going to.
+_EVERY_SOCKET: dict[int, int] = {zmq.LINGER: 0, zmq.MAXMSGSIZE: MAX_REQUEST_BYTES, zmq.HANDSHAKE_IVL: 10_000}
 
 _Socket = zmq.Socket[bytes]
 
@@ -69,7 +76,8 @@ class Publisher:
     Parameters
     ----------
     address
-        Where viewers ask for the snapshot; ``*`` takes a free port. The other sockets take free ports on the same host.
+        Where viewers ask for the snapshot; ``*`` takes a free port. On loopback the other sockets take free ports as
+        well; beyond it they take the `N_PORTS` - 1 that follow, so that a firewall can be told.
     keys
         CURVE keys; without them only loopback addresses are allowed.
 
@@ -89,16 +97,13 @@ class Publisher:
         self._closing = threading.Event()
         self._context: zmq.Context[_Socket] = zmq.Context()
         self._sockets: list[_Socket] = []
-        self._authenticator: ThreadAuthenticator | None = None
+        self._doorkeeper: Doorkeeper | None = None
         try:
-            if keys is not None:
-                self._authenticator = ThreadAuthenticator(self._context)
-                self._authenticator.start()
-                self._authenticator.configure_curve_callback(domain="*", credentials_provider=keys)
-            self._reply, self._address = self._bind(zmq.REP, wanted, keys)
-            any_port = wanted.with_port(None)
-            self._status, self._status_address = self._bind(zmq.PUB, any_port, keys, {zmq.SNDHWM: _STATUS_HWM})
-            bound = {topic: self._bind(zmq.PUB, any_port, keys, {zmq.CONFLATE: 1}) for topic in TOPICS}
+            self._doorkeeper = Doorkeeper(self._context, keys) if keys is not None else None
+            others = _following(wanted)
+            self._reply, self._address = self._bind(zmq.REP, wanted, _REPLY_HWM)
+            self._status, self._status_address = self._bind(zmq.PUB, next(others), {zmq.SNDHWM: _STATUS_HWM})
+            bound = {topic: self._bind(zmq.PUB, next(others), {zmq.CONFLATE: 1}) for topic in TOPICS}
         except BaseException:
             self._destroy()
             raise
@@ -109,8 +114,13 @@ class Publisher:
 
     @property
     def address(self) -> str:
-        """What a viewer connects to, with the port that was really taken."""
-        return str(self._address)
+        """What a viewer on this machine connects to, with the port that was really taken."""
+        return str(self._address.from_here)
+
+    @property
+    def refusals(self) -> Refusals:
+        """Viewers that were turned away for their keys: how many attempts, and why the last one was."""
+        return self._doorkeeper.refusals if self._doorkeeper else Refusals()
 
     @property
     def sent(self) -> Mapping[str, int]:
@@ -180,19 +190,15 @@ class Publisher:
     ) -> None:
         self.close()
 
-    def _bind(
-        self, kind: int, address: Address, keys: ServerKeys | None, options: Mapping[int, int] | None = None
-    ) -> tuple[_Socket, Address]:
+    def _bind(self, kind: int, address: Address, options: Mapping[int, int]) -> tuple[_Socket, Address]:
         socket = self._context.socket(kind)
         self._sockets.append(socket)
-        for option, value in {zmq.LINGER: 0, zmq.IPV6: int(address.is_ipv6), **(options or {})}.items():
+        for option, value in {zmq.IPV6: int(address.is_ipv6), **_EVERY_SOCKET, **options}.items():
             socket.set(option, value)
-        if kind == zmq.REP:
-            socket.set(zmq.MAXMSGSIZE, MAX_CONTROL_BYTES)
-        if keys is not None:
-            socket.curve_server = True
-            socket.curve_publickey = keys.public
-            socket.curve_secretkey = keys.secret
+        if self._doorkeeper is not None:
+            self._doorkeeper.guard(socket)
+            if kind == zmq.REP:
+                self._doorkeeper.watch(socket)
         try:
             socket.bind(str(address))
         except zmq.ZMQError as error:
@@ -209,6 +215,9 @@ class Publisher:
 
     def _serve(self) -> None:
         """Answer late joiners and beat, on a thread of its own: both go on while the pipeline computes."""
+        poller = zmq.Poller()
+        for socket in (self._reply, *(self._doorkeeper.sockets if self._doorkeeper else ())):
+            poller.register(socket, zmq.POLLIN)
         beats = 0
         due_s = time.perf_counter()
         while not self._closing.is_set():
@@ -217,12 +226,25 @@ class Publisher:
                 with self._lock:
                     self._send_status_locked(encode_control(HeartbeatMessage(self._id, beats)))
                 beats += 1
-            if self._reply.poll(_POLL_MS):
-                # A peer that vanished, or bytes that are no message: neither may end the service.
+            readable = dict(poller.poll(_POLL_MS))
+            if self._doorkeeper is not None:
+                self._doorkeeper.serve()
+            if self._reply in readable:
+                # A peer that vanished may not end the service.
                 with contextlib.suppress(zmq.ZMQError):
-                    self._reply.send(self._answer(self._reply.recv(zmq.NOBLOCK)), zmq.NOBLOCK)
+                    self._reply.send(self._answer(self._receive_request()), zmq.NOBLOCK)
 
-    def _answer(self, request: bytes) -> bytes | bytearray:
+    def _receive_request(self) -> bytes | None:
+        """The only part of a request; None where there are more, which have to be taken out before an answer goes."""
+        part: bytes | None = self._reply.recv(zmq.NOBLOCK)
+        while self._reply.get(zmq.RCVMORE):
+            part = None
+            self._reply.recv(zmq.NOBLOCK)
+        return part
+
+    def _answer(self, request: bytes | None) -> bytes | bytearray:
+        if request is None:
+            return encode_control(Refusal("expected a request of one part, found several"))
         try:
             message = decode_control(request)
         except WireError as error:
@@ -249,11 +271,22 @@ class Publisher:
 
     def _destroy(self) -> None:
         with self._lock:
+            if self._doorkeeper is not None:
+                self._doorkeeper.close()
             for socket in self._sockets:
                 socket.close()
-            if self._authenticator is not None:
-                self._authenticator.stop()
             self._context.term()
+
+
+def _following(address: Address) -> Iterator[Address]:
+    """Where the other sockets bind: free ports, or beyond loopback those that follow a port that was asked for."""
+    if address.port is None or address.is_loopback:
+        yield from itertools.repeat(address.with_port(None))
+        return
+    if address.port + N_PORTS - 1 > 65535:
+        raise WireError(f"expected a port of at most {65535 - N_PORTS + 1}, found {address.port}: others follow it")
+    for port in range(address.port + 1, address.port + N_PORTS):
+        yield address.with_port(port)
 
 
 def _port_of(socket: _Socket) -> int:

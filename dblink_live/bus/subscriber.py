@@ -11,14 +11,15 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from types import MappingProxyType, TracebackType
 from typing import Self
 
 import zmq
 
-from dblink_live.bus.address import Address, ClientKeys
+from dblink_live.bus.address import Address, ClientKeys, check_connecting
+from dblink_live.bus.dialer import Dialer, Question
 from dblink_live.bus.wire import (
     MAX_CONTROL_BYTES,
     MAX_PART_BYTES,
@@ -42,6 +43,8 @@ from dblink_live.errors import WireError
 SILENCE_S = 3.0
 REQUEST_TIMEOUT_S = 1.0
 _MAX_DRAIN = 1000
+# Times the largest message this is what a publisher can make a viewer keep that does not look.
+_STATUS_HWM = 100
 
 _Socket = zmq.Socket[bytes]
 
@@ -66,7 +69,7 @@ class Subscriber:
     address
         What `Publisher.address` says, for instance ``tcp://127.0.0.1:5556``.
     keys
-        CURVE keys, for a publisher that has some.
+        CURVE keys, for a publisher that has some; without them only loopback addresses are allowed.
     silence_s
         Without a word for this long the link counts as lost.
     request_timeout_s
@@ -77,7 +80,7 @@ class Subscriber:
     Raises
     ------
     WireError
-        The address cannot be read.
+        The address cannot be read or is not allowed.
     """
 
     def __init__(
@@ -92,12 +95,14 @@ class Subscriber:
         self._address = Address.parse(address)
         if self._address.port is None:
             raise WireError(f"expected an address with a port to connect to, found {address}")
-        self._keys = keys
+        check_connecting(self._address, keys)
         self._silence_s = silence_s
         self._request_timeout_s = request_timeout_s
         self._clock = clock
         self._context: zmq.Context[_Socket] = zmq.Context()
-        self._request: _Socket | None = None
+        self._dialer = Dialer(self._context, self._address, keys)
+        self._question: Question | None = None
+        self._refusal = ""
         self._status_socket: _Socket | None = None
         self._image_sockets: dict[Topic, _Socket] = {}
         self._questions: deque[SnapshotRequest | ImageRequest] = deque()
@@ -126,6 +131,11 @@ class Subscriber:
         if self._end is not None:
             return Link.ENDED
         return Link.LOST if self._is_silent() else Link.LIVE
+
+    @property
+    def refusal(self) -> str:
+        """Why the publisher turned this viewer away; empty when it did not."""
+        return self._refusal
 
     @property
     def publisher_id(self) -> str:
@@ -163,7 +173,7 @@ class Subscriber:
         newest = self._fetched.pop(topic, None)
         socket = self._image_sockets.get(topic)
         if socket is not None:
-            for part in _drain(socket):
+            for part in _arrived(socket):
                 image = self._read_image(part)
                 if image is not None and image.topic == topic:
                     newest = image
@@ -185,10 +195,10 @@ class Subscriber:
         self._read_answer()
         now = self._clock()
         if self._asked is not None and now - self._asked_s > self._request_timeout_s:
-            self._drop_request()
+            self._drop_question()
         if self._asked is None:
             if not self._questions and (self._snapshot is None or self._is_silent()):
-                self._questions.append(SnapshotRequest())
+                self._want(SnapshotRequest())
             if self._questions:
                 self._ask(self._questions.popleft(), now)
 
@@ -206,6 +216,7 @@ class Subscriber:
     def close(self) -> None:
         """Disconnect at once. Can be called twice."""
         if not self._context.closed:
+            self._drop_question()
             self._context.destroy(linger=0)
 
     def __enter__(self) -> Self:
@@ -219,38 +230,36 @@ class Subscriber:
     def _is_silent(self) -> bool:
         return self._heard_s is None or self._clock() - self._heard_s > self._silence_s
 
-    def _connect(self, kind: int, port: int, options: Mapping[int, int | bytes]) -> _Socket:
-        socket = self._context.socket(kind)
-        for option, value in {zmq.LINGER: 0, zmq.IPV6: int(self._address.is_ipv6), **options}.items():
-            socket.set(option, value)
-        if self._keys is not None:
-            socket.curve_publickey = self._keys.public
-            socket.curve_secretkey = self._keys.secret
-            socket.curve_serverkey = self._keys.server_public
-        socket.connect(str(self._address.with_port(port)))
-        return socket
+    def _want(self, request: SnapshotRequest | ImageRequest) -> None:
+        # Once each: a publisher that keeps giving reasons to ask must not make the list grow.
+        if request not in self._questions:
+            self._questions.append(request)
 
-    def _ask(self, question: SnapshotRequest | ImageRequest, now: float) -> None:
-        if self._request is None and self._address.port is not None:
-            self._request = self._connect(zmq.REQ, self._address.port, {zmq.MAXMSGSIZE: MAX_PART_BYTES})
-        if self._request is not None:
-            with contextlib.suppress(zmq.Again):
-                self._request.send(encode_control(question), zmq.NOBLOCK)
-            self._asked, self._asked_s = question, now
+    def _ask(self, request: SnapshotRequest | ImageRequest, now: float) -> None:
+        if self._question is None:
+            self._question = self._dialer.question()
+        self._question.ask(encode_control(request))
+        self._asked, self._asked_s = request, now
 
-    def _drop_request(self) -> None:
-        if self._request is not None:
-            self._request.close()
-        self._request = None
+    def _drop_question(self) -> None:
+        if self._question is not None:
+            self._question.close()
+        self._question = None
         self._asked = None
         self._questions.clear()
 
     def _read_answer(self) -> None:
-        if self._request is None or self._asked is None:
+        if self._question is None or self._asked is None:
             return
+        news = self._question.news()
+        self._refusal = self._refusal if news is None else news
         try:
-            part = self._request.recv(zmq.NOBLOCK)
-        except zmq.Again:
+            part = self._question.answer()
+        except WireError:
+            self._n_malformed += 1
+            self._drop_question()
+            return
+        if part is None:
             return
         question, self._asked = self._asked, None
         self._heard_s = self._clock()
@@ -274,24 +283,24 @@ class Subscriber:
             self._status = snapshot.status
         if not self._was_told(EndMessage):
             self._end = snapshot.end
-        self._questions.extend(
-            ImageRequest(topic)
-            for topic, info in snapshot.latest.items()
-            if info.sequence > self._sequence.get(topic, 0)
-        )
+        for topic, info in snapshot.latest.items():
+            if info.sequence > self._sequence.get(topic, 0):
+                self._want(ImageRequest(topic))
 
     def _follow(self, snapshot: Snapshot) -> None:
         """Connect to the sockets of a publisher that is new to us."""
         for old in (self._status_socket, *self._image_sockets.values()):
             if old is not None:
                 old.close()
-        self._status_socket = self._connect(
-            zmq.SUB, snapshot.status_port, {zmq.SUBSCRIBE: b"", zmq.MAXMSGSIZE: MAX_CONTROL_BYTES}
+        self._status_socket = self._dialer.connect(
+            zmq.SUB,
+            snapshot.status_port,
+            {zmq.SUBSCRIBE: b"", zmq.MAXMSGSIZE: MAX_CONTROL_BYTES, zmq.RCVHWM: _STATUS_HWM},
         )
         # CONFLATE has to be set before connecting, or it does nothing.
         options: dict[int, int | bytes] = {zmq.CONFLATE: 1, zmq.SUBSCRIBE: b"", zmq.MAXMSGSIZE: MAX_PART_BYTES}
         self._image_sockets = {
-            topic: self._connect(zmq.SUB, port, options) for topic, port in snapshot.image_ports.items()
+            topic: self._dialer.connect(zmq.SUB, port, options) for topic, port in snapshot.image_ports.items()
         }
         self._sequence.clear()
         self._fetched.clear()
@@ -304,7 +313,7 @@ class Subscriber:
     def _read_status(self) -> None:
         if self._status_socket is None:
             return
-        for part in _drain(self._status_socket):
+        for part in _arrived(self._status_socket):
             message = self._read_control(part)
             if message is None:
                 continue
@@ -312,7 +321,7 @@ class Subscriber:
             if self._is_gap_open:
                 # A subscription takes hold a moment after the snapshot: ask once more for what was said in between.
                 self._is_gap_open = False
-                self._questions.append(SnapshotRequest())
+                self._want(SnapshotRequest())
             if isinstance(message, StartMessage):
                 self._start, self._end = message, None
             elif isinstance(message, StatusMessage):
@@ -322,7 +331,7 @@ class Subscriber:
                 self._status = message.status or self._status
             elif isinstance(message, HeartbeatMessage) and message.publisher_id != self.publisher_id:
                 # Another process took over the very same ports.
-                self._questions.append(SnapshotRequest())
+                self._want(SnapshotRequest())
 
     def _read_control(self, part: bytes) -> Control | None:
         try:
@@ -339,10 +348,9 @@ class Subscriber:
             return None
 
 
-def _drain(socket: _Socket) -> list[bytes]:
-    parts: list[bytes] = []
+def _arrived(socket: _Socket) -> Iterator[bytes]:
+    """What has arrived, one at a time: a thousand pictures together would fill the memory."""
     with contextlib.suppress(zmq.Again):
         # Bounded, so that a flood of messages cannot hold the caller for ever.
-        while len(parts) < _MAX_DRAIN:
-            parts.append(socket.recv(zmq.NOBLOCK))
-    return parts
+        for _ in range(_MAX_DRAIN):
+            yield socket.recv(zmq.NOBLOCK)

@@ -26,7 +26,9 @@ MAX_SIDE = 16_384
 """Largest height or width of an image on the wire, in pixels."""
 MAX_IMAGE_BYTES = 256 * 2**20
 MAX_HEADER_BYTES = 16_384
-MAX_CONTROL_BYTES = 2**20
+MAX_CONTROL_BYTES = 2**19
+MAX_REQUEST_BYTES = 16_384
+"""What a publisher's sockets accept at all, subscriptions and the handshake of CURVE included."""
 MAX_EXTRA = 32
 """Largest number of entries in `ImageMessage.extra`."""
 MAX_PITCH_NM = 1e6
@@ -121,7 +123,7 @@ class StatusMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
     """Number of the newest camera frame."""
     frames_seen: Count = 0
     frames_committed: Count = 0
-    lost: dict[_Key, Count] = {}
+    lost: Annotated[dict[_Key, Count], msgspec.Meta(max_length=32)] = {}
     """Frames lost, by `GapCause` value."""
     unknown_loss: bool = False
     """Frames were lost and nobody can say how many."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -57,11 +58,41 @@ def add_settings_and_viewer(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="one setting, over those of --config; may be repeated",
     )
+    parser.add_argument(
+        "--publish",
+        metavar="ADDRESS",
+        dest="overrides",
+        action=_Setting,
+        const="publish.address",
+        help="where viewers connect, tcp://127.0.0.1:PORT; beyond this machine (tcp://0.0.0.0:PORT) only with --keys",
+    )
+    parser.add_argument(
+        "--keys",
+        metavar="FOLDER",
+        dest="overrides",
+        action=_Setting,
+        const="publish.keys",
+        help="let in only viewers whose keys are in this folder, made by `dblink-live keys`",
+    )
     viewer = parser.add_mutually_exclusive_group()
     viewer.add_argument("--view", dest="view", action="store_true", default=None, help="open the viewer")
     viewer.add_argument(
         "--no-view", dest="view", action="store_false", help="open no viewer (default without a display)"
     )
+
+
+class _Setting(argparse.Action):
+    """An option that is a setting with a shorter name: it counts as ``--set`` of the setting ``const``."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[object] | None,
+        option_string: str | None = None,
+    ) -> None:
+        # A JSON string is a TOML string: whatever is in a path, it stays text.
+        namespace.overrides = [*namespace.overrides, f"{self.const}={json.dumps(values)}"]
 
 
 def run(options: argparse.Namespace) -> Outcome:
@@ -111,16 +142,32 @@ def run_session(open_session: Callable[[], LiveSession], *, view: bool) -> LiveR
         if session.address is None:
             with on_the_way():
                 return session.run()
-        say(f"live at {session.address}; to look at it from another terminal: dblink-live view {session.address}")
+        with_keys = f" --keys {session.publishing.keys}" if session.publishing.keys else ""
+        say(f"live at {session.address}; from another terminal: dblink-live view {session.address}{with_keys}")
         if view:
-            start_viewer(session.address)
+            start_viewer(session.address, session.publishing.keys)
         with on_the_way(), progress("reconstructing live", session.n_frames_expected, "frames") as advance:
-            return session.run(on_progress=advance, should_stop=interrupted.is_set)
+            return session.run(on_progress=_and_say_refusals(session, advance), should_stop=interrupted.is_set)
 
 
-def start_viewer(address: str) -> None:
+def _and_say_refusals(session: LiveSession, advance: Callable[[int], None]) -> Callable[[int], None]:
+    """Also tell, once, that a viewer was turned away: it goes on trying every second."""
+    was_told = False
+
+    def advance_and_tell(n_seen: int) -> None:
+        nonlocal was_told
+        advance(n_seen)
+        refusals = session.refusals
+        if refusals.count and not was_told:
+            was_told = True
+            say(f"a viewer was turned away: {refusals.last}")
+
+    return advance_and_tell
+
+
+def start_viewer(address: str, keys: str | None = None) -> None:
     """Open the viewer in a process of its own, which outlives this one so that the last picture can be looked at."""
-    command = [sys.executable, "-m", "dblink_live.viewer", address]
+    command = [sys.executable, "-m", "dblink_live.viewer", address, *(("--keys", keys) if keys else ())]
     if sys.platform == "win32":
         subprocess.Popen(command, creationflags=subprocess.CREATE_NEW_PROCESS_GROUP)
     else:

@@ -28,12 +28,20 @@ def add_parser(verbs: Verbs) -> None:
         metavar="RUN | tcp://HOST:PORT",
         help="a run folder, finished or live, or the address that a live run printed (default: the newest run here)",
     )
+    parser.add_argument(
+        "--keys",
+        metavar="FOLDER",
+        type=Path,
+        help="keys for a run on another machine: client.key_secret and server.key",
+    )
     parser.add_argument("--screenshot", metavar="FILE", type=Path, help="save the window as a PNG and quit")
 
 
 def run(options: argparse.Namespace) -> Outcome:
     # By its module name, never imported: on Windows torch and Qt cannot share a process, and this one may hold torch.
     command = [sys.executable, "-m", "dblink_live.viewer", _checked(options.target)]
+    if options.keys is not None:
+        command += ["--keys", str(options.keys)]
     if options.screenshot is not None:
         command += ["--screenshot", str(options.screenshot)]
     viewer = subprocess.Popen(command)

@@ -13,8 +13,8 @@ from typing import Self
 import torch
 
 from dblink_live.acquire import CameraProcess
-from dblink_live.bus import EndMessage, Publisher, StartMessage
-from dblink_live.config import RunConfig
+from dblink_live.bus import EndMessage, Publisher, Refusals, StartMessage, read_server_keys
+from dblink_live.config import PublishConfig, RunConfig
 from dblink_live.errors import DblinkError, StoreError
 from dblink_live.interfaces import FrameSource
 from dblink_live.models import Model, load_model
@@ -101,8 +101,18 @@ class LiveSession:
 
     @property
     def address(self) -> str | None:
-        """What a viewer connects to; None when nothing is published."""
+        """What a viewer on this machine connects to; None when nothing is published."""
         return self._publisher.address if self._publisher else None
+
+    @property
+    def publishing(self) -> PublishConfig:
+        """How the run is published."""
+        return self._config.publish
+
+    @property
+    def refusals(self) -> Refusals:
+        """Viewers that were turned away for their keys."""
+        return self._publisher.refusals if self._publisher else Refusals()
 
     @property
     def n_frames_expected(self) -> int | None:
@@ -186,10 +196,12 @@ def open_live_run(source_spec: str, folder: Path, config: RunConfig, *, publish:
         opened, camera = open_for_run(spec, config, stack)
         _check_disk(folder, opened.source, opened.segment, camera, model, config)
         info = describe_run(config, model, source_spec)
+        publisher = open_publisher(config, stack) if publish else None
         writer = stack.enter_context(
             RunWriter.create(folder, info, window_frames=config.windows.frames, live_dtype=config.store.live_dtype)
         )
-        publisher = start_publisher(info, opened, folder, camera, model, config, stack) if publish else None
+        if publisher is not None:
+            publisher.start(start_message(info, opened, folder, camera, model, config))
         return LiveSession(opened, model, config, writer, publisher, info, stack.pop_all())
 
 
@@ -202,19 +214,16 @@ def open_for_run(spec: SourceSpec, config: RunConfig, stack: ExitStack, n_kept: 
     return OpenSource(source, segment, default), resolve_camera(config.camera, segment, default)
 
 
-def start_publisher(
-    info: RunInfo,
-    opened: OpenSource,
-    folder: Path,
-    camera: Camera,
-    model: Model,
-    config: RunConfig,
-    stack: ExitStack,
-) -> Publisher:
-    """A publisher that has announced the run, to be closed with ``stack``."""
-    publisher = stack.enter_context(Publisher(config.publish.address))
-    publisher.start(_start_message(info, opened.source, folder, opened.segment, camera, model, config))
-    return publisher
+def open_publisher(config: RunConfig, stack: ExitStack) -> Publisher:
+    """A publisher that viewers can find, to be closed with ``stack``.
+
+    Raises
+    ------
+    WireError
+        The address is taken or not allowed, or the keys cannot be read.
+    """
+    keys = read_server_keys(Path(config.publish.keys)) if config.publish.keys else None
+    return stack.enter_context(Publisher(config.publish.address, keys=keys))
 
 
 def _check_disk(
@@ -240,15 +249,11 @@ def _fps(segment: Segment) -> float | None:
     return 1000.0 / segment.frame_interval_ms if segment.frame_interval_ms else None
 
 
-def _start_message(
-    info: RunInfo,
-    source: FrameSource,
-    folder: Path,
-    segment: Segment,
-    camera: Camera,
-    model: Model,
-    config: RunConfig,
+def start_message(
+    info: RunInfo, opened: OpenSource, folder: Path, camera: Camera, model: Model, config: RunConfig
 ) -> StartMessage:
+    """What viewers are told about a run."""
+    source, segment = opened.source, opened.segment
     grid = Grid.covering(segment.shape, camera.pixel_size_nm, model.pixel_size_nm)
     return StartMessage(
         run_uuid=info.uuid,

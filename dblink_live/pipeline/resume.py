@@ -21,7 +21,7 @@ import torch
 from dblink_live.config import RunConfig, changed_settings, run_config_from_plain
 from dblink_live.errors import ConfigError, ModelError, StoreError
 from dblink_live.models import Model, StreamingEngine, bounded_pass, load_model
-from dblink_live.pipeline.live_run import LiveSession, Resumption, open_for_run, start_publisher
+from dblink_live.pipeline.live_run import LiveSession, Resumption, open_for_run, open_publisher, start_message
 from dblink_live.pipeline.provenance import package_versions
 from dblink_live.sources import SourceSpec, parse_source
 from dblink_live.store import (
@@ -36,7 +36,9 @@ from dblink_live.store import (
 from dblink_live.types import Gap, GapCause, Reconstruction
 
 REASON = "resume"
-MAY_CHANGE = frozenset({"publish.address", "reconstruct.device", "reconstruct.threads", "reconstruct.provisional"})
+MAY_CHANGE = frozenset(
+    {"publish.address", "publish.keys", "reconstruct.device", "reconstruct.threads", "reconstruct.provisional"}
+)
 """Settings that are about the machine and not about the pictures."""
 
 
@@ -89,7 +91,9 @@ def open_resumed_run(
             return LiveSession(None, model, config, writer, None, info, stack.pop_all(), resumed)
         opened, camera = open_for_run(spec, config, stack, resumed.n_frames_kept)
         opened = replace(opened, segment=replace(opened.segment, reason=REASON))
-        publisher = start_publisher(info, opened, folder, camera, model, config, stack) if publish else None
+        publisher = open_publisher(config, stack) if publish else None
+        if publisher is not None:
+            publisher.start(start_message(info, opened, folder, camera, model, config))
         return LiveSession(opened, model, config, writer, publisher, info, stack.pop_all(), resumed)
 
 

@@ -27,7 +27,9 @@ def can_open_window() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def view(address_or_run: str | Path, screenshot: str | Path | None = None, after_s: float = 3.0) -> int:
+def view(
+    address_or_run: str | Path, screenshot: str | Path | None = None, after_s: float = 3.0, keys: Path | None = None
+) -> int:
     """Open the viewer and return when its window is closed.
 
     Parameters
@@ -38,6 +40,8 @@ def view(address_or_run: str | Path, screenshot: str | Path | None = None, after
         Save the window as a PNG after ``after_s`` seconds, and quit.
     after_s
         When.
+    keys
+        Folder of keys, for a live run that demands some; a run on another machine always does.
 
     Returns
     -------
@@ -50,7 +54,7 @@ def view(address_or_run: str | Path, screenshot: str | Path | None = None, after
     StoreError
         The folder is no run.
     WireError
-        The address cannot be read.
+        The address cannot be read, or the keys.
     """
     if not can_open_window():
         raise ConfigError(
@@ -67,13 +71,15 @@ def view(address_or_run: str | Path, screenshot: str | Path | None = None, after
         raise ConfigError(
             f"the viewer needs PySide6 and pyqtgraph ({error}); install them: pip install 'dblink-live[viewer]'"
         ) from error
-    from dblink_live.bus import Subscriber
+    from dblink_live.bus import Subscriber, read_client_keys
     from dblink_live.viewer.feed import LiveFeed
     from dblink_live.viewer.history import RunFeed
 
     live, history = None, None
     if str(address_or_run).startswith("tcp://"):
-        live = LiveFeed(Subscriber(str(address_or_run)))
+        live = LiveFeed(Subscriber(str(address_or_run), keys=read_client_keys(keys) if keys else None))
+    elif keys is not None:
+        raise ConfigError(f"expected an address tcp://HOST:PORT to use keys with, found {address_or_run}")
     else:
         history = RunFeed(address_or_run)
     existing = QApplication.instance()
@@ -109,10 +115,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m dblink_live.viewer", description="Look at a live or stored run.")
     parser.add_argument("target", metavar="ADDRESS_OR_RUN", help="tcp://HOST:PORT of a live run, or a run folder")
     parser.add_argument("--screenshot", metavar="FILE", type=Path, help="save the window as a PNG and quit")
+    parser.add_argument("--keys", metavar="FOLDER", type=Path, help="keys for a run on another machine")
     parser.add_argument("--after-s", metavar="N", type=float, default=3.0, help="seconds before the screenshot")
     arguments = parser.parse_args(argv)
     try:
-        return view(arguments.target, arguments.screenshot, arguments.after_s)
+        return view(arguments.target, arguments.screenshot, arguments.after_s, arguments.keys)
     except DblinkError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -27,6 +27,8 @@ def notice(live: LiveFeed | None, history: RunFeed | None, problem: str = "") ->
         return Notice(problem, Tone.ALARM)
     if live is None:
         return Notice() if history is None else Notice(history.note)
+    if live.link in (Link.CONNECTING, Link.LOST) and live.refusal:
+        return Notice(f"Turned away by {live.address}: {live.refusal}", Tone.ALARM)
     if live.link is Link.CONNECTING:
         return Notice(f"Waiting for a run at {live.address}")
     if live.link is Link.LOST:

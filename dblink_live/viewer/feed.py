@@ -35,6 +35,11 @@ class LiveFeed:
         return self._subscriber.link
 
     @property
+    def refusal(self) -> str:
+        """Why the run turned this viewer away; empty when it did not."""
+        return self._subscriber.refusal
+
+    @property
     def status(self) -> StatusMessage | None:
         return self._subscriber.status()
 
