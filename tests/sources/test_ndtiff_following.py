@@ -10,14 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ndtiff_follower import SIZE, check, drain, follow, put
 
-from benchmarks.ndtiff_writers import STYLES, JavaStyleWriter, Writer, frame_of, open_writer
+from benchmarks.ndtiff_writers import STYLES, JavaStyleWriter, Writer, open_writer
 from dblink_live.errors import SourceError
-from dblink_live.interfaces import FrameSource, SourceEvent
-from dblink_live.sources import open_source
-from dblink_live.types import CameraRecipe, Frame
-
-SIZE = 16
+from dblink_live.types import Frame
 
 
 @pytest.fixture(autouse=True)
@@ -26,123 +23,99 @@ def _settle_fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dblink_live.sources.ndtiff_dataset.SETTLE_S", 0.1)
 
 
-def _no_camera(recipe: CameraRecipe) -> FrameSource:
-    raise AssertionError(f"a follower must not start a camera, but asked for {recipe}")
-
-
-def _open(text: str, n_kept: int = 0) -> FrameSource:
-    return open_source(text, launch=_no_camera, n_kept=n_kept)
-
-
-def _put(writer: Writer, numbers: range) -> None:
-    for number in numbers:
-        writer.put({"time": number}, frame_of(number, SIZE), {"Exposure": 5.0})
-
-
-def _drain(source: FrameSource) -> list[SourceEvent]:
-    events: list[SourceEvent] = []
-    while not source.is_finished:
-        events += source.read(64, 0.2)
-    return events
-
-
-def _check(events: list[SourceEvent], expected: range) -> None:
-    frames = [event for event in events if isinstance(event, Frame)]
-    assert [frame.number for frame in frames] == list(expected)
-    for frame in frames:
-        np.testing.assert_array_equal(frame.data, frame_of(frame.number, SIZE))
-
-
 @pytest.fixture(params=STYLES)
 def style(request: pytest.FixtureRequest) -> str:
+    if request.param != "preallocated":
+        pytest.importorskip("ndstorage", reason="needs the extra 'micromanager'")
     return str(request.param)
 
 
 def test_a_finished_dataset_is_read_to_its_end(style: str, tmp_path: Path) -> None:
     writer = open_writer(style, tmp_path / "acq_1")
-    _put(writer, range(150))
+    put(writer, range(150))
     writer.finish()
-    source = _open(f"ndtiff:{tmp_path / 'acq_1'}")
+    source = follow(f"ndtiff:{tmp_path / 'acq_1'}")
     segment = source.open()
     assert (segment.shape, segment.dtype) == ((SIZE, SIZE), "uint16")
-    _check(_drain(source), range(150))
+    check(drain(source), range(150))
     assert source.ending == "the dataset is finished"  # type: ignore[attr-defined]
     source.close()
 
 
 def test_every_frame_of_a_growing_dataset_comes_once_and_whole(style: str, tmp_path: Path) -> None:
     writer = open_writer(style, tmp_path / "acq_1")
-    _put(writer, range(1))
+    put(writer, range(1))
 
     def write() -> None:
         for number in range(1, 400):
-            _put(writer, range(number, number + 1))
+            put(writer, range(number, number + 1))
             if number % 50 == 0:
                 time.sleep(0.02)
         writer.finish()
 
     thread = threading.Thread(target=write)
-    source = _open(f"ndtiff:{tmp_path / 'acq_1'}")
+    source = follow(f"ndtiff:{tmp_path / 'acq_1'}")
     thread.start()
     source.open()
-    events = _drain(source)
+    events = drain(source)
     thread.join()
     source.close()
-    _check(events, range(400))
+    check(events, range(400))
 
 
 def test_frames_come_as_soon_as_the_index_has_them(tmp_path: Path) -> None:
     writer = open_writer("preallocated", tmp_path / "acq_1")
-    _put(writer, range(1))
-    source = _open(f"ndtiff:{tmp_path / 'acq_1'}")
+    put(writer, range(1))
+    source = follow(f"ndtiff:{tmp_path / 'acq_1'}")
     source.open()
-    _check(source.read(64, 0.0), range(1))
+    check(source.read(64, 0.0), range(1))
     assert source.read(64, 0.0) == []
-    _put(writer, range(1, 4))
-    _check(source.read(64, 0.0), range(1, 4))
+    put(writer, range(1, 4))
+    check(source.read(64, 0.0), range(1, 4))
     assert not source.is_finished
     writer.finish()
-    assert not any(isinstance(event, Frame) for event in _drain(source))
+    assert not any(isinstance(event, Frame) for event in drain(source))
     source.close()
 
 
-@pytest.mark.parametrize("style", ["growing", "preallocated"])
+@pytest.mark.parametrize("style", ["flushed", "preallocated"], indirect=True)
 def test_the_next_data_file_is_followed(style: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Both writers begin a new file when 5 MB are left: here, after 10 kB instead of 4 GB.
     limit = 5_000_000 + 10_000
-    monkeypatch.setattr("ndstorage.ndtiff_file.MAX_FILE_SIZE", limit)
     folder = tmp_path / "acq_1"
-    writer = (
-        JavaStyleWriter(folder, {}, max_file_bytes=limit) if style == "preallocated" else open_writer("flushed", folder)
-    )
-    _put(writer, range(20))
-    source = _open(f"ndtiff:{folder}")
+    if style == "preallocated":
+        writer: Writer = JavaStyleWriter(folder, {}, max_file_bytes=limit)
+    else:
+        monkeypatch.setattr("ndstorage.ndtiff_file.MAX_FILE_SIZE", limit)
+        writer = open_writer(style, folder)
+    put(writer, range(20))
+    source = follow(f"ndtiff:{folder}")
     source.open()
     first = source.read(64, 0.0)
-    _check(first, range(20))
-    _put(writer, range(20, 50))
+    check(first, range(20))
+    put(writer, range(20, 50))
     writer.finish()
-    _check(_drain(source), range(20, 50))
+    check(drain(source), range(20, 50))
     source.close()
     assert len(list(folder.glob("*.tif"))) > 2
 
 
 def test_a_pause_between_two_files_is_not_the_end(tmp_path: Path) -> None:
     writer = JavaStyleWriter(tmp_path / "acq_1", {}, max_file_bytes=5_000_000 + 2_000, index_bytes=0)
-    _put(writer, range(2))
+    put(writer, range(2))
     # The first file is closed, the second one begun and empty. An index without zeros behind it shows no difference.
     writer._end_file()
     writer._begin_file()
-    source = _open(f"ndtiff:{tmp_path / 'acq_1'}")
+    source = follow(f"ndtiff:{tmp_path / 'acq_1'}")
     source.open()
-    _check(source.read(64, 0.0), range(2))
+    check(source.read(64, 0.0), range(2))
     deadline = time.perf_counter() + 0.5
     while time.perf_counter() < deadline:
         assert source.read(64, 0.05) == []
     assert not source.is_finished
-    _put(writer, range(2, 3))
+    put(writer, range(2, 3))
     writer.finish()
-    _check(_drain(source), range(2, 3))
+    check(drain(source), range(2, 3))
     source.close()
 
 
@@ -159,12 +132,12 @@ def test_a_pause_between_two_files_is_not_the_end(tmp_path: Path) -> None:
 )
 def test_any_start_point(options: str, expected: range, tmp_path: Path) -> None:
     writer = open_writer("preallocated", tmp_path / "acq_1")
-    _put(writer, range(30))
+    put(writer, range(30))
     writer.finish()
-    source = _open(f"ndtiff:{tmp_path / 'acq_1'}?{options}")
+    source = follow(f"ndtiff:{tmp_path / 'acq_1'}?{options}")
     source.open()
-    events = _drain(source)
-    _check(events, expected)
+    events = drain(source)
+    check(events, expected)
     # What lies before the start is accounted for; what lies behind the last frame asked for was not looked at.
     assert sum(event.count or 0 for event in events if not isinstance(event, Frame)) == expected.start  # type: ignore[union-attr]
     source.close()
@@ -172,26 +145,26 @@ def test_any_start_point(options: str, expected: range, tmp_path: Path) -> None:
 
 def test_the_start_is_waited_for(tmp_path: Path) -> None:
     writer = open_writer("preallocated", tmp_path / "acq_1")
-    _put(writer, range(3))
-    source = _open(f"ndtiff:{tmp_path / 'acq_1'}?start=5")
-    later = threading.Timer(0.2, lambda: _put(writer, range(3, 8)))
+    put(writer, range(3))
+    source = follow(f"ndtiff:{tmp_path / 'acq_1'}?start=5")
+    later = threading.Timer(0.2, lambda: put(writer, range(3, 8)))
     later.start()
     source.open()
     later.join()
     writer.finish()
-    _check(_drain(source), range(5, 8))
+    check(drain(source), range(5, 8))
     source.close()
 
 
 def test_an_interrupted_run_goes_on_behind_what_it_kept(tmp_path: Path) -> None:
-    writer = open_writer("growing", tmp_path / "acq_1")
-    _put(writer, range(30))
+    writer = open_writer("preallocated", tmp_path / "acq_1")
+    put(writer, range(30))
     writer.finish()
-    source = _open(f"ndtiff:{tmp_path / 'acq_1'}?start=5&frames=20", n_kept=15)
+    source = follow(f"ndtiff:{tmp_path / 'acq_1'}?start=5&frames=20", n_kept=15)
     source.open()
     assert source.n_frames_expected == 10
-    events = _drain(source)
-    _check(events, range(15, 25))
+    events = drain(source)
+    check(events, range(15, 25))
     assert len(events) == 10, "what was reported before the interruption must not be reported again"
     source.close()
 
@@ -200,27 +173,27 @@ def test_a_dataset_that_stops_growing_is_reported_and_is_no_error(
     style: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     writer = open_writer(style, tmp_path / "acq_1")
-    _put(writer, range(200))
-    source = _open(f"ndtiff:{tmp_path / 'acq_1'}?idle_s=0.5")
+    put(writer, range(200))
+    source = follow(f"ndtiff:{tmp_path / 'acq_1'}?idle_s=0.5")
     source.open()
     with caplog.at_level(logging.WARNING):
-        events = _drain(source)
+        events = drain(source)
     source.close()
+    writer.finish()
     # The library keeps the newest entries in its buffer; what has reached the disk is whole.
     n_frames = sum(isinstance(event, Frame) for event in events)
-    _check(events, range(n_frames))
+    check(events, range(n_frames))
     assert n_frames == 200 if style != "growing" else 0 < n_frames < 200
     assert "stopped growing" in caplog.text
     assert f"after {n_frames} frames" in caplog.text
-    writer.finish()
 
 
 def test_stop_ends_after_the_frames_already_returned(tmp_path: Path) -> None:
-    writer = open_writer("flushed", tmp_path / "acq_1")
-    _put(writer, range(10))
-    source = _open(f"ndtiff:{tmp_path / 'acq_1'}")
+    writer = open_writer("preallocated", tmp_path / "acq_1")
+    put(writer, range(10))
+    source = follow(f"ndtiff:{tmp_path / 'acq_1'}")
     source.open()
-    _check(source.read(4, 0.0), range(4))
+    check(source.read(4, 0.0), range(4))
     source.stop()
     assert source.is_finished
     assert source.read(4, 0.0) == []
@@ -239,7 +212,7 @@ def appearing(tmp_path: Path) -> Iterator[list[Writer]]:
 
     def begin() -> None:
         writers.append(open_writer("preallocated", tmp_path / "acq_3"))
-        _put(writers[0], range(5))
+        put(writers[0], range(5))
         writers[0].finish()
 
     timer = threading.Timer(0.3, begin)
@@ -252,9 +225,9 @@ def appearing(tmp_path: Path) -> Iterator[list[Writer]]:
 def test_the_next_dataset_in_a_folder_is_followed(
     options: str, appearing: list[Writer], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    source = _open(f"ndtiff:{tmp_path}{options}")
+    source = follow(f"ndtiff:{tmp_path}{options}")
     assert source.open().shape == (SIZE, SIZE)
-    _check(_drain(source), range(5))
+    check(drain(source), range(5))
     assert "waiting for the next dataset" in caplog.text
     source.close()
 
@@ -264,7 +237,7 @@ def test_a_dataset_whose_folder_is_there_before_its_index_is_waited_for(tmp_path
     folder.mkdir()
     later = tmp_path / "written elsewhere"
     writer = open_writer("preallocated", later)
-    _put(writer, range(5))
+    put(writer, range(5))
     writer.finish()
 
     def arrive() -> None:
@@ -273,14 +246,14 @@ def test_a_dataset_whose_folder_is_there_before_its_index_is_waited_for(tmp_path
 
     timer = threading.Timer(0.3, arrive)
     timer.start()
-    source = _open(f"ndtiff:{folder}")
+    source = follow(f"ndtiff:{folder}")
     source.open()
     timer.join()
-    _check(_drain(source), range(5))
+    check(drain(source), range(5))
     source.close()
 
 
 def test_a_run_that_watched_a_folder_is_not_taken_up_with_another_dataset(tmp_path: Path) -> None:
-    source = _open(f"ndtiff:{tmp_path}", n_kept=120)
+    source = follow(f"ndtiff:{tmp_path}", n_kept=120)
     with pytest.raises(SourceError, match=r"go on in a new run with ndtiff:.*start=120"):
         source.open()
