@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
+
+from rich.table import Table
 
 from dblink_live.cli.console import say
 from dblink_live.cli.options import UsageError, Verbs, add_json, add_verb
@@ -16,28 +19,32 @@ def add_parser(verbs: Verbs) -> None:
         "train",
         run=run,
         help="train a network on simulated videos and write a checkpoint",
-        example="dblink-live train --config filaments.toml --out filaments.safetensors\n\n"
+        example="dblink-live train --config live --out filaments.safetensors\n\n"
         "The same command goes on with a training that was interrupted.",
     )
-    parser.add_argument("--config", metavar="F.toml", type=Path, required=True, help="settings; see docs/training.md")
-    parser.add_argument("--out", metavar="CKPT", type=Path, required=True, help="the .safetensors file to write")
+    parser.add_argument(
+        "--config", metavar="F", help="a shipped recipe or a .toml file of settings; see docs/training.md"
+    )
+    parser.add_argument("--out", metavar="CKPT", type=Path, help="the .safetensors file to write")
+    parser.add_argument("--list", action="store_true", help="list the shipped recipes and train nothing")
     parser.add_argument("--overwrite", action="store_true", help="train anew, whatever there is at CKPT")
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    from dblink_live.train import TrainingProgress, load_settings, train_to_checkpoint
+    from dblink_live.train import TrainingProgress, list_recipes, read_settings, train_to_checkpoint
 
-    try:
-        text = options.config.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read the settings {options.config}: {error.strerror}") from error
-    settings = load_settings(text, str(options.config))
+    if options.list:
+        return _listed(list_recipes())
+    if options.config is None or options.out is None:
+        raise UsageError("expected --config F and --out CKPT, or --list for the recipes; see dblink-live train --help")
+    settings = read_settings(options.config)
 
     def show(progress: TrainingProgress) -> None:
+        validation = "" if math.isnan(progress.validation_loss) else f", validation {progress.validation_loss:.4f}"
         say(
             f"training {settings.name}: step {progress.step}, {100 * progress.fraction_done:.0f} %, "
-            f"loss {progress.loss:.4f}, {progress.elapsed_s / 60:.1f} min"
+            f"loss {progress.loss:.4f}{validation}, {progress.elapsed_s / 60:.1f} min"
         )
 
     with on_the_way():
@@ -46,3 +53,10 @@ def run(options: argparse.Namespace) -> Outcome:
         text=f"trained {settings.name}: {options.out}",
         figures={"checkpoint": str(options.out), "sha256": sha256, "name": settings.name},
     )
+
+
+def _listed(recipes: dict[str, str]) -> Outcome:
+    table = Table("recipe", "what it is")
+    for name, description in recipes.items():
+        table.add_row(name, description)
+    return Outcome(text=table, figures={"recipes": recipes})

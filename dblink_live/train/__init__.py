@@ -3,6 +3,7 @@
 from dblink_live.train.checkpointed import train_to_checkpoint
 from dblink_live.train.loop import TrainingProgress
 from dblink_live.train.settings import Specimens, TrainingSettings, load_settings
+from dblink_live.train.shipped import list_recipes, read_settings
 from dblink_live.train.stopped import TrainingStoppedError
 
 __all__ = [
@@ -10,6 +11,8 @@ __all__ = [
     "TrainingProgress",
     "TrainingSettings",
     "TrainingStoppedError",
+    "list_recipes",
     "load_settings",
+    "read_settings",
     "train_to_checkpoint",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -181,6 +182,7 @@ def save_trained(
             "crop_px": settings.crop_px,
             "clip_windows": settings.clip_windows,
             "loss": settings.loss,
+            "validation_loss": None if math.isnan(progress.validation_loss) else round(progress.validation_loss, 5),
             "torch": str(torch.__version__),
         },
     )
@@ -200,11 +202,13 @@ def measure_envelope(specimens: Specimens, seed: int, n_videos: int = 60) -> Env
     # An emitter every so often, and 2 noise localizations a frame on 26 um^2, in the released simulator's units.
     noise_per_um2 = 2.0 / (128 * 0.04) ** 2
     nm_per_window = 0.002 * PITCH_NM * 10 if specimens.structure == "filaments" else 0.05 * PITCH_NM * 10 * BODY_SPEED
+    # A uniform jitter of whole pixels either way, and the rounding to a pixel.
+    jitters_px = (0, 2) if specimens.other_jitter_share else (1, 1)
+    best, worst = (round(PITCH_NM * (2 * jitter + 1) / 12**0.5, 1) for jitter in jitters_px)
     return Envelope(
         density=(round(float(np.quantile(densities, 0.02)), 4), round(float(np.quantile(densities, 0.98)), 4)),
         speed=(specimens.speed[0] * nm_per_window, specimens.speed[1] * nm_per_window),
         noise=(round(specimens.noise[0] * noise_per_um2, 4), round(specimens.noise[1] * noise_per_um2, 4)),
-        # A uniform jitter of 0 to 2 pixels either way and the rounding to a pixel.
-        precision=(round(PITCH_NM / 12**0.5, 1), round(PITCH_NM * (25 / 12) ** 0.5, 1)),
+        precision=(best, worst),
         pitch=(PITCH_NM, PITCH_NM),
     )

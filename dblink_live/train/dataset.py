@@ -31,6 +31,8 @@ BODY_SPEED = 0.25
 """Bodies of the released simulator move 25 times as fast as its filaments; at full speed they would leave the field."""
 _VIDEOS, _CROPS, _LENGTHS = 1, 2, 3
 """Second number of the seeds of training: what is drawn from them. `measure_envelope` has 4."""
+_VALIDATION_VIDEOS, _VALIDATION_CROPS = 5, 6
+"""The same of validation."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +78,34 @@ class ClipSampler:
         """Video ``number`` of this worker, simulated when it is first drawn."""
         if number not in self._pool:
             among_all = number * self._n_workers + self._worker
+            if self._settings.training_videos:
+                among_all %= self._settings.training_videos
             self._pool[number] = draw_video(
                 self._settings, np.random.default_rng([self._settings.seed, _VIDEOS, among_all])
             )
         return self._pool[number]
 
 
+def validation_clips(settings: TrainingSettings, worker: int = 0, n_workers: int = 1) -> list[Clip]:
+    """The share of one of ``n_workers`` of the validation: batches of one clip each of ``validation_videos`` videos."""
+    clips = []
+    for first in range(worker * settings.batch, settings.validation_videos, n_workers * settings.batch):
+        numbers = range(first, min(first + settings.batch, settings.validation_videos))
+        seed = (settings.seed, _VALIDATION_CROPS, first)
+        rng = np.random.default_rng(seed)
+        clips.append(cut_clip([validation_video(settings, number) for number in numbers], settings, seed, rng, rng))
+    return clips
+
+
+def validation_video(settings: TrainingSettings, number: int) -> Video:
+    """Video ``number`` of those that training never sees."""
+    return draw_video(settings, np.random.default_rng([settings.seed, _VALIDATION_VIDEOS, number]))
+
+
 def draw_video(settings: TrainingSettings, rng: np.random.Generator) -> Video:
     """A video to train on, long enough for a clip with its longest warm-ups."""
-    video = simulate_video(draw_parameters(settings.specimens, settings.longest_clip, rng), rng)
+    n_windows = settings.video_windows or settings.longest_clip
+    video = simulate_video(draw_parameters(settings.specimens, n_windows, rng), rng)
     return bunch(video, rng) if rng.random() < settings.specimens.bunching_share else video
 
 
@@ -119,6 +140,7 @@ def draw_parameters(specimens: Specimens, n_windows: int, rng: np.random.Generat
         structure = others[int(rng.integers(len(others)))]
     low, high = (math.log(max(value, 1e-3)) for value in specimens.density)
     slow, fast = specimens.speed
+    other_jitter = specimens.other_jitter_share
     # Squaring a uniform number puts half of the videos below a quarter of the fastest speed.
     speed = slow + (fast - slow) * rng.random() ** 2
     if structure in ("mitochondria", "blobs"):
@@ -130,7 +152,7 @@ def draw_parameters(specimens: Specimens, n_windows: int, rng: np.random.Generat
         density=math.exp(rng.uniform(low, high)),
         speed=speed,
         noise=rng.uniform(*specimens.noise),
-        jitter_px=int(rng.choice([0, 1, 2], p=[0.1, 0.8, 0.1])),
+        jitter_px=int(rng.choice([0, 1, 2], p=[other_jitter / 2, 1 - other_jitter, other_jitter / 2])),
         individual_motion=rng.random() < specimens.individual_motion_share,
         reaches_beyond=rng.random() < specimens.reaches_beyond_share,
         missing_share=rng.uniform(0.0, 0.2) if rng.random() < specimens.missing_share else 0.0,

@@ -18,18 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from dblink_live.models.network import BidirectionalNetwork, crop
-from dblink_live.train.dataset import Clip, ClipSampler
-from dblink_live.train.losses import LossWeights, reconstruction_loss
+from dblink_live.train.dataset import Clip, ClipSampler, validation_clips
+from dblink_live.train.losses import LOSSES, reconstruction_loss
 from dblink_live.train.settings import TrainingSettings
 from dblink_live.train.state import TrainingState
 from dblink_live.train.stopped import TrainingStoppedError
-from dblink_live.train.workers import average_gradients, largest, n_workers, rank, share_weights
-
-LOSSES = {
-    "live": LossWeights(),
-    # The paper's terms for pictures scaled to [0, 1]; see network.md of the design.
-    "paper": LossWeights(bce=0.0, dice=0.0, mse=1.0, temporal=0.64, total_variation=1e-3),
-}
+from dblink_live.train.workers import average_gradients, largest, n_workers, rank, share_weights, total
 
 
 @dataclass(frozen=True)
@@ -39,6 +33,8 @@ class TrainingProgress:
     step: int
     loss: float
     """Exponential average over about 100 steps."""
+    validation_loss: float
+    """Of the averaged network, NaN before it was measured first."""
     learning_rate: float
     elapsed_s: float
     fraction_done: float
@@ -58,36 +54,42 @@ def train(
     """
     device = next(state.network.parameters()).device
     sampler = ClipSampler(settings, rank(), n_workers())
+    unseen = validation_clips(settings, rank(), n_workers())
     share_weights(state.network)
-    weights = LOSSES[settings.loss]
     started = time.perf_counter() - state.elapsed_s
     done = largest(fraction_done(state, settings))
-    progress = TrainingProgress(state.step, state.loss, 0.0, state.elapsed_s, min(done, 1.0))
     while done < 1.0:
-        rate = settings.learning_rate * learning_rate_factor(done)
-        value = take_step(state, sampler.sample(state.step), settings, weights, rate, device)
+        if settings.schedule == "cosine":
+            set_learning_rate(state, settings.learning_rate * learning_rate_factor(done))
+        value = take_step(state, sampler.sample(state.step), settings, device)
         state.loss = value if math.isnan(state.loss) else 0.99 * state.loss + 0.01 * value
         state.elapsed_s = time.perf_counter() - started
         done = largest(fraction_done(state, settings))
-        progress = TrainingProgress(state.step, state.loss, rate, state.elapsed_s, min(done, 1.0))
+        if state.step % settings.epoch_steps == 0 or done >= 1.0:
+            state.validation_loss = validate(state.average, unseen, settings, device)
+            if settings.schedule == "plateau":
+                state.plateau.step(state.validation_loss)
         if state.step % settings.save_every_steps == 0 or done >= 1.0:
-            on_save(progress)
-    return progress
+            on_save(progress_of(state, done))
+    return progress_of(state, done)
 
 
-def take_step(
-    state: TrainingState,
-    clip: Clip,
-    settings: TrainingSettings,
-    weights: LossWeights,
-    learning_rate: float,
-    device: torch.device,
-) -> float:
+def progress_of(state: TrainingState, done: float) -> TrainingProgress:
+    """What there is to tell of ``state``, at a fraction ``done`` of the run."""
+    rate = float(state.optimizer.param_groups[0]["lr"])
+    return TrainingProgress(state.step, state.loss, state.validation_loss, rate, state.elapsed_s, min(done, 1.0))
+
+
+def set_learning_rate(state: TrainingState, rate: float) -> None:
+    """Of all weights, from the next step on."""
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+
+
+def take_step(state: TrainingState, clip: Clip, settings: TrainingSettings, device: torch.device) -> float:
     """One step of the optimizer and of the average; returns the loss of ``clip``."""
     network = state.network.train()
-    for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate
-    loss = clip_loss(network, clip, settings, weights, device)
+    loss = clip_loss(network, clip, settings, device)
     value = float(loss.detach())
     # All workers learn of it and stop: those that went on would wait for gradients that never come.
     culprit = largest(0.0 if math.isfinite(value) else 1.0 + rank())
@@ -114,37 +116,42 @@ def _not_finite(what: str, step: int, clip: Clip, worker: int) -> TrainingStoppe
     )
 
 
-def clip_loss(
-    network: BidirectionalNetwork,
-    clip: Clip,
-    settings: TrainingSettings,
-    weights: LossWeights,
-    device: torch.device,
-) -> Tensor:
+@torch.no_grad()
+def validate(
+    network: BidirectionalNetwork, clips: list[Clip], settings: TrainingSettings, device: torch.device
+) -> float:
+    """Mean loss over the ``clips`` of all workers, each clip's videos counted alike."""
+    summed = sum(len(clip.counts) * float(clip_loss(network, clip, settings, device)) for clip in clips)
+    return total(summed) / total(float(sum(len(clip.counts) for clip in clips)))
+
+
+def clip_loss(network: BidirectionalNetwork, clip: Clip, settings: TrainingSettings, device: torch.device) -> Tensor:
     """Loss of one batch; gradients reach ``clip_windows`` windows in each direction."""
     counts, present = clip.counts.to(device), clip.present.to(device)
-    total = counts.shape[1]
-    begin, end = clip.warmup_forward, total - clip.warmup_reverse
+    begin, end = clip.warmup_forward, counts.shape[1] - clip.warmup_reverse
     batch, _, height, width = counts.shape
-
-    state = network.initial_state(batch, height, width, device)
-    if begin:
-        with torch.no_grad():
-            _, state = network.scan("forward", counts[:, :begin], present[:, :begin], state)
-    forward_features, _ = network.scan("forward", counts[:, begin:end], present[:, begin:end], state.detach())
-
-    state = network.initial_state(batch, height, width, device)
-    if total > end:
-        with torch.no_grad():
-            _, state = network.scan("reverse", counts[:, end:], present[:, end:], state)
-    reverse_features, _ = network.scan("reverse", counts[:, begin:end], present[:, begin:end], state.detach())
-
     n = settings.supervised_windows
     chosen = slice(clip.first_supervised, clip.first_supervised + n)
-    logits = network.decode(forward_features[:, chosen].flatten(0, 1), reverse_features[:, chosen].flatten(0, 1))
-    logits = torch.unflatten(crop(logits, height, width), 0, (batch, n))
+
+    # A context of its own: within one, autocast would reuse weights that it cast here, where they have no gradient.
+    with torch.no_grad(), mixed_precision(settings, device):
+        earlier = later = network.initial_state(batch, height, width, device)
+        if begin:
+            _, earlier = network.scan("forward", counts[:, :begin], present[:, :begin], earlier)
+        if clip.warmup_reverse:
+            _, later = network.scan("reverse", counts[:, end:], present[:, end:], later)
+    with mixed_precision(settings, device):
+        forward_features, _ = network.scan("forward", counts[:, begin:end], present[:, begin:end], earlier)
+        reverse_features, _ = network.scan("reverse", counts[:, begin:end], present[:, begin:end], later)
+        logits = network.decode(forward_features[:, chosen].flatten(0, 1), reverse_features[:, chosen].flatten(0, 1))
+    logits = torch.unflatten(crop(logits, height, width), 0, (batch, n)).float()
     structure = clip.structure[:, begin:end][:, chosen].to(device)
-    return reconstruction_loss(logits, network.probability(logits), structure, weights)
+    return reconstruction_loss(logits, network.probability(logits), structure, LOSSES[settings.loss])
+
+
+def mixed_precision(settings: TrainingSettings, device: torch.device) -> torch.autocast:
+    """Convolutions in bfloat16 on CUDA devices, where the settings want it; float32 everywhere else."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16 and device.type == "cuda")
 
 
 def learning_rate_factor(fraction: float, warmup: float = 0.02) -> float:

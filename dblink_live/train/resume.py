@@ -26,7 +26,7 @@ from dblink_live.train.state import TrainingState
 
 FORMAT_VERSION = 1
 METADATA_KEY = "dblink_live_training"
-FREE_KEYS = ("device", "threads", "save_every_steps")
+FREE_KEYS = ("description", "device", "threads", "save_every_steps")
 """Settings that may differ when a run is taken up: they say where and how it runs, not what is trained."""
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 """What Adam keeps of each parameter."""
@@ -40,7 +40,12 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     n_workers: int
     step: int
     loss: float | None
+    validation_loss: float | None
     elapsed_s: float
+    learning_rate: float
+    best_validation_loss: float | None
+    """Of an epoch, for the schedule "plateau"."""
+    n_bad_epochs: int
 
 
 def side_file(checkpoint: Path) -> Path:
@@ -97,6 +102,7 @@ def load_state(checkpoint: Path, state: TrainingState, settings: TrainingSetting
             index: {name: moments[f"{index}.{name}"] for name in MOMENTS}
             for index in range(len(moments) // len(MOMENTS))
         }
+        plain["param_groups"][0]["lr"] = counters.learning_rate
         state.optimizer.load_state_dict(plain)
     except (KeyError, ValueError) as error:
         raise ModelError(
@@ -104,7 +110,10 @@ def load_state(checkpoint: Path, state: TrainingState, settings: TrainingSetting
         ) from error
     state.step = counters.step
     state.loss = math.nan if counters.loss is None else counters.loss
+    state.validation_loss = math.nan if counters.validation_loss is None else counters.validation_loss
     state.elapsed_s = counters.elapsed_s
+    state.plateau.best = math.inf if counters.best_validation_loss is None else counters.best_validation_loss
+    state.plateau.num_bad_epochs = counters.n_bad_epochs
 
 
 def _encode(state: TrainingState, settings: TrainingSettings, n_workers: int) -> bytes:
@@ -116,8 +125,12 @@ def _encode(state: TrainingState, settings: TrainingSettings, n_workers: int) ->
         settings=_plain(settings),
         n_workers=n_workers,
         step=state.step,
-        loss=None if math.isnan(state.loss) else state.loss,
+        loss=_finite(state.loss),
+        validation_loss=_finite(state.validation_loss),
         elapsed_s=state.elapsed_s,
+        learning_rate=state.optimizer.param_groups[0]["lr"],
+        best_validation_loss=_finite(state.plateau.best),
+        n_bad_epochs=state.plateau.num_bad_epochs,
     )
     return safetensors.torch.save(
         {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
@@ -165,6 +178,11 @@ def _refuse_changes(counters: Counters, settings: TrainingSettings, n_workers: i
             f"expected {counters.n_workers} processes, as {checkpoint} was begun with, found {n_workers}; "
             f"start torchrun with --nproc-per-node {counters.n_workers}"
         )
+
+
+def _finite(value: float) -> float | None:
+    """JSON knows neither NaN nor infinity."""
+    return float(value) if math.isfinite(value) else None
 
 
 def _plain(settings: TrainingSettings) -> dict[str, Any]:

@@ -1,12 +1,16 @@
 """Settings of a training run: read from TOML, validated at the door, stored in the checkpoint.
 
-Every field has a documented default, which is the live recipe of `docs/training.md`; a TOML file names only what it
-changes.
+Every field has a documented default; a TOML file names only what it changes. Recipes that ship with the package are
+the files in ``recipes/`` (see `dblink_live.train.shipped`).
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import difflib
+import math
+import tomllib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -16,6 +20,7 @@ PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 NonNegativeInt = Annotated[int, msgspec.Meta(ge=0)]
 NonNegative = Annotated[float, msgspec.Meta(ge=0.0)]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Decay = Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)]
 
 VIDEO_SIDE_PX = 128
 """Of the simulated videos that clips are cut from: the field of the released simulator."""
@@ -35,6 +40,8 @@ class Specimens(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Multiples of the authors' default speed; drawn with more weight on slow ones."""
     noise: tuple[NonNegative, NonNegative] = (0.2, 2.0)
     """Multiples of the authors' 0-4 noise localizations a frame."""
+    other_jitter_share: Share = 0.2
+    """Share of videos whose localizations scatter by 0 or by 2 pixels instead of the authors' 1."""
     individual_motion_share: Share = 0.3
     """Share of videos in which each filament drifts on its own."""
     reaches_beyond_share: Share = 0.5
@@ -49,8 +56,11 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One training run."""
 
     name: str = "filaments"
+    description: str = ""
+    """One line for `dblink-live train --list`."""
     network: Literal["light", "dblink"] = "light"
-    loss: Literal["live", "paper"] = "live"
+    loss: Literal["live", "paper", "mse"] = "live"
+    """Which terms: see `dblink_live.train.losses`."""
     specimens: Specimens = Specimens()
     start_from: str = ""
     """A checkpoint whose weights are the first ones; empty begins anew."""
@@ -73,13 +83,30 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cold_reverse_share: Share = 0.4
     """Share of steps without any reverse warm-up: lookaheads shorter than the clip, which is what live streams have."""
     learning_rate: NonNegative = 3e-3
+    """The highest of the run."""
+    adam_betas: tuple[Decay, Decay] = (0.9, 0.999)
+    schedule: Literal["cosine", "plateau"] = "cosine"
+    """"cosine" warms up and decays to a hundredth at the end; "plateau" divides by 10 where validation stands still."""
+    plateau_patience: NonNegativeInt = 3
+    """Epochs without a better validation loss that "plateau" bears."""
     gradient_norm: NonNegative = 1.0
-    average_decay: Share = 0.998
-    """Decay of the exponential moving average of the weights, which is what is saved."""
+    """Longer gradients are shortened to this; 0 leaves them."""
+    average_decay: Decay = 0.998
+    """Of the exponential moving average of the weights, which is what is saved; 0 saves the weights themselves."""
+    bf16: bool = True
+    """Compute in bfloat16 where it pays, which is on CUDA devices only; the weights stay float32."""
     pool_videos: PositiveInt = 48
     """Simulated videos kept in memory; crops are drawn from all of them."""
     steps_per_video: PositiveInt = 3
     """The oldest video of the pool gives way to a fresh one every so many steps."""
+    training_videos: NonNegativeInt = 0
+    """Different videos in all, after which the first come again; 0 never shows one again."""
+    video_windows: NonNegativeInt = 0
+    """Length of a video; 0 makes it as long as a clip with its warm-ups."""
+    validation_videos: PositiveInt = 8
+    """Videos that training never sees, one clip of each."""
+    epoch_steps: PositiveInt = 500
+    """The validation loss is measured every so many steps, and at the end."""
     save_every_steps: PositiveInt = 250
     threads: NonNegativeInt = 0
     """CPU threads of torch; 0 leaves torch's choice."""
@@ -91,9 +118,18 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.warmup_forward + self.clip_windows + self.warmup_reverse
 
     def __post_init__(self) -> None:
+        for struct, prefix in ((self, ""), (self.specimens, "specimens.")):
+            for field in msgspec.structs.fields(struct):
+                _refuse_infinite(prefix + field.name, getattr(struct, field.name))
         if self.supervised_windows > self.clip_windows:
             raise ConfigError(
                 f"expected supervised_windows <= clip_windows, found {self.supervised_windows} > {self.clip_windows}"
+            )
+        if self.video_windows and self.video_windows < self.longest_clip:
+            raise ConfigError(
+                f"expected video_windows of {self.longest_clip} or more (warmup_forward {self.warmup_forward} + "
+                f"clip_windows {self.clip_windows} + warmup_reverse {self.warmup_reverse}), "
+                f"found {self.video_windows}; shorten the warm-ups, or set it to 0"
             )
         for name in ("density", "speed", "noise"):
             low, high = getattr(self.specimens, name)
@@ -110,6 +146,27 @@ def load_settings(text: bytes, source: str) -> TrainingSettings:
         Not TOML, an unknown key, or a value out of its range.
     """
     try:
-        return msgspec.toml.decode(text, type=TrainingSettings)
-    except msgspec.MsgspecError as error:
+        plain = tomllib.loads(text.decode())
+        _refuse_unknown(plain, TrainingSettings, "")
+        return msgspec.convert(plain, TrainingSettings)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.MsgspecError, ConfigError) as error:
         raise ConfigError(f"cannot train from {source}: {error}; see docs/training.md for the keys") from error
+
+
+def _refuse_unknown(plain: Mapping[str, Any], struct: type[msgspec.Struct], prefix: str) -> None:
+    known = {field.name: field.type for field in msgspec.structs.fields(struct)}
+    for name, value in plain.items():
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            raise ConfigError(f"unknown key {prefix + name!r}, the nearest is {prefix + nearest!r}")
+        if known[name] is Specimens and isinstance(value, Mapping):
+            _refuse_unknown(value, Specimens, f"{name}.")
+
+
+def _refuse_infinite(name: str, value: object) -> None:
+    """TOML knows inf, which no range of msgspec refuses."""
+    if isinstance(value, tuple):
+        for item in value:
+            _refuse_infinite(name, item)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"expected {name} to be finite, found {value}")

@@ -23,10 +23,14 @@ class TrainingState:
     average: BidirectionalNetwork
     """Moving average of the network's weights, in evaluation mode: it scores better than the last step's."""
     optimizer: torch.optim.Adam
+    plateau: torch.optim.lr_scheduler.ReduceLROnPlateau
+    """Lowers the optimizer's learning rate; asked for where the settings' schedule is "plateau"."""
     step: int = 0
     """Steps done."""
     loss: float = math.nan
     """Exponential average over about 100 steps."""
+    validation_loss: float = math.nan
+    """Of the average, when it was measured last."""
     elapsed_s: float = 0.0
     """Wall-clock time used, over all the processes that the run was taken up in."""
 
@@ -35,4 +39,6 @@ def begin(network: BidirectionalNetwork, settings: TrainingSettings) -> Training
     """The state before the first step of training ``network``, on whose device it lies."""
     average = copy.deepcopy(network).eval()
     average.requires_grad_(False)
-    return TrainingState(network, average, torch.optim.Adam(network.parameters(), lr=settings.learning_rate))
+    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, betas=settings.adam_betas)
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=settings.plateau_patience)
+    return TrainingState(network, average, optimizer, plateau)

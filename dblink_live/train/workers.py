@@ -75,10 +75,19 @@ def average_gradients(network: nn.Module) -> None:
 
 def largest(value: float) -> float:
     """The largest ``value`` of any process, so that all of them end with the same step."""
+    return _reduced(value, dist.ReduceOp.MAX)
+
+
+def total(value: float) -> float:
+    """The sum of the values of all processes."""
+    return _reduced(value, dist.ReduceOp.SUM)
+
+
+def _reduced(value: float, operation: dist.ReduceOp.RedOpType) -> float:
     if not dist.is_initialized():
         return value
     tensor = torch.tensor(value, dtype=torch.float64)
     if torch.cuda.is_available():
         tensor = tensor.cuda()
-    dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+    dist.all_reduce(tensor, op=operation)
     return float(tensor)

@@ -13,8 +13,8 @@ from dblink_live.errors import ConfigError
 from dblink_live.models import BidirectionalNetwork, build_network, load_model
 from dblink_live.train import Specimens, TrainingSettings, TrainingStoppedError, load_settings, train_to_checkpoint
 from dblink_live.train.dataset import ClipSampler
-from dblink_live.train.loop import LOSSES, clip_loss, fraction_done, learning_rate_factor, train
-from dblink_live.train.losses import reconstruction_loss, soft_dice, total_variation
+from dblink_live.train.loop import clip_loss, fraction_done, learning_rate_factor, train
+from dblink_live.train.losses import LOSSES, reconstruction_loss, soft_dice, total_variation
 from dblink_live.train.state import begin
 
 SMALL = TrainingSettings(
@@ -36,7 +36,15 @@ SMALL = TrainingSettings(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        pytest.param(b"sped = 3", "sped", id="unknown key"),
+        pytest.param(b"stepps = 3", "unknown key 'stepps', the nearest is 'steps'", id="unknown key"),
+        pytest.param(b"[specimens]\nsped = 3", "the nearest is 'specimens.speed'", id="unknown key of a table"),
+        pytest.param(b"video_windows = 100", "of 112 or more", id="warm-ups longer than the videos"),
+        pytest.param(b"crop_px = 200", "128", id="a crop larger than the videos"),
+        pytest.param(b"learning_rate = inf", "learning_rate to be finite", id="infinite"),
+        pytest.param(b"[specimens]\nspeed = [0.0, inf]", "specimens.speed to be finite", id="infinitely fast"),
+        pytest.param(b"seed = -1", "seed", id="negative seed"),
+        pytest.param(b"specimens = 3", "specimens", id="a number for a table"),
+        pytest.param(b"\xff", "utf-8", id="no text"),
         pytest.param(b"[specimens]\nspeed = [-1.0, 2.0]", "speed", id="negative speed"),
         pytest.param(b"[specimens]\nspeed = [3.0, 2.0]", "low, high", id="range upside down"),
         pytest.param(b"clip_windows = 4\nsupervised_windows = 5", "supervised_windows", id="more than the clip"),
@@ -85,7 +93,7 @@ def test_the_gradient_ends_at_the_clip_but_the_warm_up_changes_the_loss() -> Non
     clip = next(clip for clip in map(sampler.sample, range(20)) if clip.warmup_forward)
     cold = replace(clip, counts=clip.counts.clone())
     cold.counts[:, : clip.warmup_forward] = 0
-    arguments = (SMALL, LOSSES["live"], torch.device("cpu"))
+    arguments = (SMALL, torch.device("cpu"))
     warm_loss = clip_loss(network, clip, *arguments)
     cold_loss = clip_loss(network, cold, *arguments)
     assert warm_loss.item() != cold_loss.item()
@@ -120,9 +128,7 @@ def test_training_lowers_the_loss_on_what_it_sees() -> None:
 def _loss(network: BidirectionalNetwork, settings: TrainingSettings) -> float:
     sampler = ClipSampler(settings)
     with torch.no_grad():
-        losses = [
-            clip_loss(network, sampler.sample(step), settings, LOSSES["live"], torch.device("cpu")) for step in range(8)
-        ]
+        losses = [clip_loss(network, sampler.sample(step), settings, torch.device("cpu")) for step in range(8)]
     return float(torch.stack(losses).mean())
 
 

@@ -28,6 +28,10 @@ SETTINGS = TrainingSettings(
     pool_videos=2,
     steps_per_video=2,
     save_every_steps=2,
+    epoch_steps=2,
+    validation_videos=1,
+    schedule="plateau",
+    plateau_patience=0,
     threads=1,
     device="cpu",
 )

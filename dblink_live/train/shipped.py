@@ -1,0 +1,51 @@
+"""Settings by the name of a shipped recipe, or from a file."""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from pathlib import Path
+
+from dblink_live.errors import ConfigError
+from dblink_live.train.settings import TrainingSettings, load_settings
+
+SUFFIX = ".toml"
+
+
+def list_recipes() -> dict[str, str]:
+    """The shipped recipes and what each is.
+
+    Examples
+    --------
+    >>> sorted(list_recipes())
+    ['live', 'mse_control', 'paper']
+    """
+    return {path.stem: load_settings(path.read_bytes(), path.name).description for path in sorted(_folder().iterdir())}
+
+
+def read_settings(name_or_path: str | os.PathLike[str]) -> TrainingSettings:
+    """Settings of a shipped recipe by its name, or of a TOML file by its path (anything with a separator or a suffix).
+
+    Raises
+    ------
+    ConfigError
+        No such recipe or file, or what it says cannot train.
+    """
+    path = Path(name_or_path)
+    if not path.suffix and path.name == str(name_or_path):
+        shipped = _folder() / f"{path.name}{SUFFIX}"
+        if not shipped.is_file():
+            raise ConfigError(
+                f"expected a recipe among {', '.join(list_recipes())}, or a .toml file, found {path.name!r}"
+            )
+        path = shipped
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read the settings {path}: {error.strerror}") from error
+    return load_settings(text, str(name_or_path))
+
+
+def _folder() -> Path:
+    # The package is installed unpacked, so the resource is a real folder.
+    return Path(str(resources.files("dblink_live.train"))) / "recipes"
