@@ -49,7 +49,10 @@ def find_dataset(path: Path, watch: bool | None = None, n_kept: int = 0) -> Path
             f"expected the dataset of which {n_kept} frames are kept, but {path} was watched for the next one; "
             f"go on in a new run with ndtiff:{path / 'DATASET'}?start={n_kept}"
         )
-    _LOG.warning("waiting for the next dataset in %s: start the acquisition in Micro-Manager", path)
+    _LOG.warning(
+        "waiting for the next dataset in %s: start the acquisition now (one that has begun already is ndtiff:DATASET)",
+        path,
+    )
     while not (fresh := _datasets_in(path) - known):
         time.sleep(_POLL_S)
     return min(fresh, key=lambda folder: (folder.stat().st_ctime_ns, folder))
