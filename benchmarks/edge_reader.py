@@ -4,7 +4,7 @@
 
 It asks the journal for the newest committed window of each product, reads its pixels with zarr-python, which knows
 nothing of the journal, and compares their checksum with the row's. It begins before the run is there, goes on over
-deaths and resumptions, and answers with one line of JSON when its standard input ends.
+deaths and resumptions, and answers with a line of JSON when its standard input ends.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ def reading_at_the_edge(folder: Path) -> Iterator[EdgeFinding]:
         text=True,
     )
     try:
+        if process.stdout is not None:
+            process.stdout.readline()  # it is up
         yield finding
         answer, _ = process.communicate(timeout=ANSWER_TIMEOUT_S)
         seen = EdgeFinding(**json.loads(answer))
@@ -101,6 +103,7 @@ def main() -> int:
         over.set()
 
     threading.Thread(target=wait_for_the_end, daemon=True).start()
+    print("reading", flush=True)
     try:
         follow(Path(sys.argv[1]), finding, over)
     except Exception as error:
