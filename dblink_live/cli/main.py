@@ -37,6 +37,8 @@ from dblink_live.cli.outcome import FailedOnTheWayError, Outcome
 from dblink_live.errors import DblinkError
 
 SUCCESS, FAILURE, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+_CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+"""What a model's card or a path from elsewhere could steer a terminal with."""
 
 VERBS: tuple[ModuleType, ...] = (
     demo,
@@ -112,9 +114,10 @@ def _print(outcome: Outcome, as_json: bool) -> None:
     if as_json:
         print(json.dumps(outcome.figures, allow_nan=False), flush=True)
     elif outcome.text:
-        Console(soft_wrap=True, highlight=False, markup=False).print(outcome.text)
+        text = outcome.text.translate(_CONTROLS) if isinstance(outcome.text, str) else outcome.text
+        Console(soft_wrap=True, highlight=False, markup=False).print(text)
 
 
 def _fail(message: str, status: int) -> int:
-    print(" ".join(message.split()), file=sys.stderr, flush=True)
+    print(" ".join(message.split()).translate(_CONTROLS), file=sys.stderr, flush=True)
     return status

@@ -15,6 +15,7 @@ Video = npt.NDArray[np.number] | npt.NDArray[np.bool_]
 
 ARRAY_SUFFIXES = (".npy", ".npz", ".zarr")
 TIFF_SUFFIXES = (".tif", ".tiff")
+_MAX_DEPTH = 8
 
 
 def is_zarr(path: Path) -> bool:
@@ -99,10 +100,18 @@ def _read_zarr(path: Path, keys: Sequence[str]) -> Video:
     import zarr
 
     node = zarr.open(path, mode="r")
-    while isinstance(node, zarr.Group):
+    for _ in range(_MAX_DEPTH):
+        if not isinstance(node, zarr.Group):
+            break
         multiscales = _multiscales(node.attrs.asdict())
         name = multiscales[0] if multiscales else _choose(path, dict(node.members()), keys)
-        node = node[name]
+        try:
+            node = node[name]
+        except (KeyError, ValueError) as error:  # also a name that leads out of the folder
+            raise SourceError(f"expected an array within {path}, found the name {name!r} of none") from error
+    # Only numbers are read: Zarr v2 stores objects through filters of its choice, and pickle is one.
+    if isinstance(node, zarr.Group) or node.dtype.kind not in "biuf":
+        raise SourceError(f"expected an array of numbers in {path}, found {getattr(node, 'dtype', 'groups alone')}")
     return np.asarray(node[...])
 
 

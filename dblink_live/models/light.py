@@ -37,10 +37,10 @@ Windows = Annotated[float, msgspec.Meta(gt=0.0)]
 class LightConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sizes of a `LightNetwork`."""
 
-    hidden: Annotated[tuple[Channels, ...], msgspec.Meta(min_length=1)] = (16, 16)
+    hidden: Annotated[tuple[Channels, ...], msgspec.Meta(min_length=1, max_length=16)] = (16, 16)
     """Hidden channels of each ConvLSTM layer, from the bottom."""
     forget_bias: float = 1.5
-    time_constants: tuple[Windows, ...] = (4.0, 16.0, 48.0)
+    time_constants: Annotated[tuple[Windows, ...], msgspec.Meta(max_length=16)] = (4.0, 16.0, 48.0)
     """Windows after which a leaky average has forgotten all but 1/e."""
     head: tuple[Channels, Channels] = (32, 64)
     """Channels of the decoder at half and at quarter resolution."""

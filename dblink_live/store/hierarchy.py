@@ -13,12 +13,13 @@ list that names it.
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 import zarr
 from zarr.codecs import BloscCodec
@@ -35,6 +36,8 @@ BLOCK = 256
 """Windows by which an array grows: one metadata write in 256 windows, and little to trim at the end."""
 MAX_CHUNK = 512
 _PATIENCE_S = 2.0
+_SERIES = re.compile(r"(counts|live|full|raw)(_[1-9][0-9]{0,8})?")
+_LEVEL = re.compile(r"[0-9]{1,3}")
 
 _QUANTITIES: dict[Product, str] = {
     "counts": "localizations a pixel",
@@ -99,6 +102,11 @@ class SeriesSpec:
 def series_name(product: str, lattice: int) -> str:
     """Name of the group of a product on a lattice."""
     return product if lattice == 0 else f"{product}_{lattice}"
+
+
+def is_series_name(name: object) -> bool:
+    """Whether ``name`` can be a series: a run folder from elsewhere may name ``../../something`` in its place."""
+    return isinstance(name, str) and _SERIES.fullmatch(name) is not None
 
 
 def multiscales(spec: SeriesSpec, n_levels: int) -> list[dict[str, Any]]:
@@ -199,23 +207,38 @@ def publish_levels(root: Path, spec: SeriesSpec, n_levels: int) -> None:
 
 def count_levels(root: Path, spec: SeriesSpec, n_windows: int) -> int:
     """Pyramid levels that the metadata names and that hold ``n_windows`` windows."""
-    group = zarr.open_group(LocalStore(root / spec.name, read_only=True), mode="r")
-    named = cast(Any, group.attrs.asdict())["ome"]["multiscales"][0]["datasets"]
-    arrays = [zarr.open_array(LocalStore(root / spec.name / data["path"], read_only=True), mode="r") for data in named]
+    attributes: Any = read_group(root / spec.name).attrs.asdict()
+    named = [str(data["path"]) for data in attributes["ome"]["multiscales"][0]["datasets"]]
+    arrays = [read_array(root / spec.name / level) for level in named if _LEVEL.fullmatch(level)]
     return sum(array.shape[0] == n_windows for array in arrays)
+
+
+def read_group(folder: Path) -> zarr.Group:
+    """A group of a run for reading."""
+    # Only what we write: the filters of Zarr v2 include pickle, which some versions of numcodecs run.
+    return zarr.open_group(LocalStore(folder, read_only=True), mode="r", zarr_format=3)
+
+
+def read_array(folder: Path) -> zarr.Array[Any]:
+    """An array of a run for reading."""
+    return zarr.open_array(LocalStore(folder, read_only=True), mode="r", zarr_format=3)
 
 
 def list_series(root: Path) -> list[str]:
     """Names of the series, in the order in which they were begun; empty before the first segment."""
     if not (root / "OME" / "zarr.json").exists():
         return []
-    attributes = zarr.open_group(LocalStore(root / "OME", read_only=True), mode="r").attrs.asdict()
+    attributes: Any = read_group(root / "OME").attrs.asdict()
     try:
-        return [str(name) for name in cast(Any, attributes)["ome"]["series"]]
+        names = [str(name) for name in attributes["ome"]["series"]]
     except (KeyError, TypeError) as error:
         raise StoreError(
             f"expected a list of series in {root / 'OME'}, found {attributes}; the run is damaged"
         ) from error
+    foreign = [name for name in names if not is_series_name(name)]
+    if foreign:
+        raise StoreError(f"expected series like counts or live_1 in {root / 'OME'}, found {foreign[0]!r}")
+    return names
 
 
 def patiently(action: Callable[[], _Result]) -> _Result:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import msgspec
 
@@ -33,8 +33,10 @@ BUSY_TIMEOUT_S = 10.0
 Product = Literal["counts", "live", "full"]
 PRODUCTS: tuple[Product, ...] = get_args(Product)
 Status = Literal["running", "finalizing", "complete", "interrupted"]
+STATUSES: tuple[Status, ...] = get_args(Status)
 LedgerDict = dict[str, object]
 CameraFacts = dict[str, float | int | bool | str]
+_Decoded = TypeVar("_Decoded")
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -237,16 +239,18 @@ class JournalReader:
             self._connection.rollback()
 
     def facts(self) -> RunFacts:
-        return msgspec.json.decode(self._meta("facts") or "{}", type=RunFacts)
+        return _decode(self._meta("facts") or "{}", RunFacts)
 
     def full_facts(self) -> FullFacts | None:
         """How ``full`` is made; None before the first pass."""
         found = self._meta("full")
-        return None if found is None else msgspec.json.decode(found, type=FullFacts)
+        return None if found is None else _decode(found, FullFacts)
 
     def status(self) -> Status:
         """What the journal says; whether the writer still lives is another question (`lock.is_being_written`)."""
-        status: Status = msgspec.convert(self._meta("status"), Status)
+        status = self._meta("status")
+        if status not in STATUSES:
+            raise StoreError(f"expected a status {', '.join(STATUSES)} in the journal, found {status!r}")
         return status
 
     def segments(self) -> list[StoredSegment]:
@@ -256,8 +260,8 @@ class JournalReader:
         )
         return [
             StoredSegment(
-                segment=msgspec.json.decode(facts, type=Segment),
-                camera=msgspec.json.decode(facts, type=_CameraOfSegment).camera,
+                segment=_decode(facts, Segment),
+                camera=_decode(facts, _CameraOfSegment).camera,
                 grid=Grid(pitch_nm=pitch_nm, shape=Shape(height, width), origin_nm=(origin_y, origin_x)),
                 pixel_size_nm=pixel_size_nm,
                 lattice=lattice,
@@ -300,7 +304,7 @@ class JournalReader:
 
     def ledgers(self) -> dict[int, LedgerDict]:
         rows = self._connection.execute("SELECT segment, ledger FROM ledgers ORDER BY segment")
-        return {segment: msgspec.json.decode(ledger, type=LedgerDict) for segment, ledger in rows}
+        return {segment: _decode(ledger, LedgerDict) for segment, ledger in rows}
 
     def damage(self) -> str | None:
         """What SQLite finds wrong with the file, or None."""
@@ -313,6 +317,14 @@ class JournalReader:
     def _meta(self, key: str) -> str | None:
         row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
+
+
+def _decode(text: str, kind: type[_Decoded]) -> _Decoded:
+    """A JSON document of the journal, which may come from elsewhere."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
+        raise StoreError(f"expected {kind.__name__} in the journal, found: {error}; the run is damaged") from error
 
 
 class _CameraOfSegment(msgspec.Struct):

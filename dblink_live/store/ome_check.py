@@ -10,10 +10,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import zarr
-from zarr.storage import LocalStore
-
-from dblink_live.store.hierarchy import AXIS_NAMES, SeriesSpec, list_series, multiscales
+from dblink_live.store.hierarchy import AXIS_NAMES, SeriesSpec, list_series, multiscales, read_array, read_group
 
 
 def check_hierarchy(root: Path, expected: list[SeriesSpec], committed: dict[str, int]) -> list[str]:
@@ -63,7 +60,7 @@ def validate_ome_zarr(root: Path) -> list[str]:
 
 def _check_series(root: Path, spec: SeriesSpec, n_committed: int) -> list[str]:
     problems = []
-    attributes: Any = zarr.open_group(LocalStore(root / spec.name, read_only=True), mode="r").attrs.asdict()
+    attributes: Any = read_group(root / spec.name).attrs.asdict()
     (found,) = attributes["ome"]["multiscales"]
     levels = found["datasets"]
     (wanted,) = multiscales(spec, len(levels))
@@ -71,8 +68,8 @@ def _check_series(root: Path, spec: SeriesSpec, n_committed: int) -> list[str]:
         problems.append(f"expected axes {wanted['axes']}, found {found['axes']}")
     if levels != wanted["datasets"]:
         problems.append(f"expected coordinates {wanted['datasets']}, found {levels}")
-    for level, data in enumerate(levels):
-        array = zarr.open_array(LocalStore(root / spec.name / data["path"], read_only=True), mode="r")
+    for level in range(len(levels)):
+        array = read_array(root / spec.name / str(level))
         names = getattr(array.metadata, "dimension_names", None)
         if names is None or tuple(names) != AXIS_NAMES:
             problems.append(f"level {level}: expected dimension_names {AXIS_NAMES}, found {names}")

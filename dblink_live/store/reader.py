@@ -10,10 +10,16 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import zarr
-from zarr.storage import LocalStore
 
 from dblink_live.errors import StoreError
-from dblink_live.store.hierarchy import ATTRIBUTES_KEY, FOLDER_NAME, list_series
+from dblink_live.store.hierarchy import (
+    ATTRIBUTES_KEY,
+    FOLDER_NAME,
+    is_series_name,
+    list_series,
+    read_array,
+    read_group,
+)
 from dblink_live.store.journal import (
     CommittedWindow,
     Event,
@@ -255,10 +261,12 @@ class Run:
         cached = self._arrays.get(series)
         if cached is not None and cached.shape[0] >= at_least:
             return cached
+        if not is_series_name(series):
+            raise StoreError(f"expected a series like counts or live_1 in {self.path}, found {series!r}")
         folder = self.path / FOLDER_NAME / series
         try:
-            array = zarr.open_array(LocalStore(folder / "0", read_only=True), mode="r")
-            attributes: Any = zarr.open_group(LocalStore(folder, read_only=True), mode="r").attrs.asdict()
+            array = read_array(folder / "0")
+            attributes: Any = read_group(folder).attrs.asdict()
         except (OSError, ValueError, KeyError) as error:
             raise StoreError(
                 f"expected the series {series} in {folder}, found: {error}; run `dblink-live verify`"

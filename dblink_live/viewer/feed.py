@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dblink_live.bus import ImageMessage, Link, StatusMessage, Subscriber, Topic
+from dblink_live.bus import Address, ImageMessage, Link, StatusMessage, Subscriber, Topic
 from dblink_live.viewer.picture import SLOTS, Picture, Slot
 from dblink_live.viewer.theme import Tone, grouped
 
@@ -61,9 +61,9 @@ class LiveFeed:
 
     @property
     def run_folder(self) -> Path | None:
-        """Where the run is stored, if that can be seen from here."""
+        """Where the run is stored, if that can be seen from here; another machine's paths mean nothing on this one."""
         start = self._subscriber.start
-        if start is None or not start.run_folder:
+        if start is None or not start.run_folder or not Address.parse(self.address).is_loopback:
             return None
         folder = Path(start.run_folder)
         return folder if folder.is_dir() else None
