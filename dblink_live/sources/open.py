@@ -12,9 +12,10 @@ from dblink_live.interfaces import FrameSource
 from dblink_live.sources import micromanager, simulated
 from dblink_live.sources.ndtiff import DEFAULT_IDLE_S, NdtiffFollower, NdtiffOptions
 from dblink_live.sources.picasso_raw import RawStack
-from dblink_live.sources.replay import ReplaySource
+from dblink_live.sources.replay import ReplaySource, StackOpener
 from dblink_live.sources.spec import SourceSpec, parse_source
 from dblink_live.sources.tiff import TiffStack
+from dblink_live.sources.zarr_stack import ZarrStack
 from dblink_live.types import CameraRecipe
 
 CameraLauncher = Callable[[CameraRecipe], FrameSource]
@@ -53,6 +54,8 @@ def open_source(source: str | SourceSpec, *, launch: CameraLauncher, n_kept: int
             return _replay(spec, partial(TiffStack, Path(spec.target)), n_kept)
         case "raw":
             return _replay(spec, partial(RawStack, Path(spec.target)), n_kept)
+        case "zarr":
+            return _replay(spec, partial(ZarrStack, Path(spec.target)), n_kept)
         case "ndtiff":
             return NdtiffFollower(Path(spec.target), _ndtiff_options(spec), first_frame=n_kept)
         case _:
@@ -70,8 +73,6 @@ def _ndtiff_options(spec: SourceSpec) -> NdtiffOptions:
     )
 
 
-def _replay(
-    spec: SourceSpec, opener: Callable[[], TiffStack] | Callable[[], RawStack], first_frame: int
-) -> ReplaySource:
+def _replay(spec: SourceSpec, opener: StackOpener, first_frame: int) -> ReplaySource:
     name = f"{spec.scheme}:{spec.target}"
     return ReplaySource(name, opener, fps=spec.fps, n_frames=spec.frames, first_frame=first_frame)

@@ -25,7 +25,7 @@ class SourceSpec:
     """What to read frames from."""
 
     scheme: str
-    """mm:core, sim, tiff, raw or ndtiff."""
+    """mm:core, sim, tiff, raw, zarr or ndtiff."""
     target: str = ""
     """A path, or the specimen of ``sim:``."""
     fps: float | None = None
@@ -55,7 +55,7 @@ class SourceSpec:
     @property
     def is_recording(self) -> bool:
         """Whether frames come from a file, so that none is lost while nobody reads."""
-        return self.scheme in ("tiff", "raw", "ndtiff")
+        return self.scheme in ("tiff", "raw", "zarr", "ndtiff")
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,12 @@ SCHEMES: dict[str, Scheme] = {
     "sim": Scheme(("fps", "frames", "seed", "size"), targets=SPECIMENS),
     "tiff": Scheme(("fps", "frames", "seed")),
     "raw": Scheme(("fps", "frames", "seed")),
+    "zarr": Scheme(("fps", "frames", "seed")),
     "ndtiff": Scheme(("channel", "position", "start", "frames", "watch", "idle_s")),
     "mm:acquisition": Scheme(
         missing="own the camera with mm:core?config=FILE, or replay the saved stack with tiff:PATH"
     ),
     "mm:live": Scheme(missing="own the camera with mm:core?config=FILE"),
-    "zarr": Scheme(missing="export the stack as TIFF and replay it with tiff:PATH"),
 }
 
 
@@ -151,7 +151,7 @@ def _check_target(name: str, scheme: Scheme, target: str) -> None:
 
 
 def _example(name: str) -> str:
-    return {"raw": "stack.raw", "ndtiff": "data/acquisition_1"}.get(name, "stack.tif")
+    return {"raw": "stack.raw", "zarr": "stack.ome.zarr", "ndtiff": "data/acquisition_1"}.get(name, "stack.tif")
 
 
 def _parse_options(name: str, scheme: Scheme, query: str) -> dict[str, Any]:

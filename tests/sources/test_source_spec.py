@@ -82,7 +82,7 @@ def test_specifications_parse(text: str, spec: SourceSpec) -> None:
         pytest.param("ndtiff:x?start=newest&frames=5", "found start=newest; say start=N", id="frames of the newest"),
         pytest.param("ndtiff:x?watch=yes", "watch of ndtiff to be true or false, found 'yes'", id="watch"),
         pytest.param("ndtiff:x?fps=50", "unknown option 'fps' of ndtiff", id="pace of a follower"),
-        pytest.param("zarr:/data/x.zarr", "zarr: is not in this version", id="zarr"),
+        pytest.param("zarr:", r"for example zarr:stack\.ome\.zarr", id="no array"),
     ],
 )
 def test_wrong_specifications_get_one_clear_error(text: str, message: str) -> None:
