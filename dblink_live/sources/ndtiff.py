@@ -243,8 +243,11 @@ class NdtiffFollower:
         else:
             reason = self._facts.change_to(facts)
         if reason is None:
+            # A fact may be stated first by a later image: the first of a sequence is taken in another way at times.
+            self._facts = self._facts.filled_from(facts)
             return
-        self._facts = facts.filled_from(self._facts)
+        # What a later image does not state is as before, unless the camera now takes another field.
+        self._facts = facts if reason in ("shape", "pixel type") else facts.filled_from(self._facts)
         segment = Segment(
             index=before.index + 1 if before is not None else 0,
             shape=shape,

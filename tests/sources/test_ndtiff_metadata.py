@@ -145,6 +145,15 @@ def test_a_change_on_the_camera_begins_a_segment(tmp_path: Path) -> None:
     assert frames[-1].data.shape == (8, 8)
 
 
+def test_a_fact_that_is_stated_late_is_no_change_and_the_next_one_is(tmp_path: Path) -> None:
+    def write(writer: JavaStyleWriter) -> None:
+        for number, metadata in enumerate([{}, {"Exposure": 5.0}, {}, {"Exposure": 5.0}, {"Exposure": 20.0}]):
+            writer.put({"time": number}, frame_of(number, SIZE), metadata)
+
+    _, events = _read(_dataset(tmp_path, write))
+    assert [event.exposure_ms for event in events if isinstance(event, Segment)] == [20.0]
+
+
 def _interleaved(writer: JavaStyleWriter) -> None:
     for time in range(20):
         writer.put({"time": time, "channel": "red", "position": 0}, frame_of(time, SIZE), {})
