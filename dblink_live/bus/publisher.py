@@ -1,8 +1,9 @@
 """The run's side of the wire: sends pictures and status, never waits for anyone.
 
 Every image topic has a PUB socket of its own with CONFLATE, which keeps one message a socket and would otherwise
-throw one topic away for another. Status goes through an ordinary PUB. Whoever joins late asks a REP socket for what was
-missed and for the ports of the others; that is the one address a viewer has to know.
+throw one topic away for another. Status goes through an ordinary PUB. Whoever joins late asks one socket for what was
+missed and for the ports of the others; that is the one address a viewer has to know. The socket that answers is a
+ROUTER, because a REP socket goes deaf under peers that break its protocol (found by benchmarks/fuzz.py).
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ class Publisher:
         try:
             self._doorkeeper = Doorkeeper(self._context, keys) if keys is not None else None
             others = _following(wanted)
-            self._reply, self._address = self._bind(zmq.REP, wanted, _REPLY_HWM)
+            self._reply, self._address = self._bind(zmq.ROUTER, wanted, _REPLY_HWM)
             self._status, self._status_address = self._bind(zmq.PUB, next(others), {zmq.SNDHWM: _STATUS_HWM})
             bound = {topic: self._bind(zmq.PUB, next(others), {zmq.CONFLATE: 1}) for topic in TOPICS}
         except BaseException:
@@ -197,7 +198,7 @@ class Publisher:
             socket.set(option, value)
         if self._doorkeeper is not None:
             self._doorkeeper.guard(socket)
-            if kind == zmq.REP:
+            if kind == zmq.ROUTER:
                 self._doorkeeper.watch(socket)
         try:
             socket.bind(str(address))
@@ -232,19 +233,14 @@ class Publisher:
             if self._reply in readable:
                 # A peer that vanished may not end the service.
                 with contextlib.suppress(zmq.ZMQError):
-                    self._reply.send(self._answer(self._receive_request()), zmq.NOBLOCK)
+                    self._reply_to(self._reply.recv_multipart(zmq.NOBLOCK))
 
-    def _receive_request(self) -> bytes | None:
-        """The only part of a request; None where there are more, which have to be taken out before an answer goes."""
-        part: bytes | None = self._reply.recv(zmq.NOBLOCK)
-        while self._reply.get(zmq.RCVMORE):
-            part = None
-            self._reply.recv(zmq.NOBLOCK)
-        return part
+    def _reply_to(self, parts: list[bytes]) -> None:
+        """Answer what a REQ socket asks: who it is, an empty part, and the request. Others get no answer."""
+        if len(parts) == 3 and parts[1] == b"":
+            self._reply.send_multipart([*parts[:2], self._answer(parts[2])], zmq.NOBLOCK)
 
-    def _answer(self, request: bytes | None) -> bytes | bytearray:
-        if request is None:
-            return encode_control(Refusal("expected a request of one part, found several"))
+    def _answer(self, request: bytes) -> bytes | bytearray:
         try:
             message = decode_control(request)
         except WireError as error:
