@@ -49,6 +49,9 @@ def run(options: argparse.Namespace) -> Outcome:
 
     with on_the_way():
         sha256 = train_to_checkpoint(settings, options.out, show, overwrite=options.overwrite, on_notice=say)
+    if not sha256:  # one of several processes, of which the first one answers
+        options.json = False
+        return Outcome()
     return Outcome(
         text=f"trained {settings.name}: {options.out}",
         figures={"checkpoint": str(options.out), "sha256": sha256, "name": settings.name},

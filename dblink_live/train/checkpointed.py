@@ -28,6 +28,7 @@ from dblink_live.train.resume import load_state, save_pair, side_file
 from dblink_live.train.settings import Specimens, TrainingSettings
 from dblink_live.train.state import TrainingState, begin
 from dblink_live.train.stopped import TrainingStoppedError
+from dblink_live.train.watch import watched
 from dblink_live.train.workers import joined_workers, n_workers, own_device, rank
 
 PITCH_NM = 40.0
@@ -49,7 +50,8 @@ def train_to_checkpoint(
     """Train as ``settings`` say, saving to ``path`` on the way and at the end; return the checkpoint's sha256.
 
     A training that was interrupted, however it died, goes on from its last save: on the CPU with one process and a
-    limit of steps, to the same weights bit for bit. What is saved on the way has an uncalibrated threshold. A failure
+    limit of steps, to the same weights bit for bit. What is saved on the way has an uncalibrated threshold; curves and
+    previews lie beside it (`watch_folder`). A failure
     leaves what was saved last in place. Of several processes the first one saves and returns the hash, the others "".
 
     Parameters
@@ -81,8 +83,6 @@ def train_to_checkpoint(
     envelope = measure_envelope(settings.specimens, settings.seed)
 
     def save(progress: TrainingProgress) -> None:
-        if rank() > 0:
-            return
         with _stopping_where_it_cannot_save(state):
             save_pair(
                 path,
@@ -91,15 +91,19 @@ def train_to_checkpoint(
                 n_workers(),
                 lambda: save_trained(state.average, settings, path, progress, UNCALIBRATED_THRESHOLD, envelope),
             )
+            folder.refresh(state)
         on_progress(progress)
 
     with joined_workers():
         if is_resumed:
             load_state(path, state, settings, n_workers())
-            on_notice(f"going on with {path} from step {state.step}")
-        progress = train(state, settings, save)
         if rank() > 0:
+            train(state, settings, lambda _: None)
             return ""
+        if is_resumed:
+            on_notice(f"going on with {path} from step {state.step}")
+        with watched(path, settings, on_notice) as folder:
+            progress = train(state, settings, save)
     threshold = calibrate_threshold(state.average, CALIBRATION_PRESETS[settings.specimens.structure])
     with _stopping_where_it_cannot_save(state):
         sha256 = save_trained(state.average, settings, path, progress, threshold, envelope)

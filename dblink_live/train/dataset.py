@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -100,6 +101,13 @@ def validation_clips(settings: TrainingSettings, worker: int = 0, n_workers: int
 def validation_video(settings: TrainingSettings, number: int) -> Video:
     """Video ``number`` of those that training never sees."""
     return draw_video(settings, np.random.default_rng([settings.seed, _VALIDATION_VIDEOS, number]))
+
+
+def preview_videos(settings: TrainingSettings, n: int) -> list[Video]:
+    """Validation videos to look at: only of the structure that is trained for, and in view where there are enough."""
+    shown = msgspec.structs.replace(settings.specimens, other_share=0.0, empty_share=0.0)
+    videos = [validation_video(msgspec.structs.replace(settings, specimens=shown), number) for number in range(2 * n)]
+    return sorted(videos, key=lambda video: not video.truth[len(video.truth) // 2].any())[:n]
 
 
 def draw_video(settings: TrainingSettings, rng: np.random.Generator) -> Video:

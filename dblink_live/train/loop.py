@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from dblink_live.models.network import BidirectionalNetwork, crop
+from dblink_live.train.curve import RECORD_EVERY_STEPS, CurvePoint
 from dblink_live.train.dataset import Clip, ClipSampler, validation_clips
 from dblink_live.train.losses import LOSSES, reconstruction_loss
 from dblink_live.train.settings import TrainingSettings
@@ -60,30 +61,33 @@ def train(
     done = largest(fraction_done(state, settings))
     while done < 1.0:
         if settings.schedule == "cosine":
-            set_learning_rate(state, settings.learning_rate * learning_rate_factor(done))
+            state.learning_rate = settings.learning_rate * learning_rate_factor(done)
         value = take_step(state, sampler.sample(state.step), settings, device)
         state.loss = value if math.isnan(state.loss) else 0.99 * state.loss + 0.01 * value
         state.elapsed_s = time.perf_counter() - started
         done = largest(fraction_done(state, settings))
-        if state.step % settings.epoch_steps == 0 or done >= 1.0:
+        is_validated = state.step % settings.epoch_steps == 0 or done >= 1.0
+        if is_validated:
             state.validation_loss = validate(state.average, unseen, settings, device)
-            if settings.schedule == "plateau":
-                state.plateau.step(state.validation_loss)
+        if is_validated or state.step % RECORD_EVERY_STEPS == 0:
+            state.curve.append(_curve_point(state, is_validated))
+        if is_validated and settings.schedule == "plateau":
+            state.plateau.step(state.validation_loss)
         if state.step % settings.save_every_steps == 0 or done >= 1.0:
             on_save(progress_of(state, done))
     return progress_of(state, done)
 
 
+def _curve_point(state: TrainingState, is_validated: bool) -> CurvePoint:
+    validation = state.validation_loss if is_validated else math.nan
+    return CurvePoint(state.step, state.loss, validation, state.learning_rate, state.elapsed_s)
+
+
 def progress_of(state: TrainingState, done: float) -> TrainingProgress:
     """What there is to tell of ``state``, at a fraction ``done`` of the run."""
-    rate = float(state.optimizer.param_groups[0]["lr"])
-    return TrainingProgress(state.step, state.loss, state.validation_loss, rate, state.elapsed_s, min(done, 1.0))
-
-
-def set_learning_rate(state: TrainingState, rate: float) -> None:
-    """Of all weights, from the next step on."""
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate
+    return TrainingProgress(
+        state.step, state.loss, state.validation_loss, state.learning_rate, state.elapsed_s, min(done, 1.0)
+    )
 
 
 def take_step(state: TrainingState, clip: Clip, settings: TrainingSettings, device: torch.device) -> float:

@@ -17,10 +17,12 @@ from typing import Any
 import msgspec
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from dblink_live.errors import ConfigError, ModelError
 from dblink_live.models.checkpoint import load_weights
+from dblink_live.train.curve import CurvePoint
 from dblink_live.train.settings import TrainingSettings
 from dblink_live.train.state import TrainingState
 
@@ -28,6 +30,8 @@ FORMAT_VERSION = 1
 METADATA_KEY = "dblink_live_training"
 FREE_KEYS = ("description", "device", "threads", "save_every_steps")
 """Settings that may differ when a run is taken up: they say where and how it runs, not what is trained."""
+CURVE = "curve"
+"""[N, 5], the fields of `CurvePoint`."""
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 """What Adam keeps of each parameter."""
 
@@ -102,13 +106,14 @@ def load_state(checkpoint: Path, state: TrainingState, settings: TrainingSetting
             index: {name: moments[f"{index}.{name}"] for name in MOMENTS}
             for index in range(len(moments) // len(MOMENTS))
         }
-        plain["param_groups"][0]["lr"] = counters.learning_rate
         state.optimizer.load_state_dict(plain)
     except (KeyError, ValueError) as error:
         raise ModelError(
             f"expected Adam's moments in {path}, found others ({error}); delete it to begin anew"
         ) from error
+    state.curve = [CurvePoint(*row) for row in tensors[CURVE].tolist()] if CURVE in tensors else []
     state.step = counters.step
+    state.learning_rate = counters.learning_rate
     state.loss = math.nan if counters.loss is None else counters.loss
     state.validation_loss = math.nan if counters.validation_loss is None else counters.validation_loss
     state.elapsed_s = counters.elapsed_s
@@ -121,6 +126,9 @@ def _encode(state: TrainingState, settings: TrainingSettings, n_workers: int) ->
     tensors |= {f"average.{name}": value for name, value in state.average.state_dict().items()}
     for index, moments in state.optimizer.state_dict()["state"].items():
         tensors |= {f"adam.{index}.{name}": moments[name] for name in MOMENTS}
+    # Without a point there would be no second axis.
+    if state.curve:
+        tensors[CURVE] = torch.tensor(state.curve, dtype=torch.float64)
     counters = Counters(
         settings=_plain(settings),
         n_workers=n_workers,
@@ -128,7 +136,7 @@ def _encode(state: TrainingState, settings: TrainingSettings, n_workers: int) ->
         loss=_finite(state.loss),
         validation_loss=_finite(state.validation_loss),
         elapsed_s=state.elapsed_s,
-        learning_rate=state.optimizer.param_groups[0]["lr"],
+        learning_rate=state.learning_rate,
         best_validation_loss=_finite(state.plateau.best),
         n_bad_epochs=state.plateau.num_bad_epochs,
     )

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from dblink_live.models import BidirectionalNetwork
+from dblink_live.train.curve import CurvePoint
 from dblink_live.train.settings import TrainingSettings
 
 
@@ -33,6 +34,17 @@ class TrainingState:
     """Of the average, when it was measured last."""
     elapsed_s: float = 0.0
     """Wall-clock time used, over all the processes that the run was taken up in."""
+    curve: list[CurvePoint] = field(default_factory=list)
+
+    @property
+    def learning_rate(self) -> float:
+        """Of all weights in the next step."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
 
 
 def begin(network: BidirectionalNetwork, settings: TrainingSettings) -> TrainingState:

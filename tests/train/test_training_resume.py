@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 
 from dblink_live.errors import ConfigError, ModelError
 from dblink_live.models import Envelope, load_model
@@ -43,7 +45,9 @@ class Killed(BaseException):
 
 @pytest.fixture(autouse=True)
 def _quick_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes before and after the steps takes longer than they, and is tested elsewhere."""
+    """What comes before and after the steps, and pictures, take longer than they and are tested elsewhere."""
+    monkeypatch.setattr("dblink_live.train.watch.preview_videos", lambda settings, n: [])
+    monkeypatch.setattr("dblink_live.train.watch.draw_previews", lambda network, videos: Image.new("L", (8, 8)))
     monkeypatch.setattr("dblink_live.train.checkpointed.measure_envelope", lambda specimens, seed: Envelope())
     monkeypatch.setattr("dblink_live.train.checkpointed.calibrate_threshold", lambda network, presets: 0.4)
 
@@ -64,8 +68,13 @@ def begun(path: Path, until: int = 2) -> None:
         train_to_checkpoint(SETTINGS, path, dying_at(until))
 
 
-def no_room(*arguments: object) -> None:
-    raise OSError(errno.ENOSPC, "No space left on device")
+class FullDisk:
+    """Stands in for the module ``os`` of one other module."""
+
+    fdopen = staticmethod(os.fdopen)
+
+    def fsync(self, descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_clip_is_the_same_whether_or_not_the_steps_before_it_were_seen() -> None:
@@ -140,15 +149,16 @@ def test_a_damaged_state_is_refused(tmp_path: Path, spoil: Callable[[bytes], byt
         train_to_checkpoint(SETTINGS, path)
 
 
-@pytest.mark.parametrize("place", ["os.fsync", "dblink_live.models.checkpoint._write_atomically"])
+@pytest.mark.parametrize("place", ["dblink_live.train.resume.os", "dblink_live.models.checkpoint.os"])
 def test_a_full_disk_stops_with_the_old_pair_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     path = tmp_path / "begun.safetensors"
     begun(path)
-    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    before = {file.name: file.read_bytes() for file in tmp_path.glob("*.safetensors*")}
     with monkeypatch.context() as patch, pytest.raises(TrainingStoppedError, match=r"step 4: .*No space left"):
-        patch.setattr(place, no_room)
+        patch.setattr(place, FullDisk())
         train_to_checkpoint(SETTINGS, path)
-    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+    assert {file.name: file.read_bytes() for file in tmp_path.glob("*.safetensors*")} == before
+    assert not list(tmp_path.glob(".*"))
     train_to_checkpoint(SETTINGS, path)
 
 
