@@ -84,6 +84,8 @@ class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     live_dtype: Literal["uint8", "float16"] = "uint8"
     """Stored type of the live picture: probability 0-255, or half precision."""
+    record: bool = False
+    """Also keep the camera frames, of a camera that we own; a recording is its own record."""
 
 
 class PublishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -191,6 +191,7 @@ class GapCause(StrEnum):
 
     CAMERA = "camera"
     RING = "ring"
+    RECORD = "record"
     RECONSTRUCT = "reconstruct"
     DESELECTED = "deselected"
     LOST_IN_CRASH = "lost_in_crash"

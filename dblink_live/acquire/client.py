@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 
 from dblink_live.acquire import region
+from dblink_live.acquire.child import spawn
 from dblink_live.acquire.job import Answer, Job
 from dblink_live.acquire.ring import RingCounters, RingEnd, RingError, RingItem
 from dblink_live.acquire.ring_reader import RingReader
@@ -47,6 +45,8 @@ class CameraProcess:
         self.recipe = recipe
         self._start_timeout_s = start_timeout_s
         self._process: subprocess.Popen[bytes] | None = None
+        self._address: str | None = None
+        self._ring_bytes = 0
         self._reader: RingReader | None = None
         self._segment: Segment | None = None
         self._heart: threading.Thread | None = None
@@ -68,17 +68,17 @@ class CameraProcess:
         """
         if self._process is not None:
             raise SourceError(f"{self.name} was opened already")
-        address = region.reserve()
+        address = self._address = region.reserve()
         try:
-            self._process = _spawn(address)
+            self._process = spawn("dblink_live.acquire.process", address)
             answer = self._ask(Job(self.recipe, address))
             answer.raise_error()
             mapping = region.attach(address, answer.nbytes)
         except BaseException:
             self._end_process()
+            self._release_address()
             raise
-        finally:
-            region.release(address)
+        self._ring_bytes = answer.nbytes
         self._reader = RingReader(mapping)
         self._reader.beat()
         self._heart = threading.Thread(target=self._beat, args=(self._reader,), name="ring-heartbeat", daemon=True)
@@ -140,6 +140,23 @@ class CameraProcess:
         """Process id of the camera process, while there is one."""
         return self._process.pid if self._process is not None else None
 
+    def share(self, module: str) -> tuple[subprocess.Popen[bytes], str, int]:
+        """Start ``python -m module`` as a further reader of the ring; its process, the ring's address and its bytes.
+
+        Raises
+        ------
+        SourceError
+            The camera is not open.
+        """
+        if self._address is None:
+            raise SourceError(f"{self.name} is not open")
+        return spawn(module, self._address), self._address, self._ring_bytes
+
+    def release_recorder(self) -> None:
+        """Let the ring go on without its recorder, which has ended."""
+        if self._reader is not None:
+            self._reader.release_recorder()
+
     def stop(self) -> None:
         """Ask the camera to stop; frames already taken can still be read."""
         if self._reader is not None:
@@ -149,6 +166,7 @@ class CameraProcess:
         """Stop the camera, end its process and give the memory back."""
         self.stop()
         self._end_process()
+        self._release_address()
         self._heart_stops.set()
         if self._heart is not None:
             self._heart.join()
@@ -225,6 +243,11 @@ class CameraProcess:
             reader.beat()
             self._heart_stops.wait(_BEAT_S)
 
+    def _release_address(self) -> None:
+        if self._address is not None:
+            region.release(self._address)
+            self._address = None
+
     def _end_process(self, grace_s: float = _STOP_S) -> None:
         process = self._process
         if process is None:
@@ -240,26 +263,3 @@ class CameraProcess:
             process.wait()
         if process.stdout is not None:
             process.stdout.close()
-
-
-def _spawn(address: str) -> subprocess.Popen[bytes]:
-    """Start the camera process, with the same import path as this one."""
-    environment = dict(os.environ)
-    environment["PYTHONPATH"] = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-    # -m rather than multiprocessing: spawn would import the parent's main module, and torch with it.
-    command = [sys.executable, "-P", "-m", "dblink_live.acquire.process"]
-    if sys.platform == "win32":
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-            creationflags=subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW,
-        )
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=environment,
-        pass_fds=region.inherited_descriptors(address),
-    )

@@ -22,7 +22,8 @@ from dblink_live.errors import SourceError
 MAGIC = int.from_bytes(b"DBLKRING", "little", signed=True)
 VERSION = 1
 N_READERS = 2
-"""One reader reconstructs; the second place is for one that records."""
+RECONSTRUCTOR, RECORDER = range(N_READERS)
+"""The readers' places."""
 HEADER_BYTES = 4096
 N_EVENTS = 1024
 TEXT_BYTES = 1920
@@ -69,6 +70,8 @@ class ReaderWord(IntEnum):
     """Index of the next frame that it will read."""
     N_SKIPPED = 2
     """Frames that were overwritten before it read them."""
+    HOLDS = 3
+    """1 while no frame may be overwritten that this reader has not read. Only the recorder may say so."""
 
 
 class EventKind(IntEnum):

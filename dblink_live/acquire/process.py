@@ -8,7 +8,6 @@ when its standard input closes, and, where another process keeps that pipe open,
 from __future__ import annotations
 
 import importlib
-import os
 import signal
 import sys
 import threading
@@ -17,6 +16,7 @@ from contextlib import suppress
 from io import TextIOWrapper
 
 from dblink_live.acquire import region
+from dblink_live.acquire.child import read_line, take_stdout, when_stdin_closes
 from dblink_live.acquire.core import CameraCore
 from dblink_live.acquire.job import Answer, Job
 from dblink_live.acquire.prepare import CameraPlan, prepare
@@ -49,15 +49,7 @@ class Watch:
 
     def follow_stdin(self) -> None:
         """Wait in the background for the parent's end of the pipe to close."""
-
-        def wait() -> None:
-            # The descriptor itself, not sys.stdin: its lock would still be held when the interpreter shuts down.
-            with suppress(OSError):
-                while os.read(0, 4096):
-                    pass
-            self._orphaned.set()
-
-        threading.Thread(target=wait, name="watch-parent", daemon=True).start()
+        when_stdin_closes(self._orphaned.set)
 
     def order(self, ring: RingWriter) -> Order:
         """What to do next; shows our own heartbeat too."""
@@ -82,8 +74,8 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     watch = Watch()
     signal.signal(signal.SIGTERM, watch.on_terminate)
-    answers = _take_stdout()
-    job = Job.from_line(_read_line())
+    answers = take_stdout()
+    job = Job.from_line(read_line())
     watch.follow_stdin()
     try:
         clock = HostClock.now()
@@ -161,27 +153,6 @@ def _serve(
         )
     ring.write_end()
     return failed
-
-
-def _take_stdout() -> TextIOWrapper:
-    """Keep standard output for the answer, and send what drivers print to standard error.
-
-    A pipe that nobody reads any more would block the camera once it is full.
-    """
-    private = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return private
-
-
-def _read_line() -> str:
-    """One line of standard input, without reading ahead of it."""
-    line = bytearray()
-    while not line.endswith(b"\n"):
-        byte = os.read(0, 1)
-        if not byte:
-            break
-        line += byte
-    return line.decode("utf-8")
 
 
 def _answer(channel: TextIOWrapper, answer: Answer) -> None:

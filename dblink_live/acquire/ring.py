@@ -1,8 +1,9 @@
 """The frame ring and its writer, which never waits. `RingReader` is in `dblink_live.acquire.ring_reader`.
 
-The camera process writes frames and events into shared memory; another process reads them in order. A reader that
+The camera process writes frames and events into shared memory; other processes read them in order. A reader that
 falls behind loses whole frames, never parts of one: it copies a frame out, then checks the frame's sequence number
-again. What it lost it reports as `Gap`, in its place among the frames.
+again. What it lost it reports as `Gap`, in its place among the frames. Only the recorder may hold back slots that it
+has not read: a new frame for which there is no slot is then dropped, and both readers are told by a `Gap`.
 
 Events (a new segment, frames that the camera lost, an error, the end) are rare and must not be overwritten by frames,
 so they have a ring of their own; each says before which frame it belongs.
@@ -19,6 +20,7 @@ import numpy as np
 
 from dblink_live.acquire.layout import (
     MAGIC,
+    RECORDER,
     TEXT_BYTES,
     VERSION,
     EventKind,
@@ -29,9 +31,11 @@ from dblink_live.acquire.layout import (
     fence,
 )
 from dblink_live.errors import SourceError
-from dblink_live.types import Frame, FrameArray, Gap, Segment
+from dblink_live.types import Frame, FrameArray, Gap, GapCause, Segment
 
 UNKNOWN = -1
+RECORDER_TIMEOUT_S = 5.0
+"""A recorder that gave no sign of life for so long holds nothing back any more."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,10 @@ class RingWriter:
         self._n_frames = 0
         self._n_records = 0
         self._segment: Segment | None = None
+        self._dropped: Gap | None = None
+        """Frames dropped since the last one that was written; nobody has been told of them yet."""
+        self._recorder_beat = 0
+        self._recorder_seen_at = 0.0
         self._words[Word.VERSION] = VERSION
         self._words[Word.N_SLOTS] = shape.n_slots
         self._words[Word.SLOT_BYTES] = shape.slot_bytes
@@ -96,7 +104,7 @@ class RingWriter:
         self._words[Word.MAGIC] = MAGIC
 
     def write_frame(self, segment: int, number: int, t_host_ns: int, data: FrameArray, n_saturated: int = 0) -> None:
-        """Copy one frame [H, W] into the next slot, over the oldest one if need be.
+        """Copy one frame [H, W] into the next slot, over the oldest one if need be; drop it where the recorder objects.
 
         Raises
         ------
@@ -110,6 +118,11 @@ class RingWriter:
             raise SourceError(
                 f"expected frames of {known}, found {found}; the camera's settings changed during the acquisition"
             )
+        self._words[Word.N_POPPED] += 1
+        if self._is_held_back():
+            self._drop(segment, number)
+            return
+        self._tell_dropped()
         index = self._n_frames
         slot = index % self._views.shape.n_slots
         head = self._views.heads[slot]
@@ -125,7 +138,6 @@ class RingWriter:
         fence()
         head["seq"] = 2 * index + 2
         self._n_frames = index + 1
-        self._words[Word.N_POPPED] += 1
         fence()
         self._words[Word.N_FRAMES] = self._n_frames
 
@@ -183,9 +195,40 @@ class RingWriter:
         del self._views, self._words
         self._mapping.close()
 
+    def _is_held_back(self) -> bool:
+        """Whether the next slot holds a frame that a living recorder has yet to read."""
+        recorder = self._views.reader_words(RECORDER)
+        n_slots = self._views.shape.n_slots
+        # Once it has begun, a loss goes on until there is some room: one long gap harms fewer windows than many short.
+        n_wanted = 1 if self._dropped is None else max(n_slots // 4, 1)
+        n_free = n_slots - (self._n_frames - int(recorder[ReaderWord.POSITION]))
+        if not recorder[ReaderWord.HOLDS] or n_free >= n_wanted:
+            return False
+        beat, now = int(recorder[ReaderWord.BEAT_NS]), time.perf_counter()
+        if beat != self._recorder_beat:
+            self._recorder_beat, self._recorder_seen_at = beat, now
+        return now - self._recorder_seen_at < RECORDER_TIMEOUT_S
+
+    def _drop(self, segment: int, number: int) -> None:
+        before = self._dropped
+        after, count = (number - 1, 0) if before is None else (before.after, before.count or 0)
+        self._dropped = Gap(segment, after, count + 1, GapCause.RECORD)
+
+    def _tell_dropped(self) -> None:
+        dropped, self._dropped = self._dropped, None
+        if dropped is not None:
+            self._write_event(
+                EventKind.GAP,
+                segment=dropped.segment,
+                after=dropped.after,
+                count=dropped.count or 0,
+                text=dropped.cause.value,
+            )
+
     def _write_event(
         self, kind: EventKind, *, segment: int = 0, after: int = 0, count: int = 0, text: str = ""
     ) -> None:
+        self._tell_dropped()
         encoded = text.encode("utf-8")[:TEXT_BYTES]
         index = self._n_records
         record = self._views.events[index % self._views.shape.n_events]

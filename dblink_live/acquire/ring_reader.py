@@ -13,6 +13,7 @@ import numpy as np
 from dblink_live.acquire.layout import (
     EVENT_DTYPE,
     MAGIC,
+    RECORDER,
     VERSION,
     EventKind,
     ReaderWord,
@@ -103,6 +104,18 @@ class RingReader:
     def beat(self) -> None:
         """Show that the reader is alive."""
         self._own[ReaderWord.BEAT_NS] = time.perf_counter_ns()
+
+    def hold(self) -> None:
+        """From now on let no frame be overwritten before it was read here. For the recorder alone."""
+        self._own[ReaderWord.HOLDS] = 1
+
+    def let_go(self) -> None:
+        """Hold nothing back any more."""
+        self._own[ReaderWord.HOLDS] = 0
+
+    def release_recorder(self) -> None:
+        """Take back what the recorder held; its process has ended, so nobody else writes that word."""
+        self._views.reader_words(RECORDER)[ReaderWord.HOLDS] = 0
 
     @property
     def writer_beat_ns(self) -> int:
@@ -206,7 +219,8 @@ class RingReader:
         if event.kind is EventKind.GAP:
             count = None if event.count == UNKNOWN else event.count
             self._last_number = event.after + (count or 0)
-            return Gap(event.segment, event.after, count, GapCause.CAMERA)
+            cause = GapCause(event.text) if event.text else GapCause.CAMERA
+            return Gap(event.segment, event.after, count, cause)
         return RingError(event.text) if event.kind is EventKind.ERROR else RingEnd()
 
 

@@ -44,6 +44,13 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--config", metavar="F.toml|RUN", type=Path, help="settings of the run, or a run folder whose run is repeated"
     )
+    parser.add_argument(
+        "--record",
+        dest="overrides",
+        action="append_const",
+        const="store.record=true",
+        help="also keep the camera frames (mm:core and sim:; recordings are kept already)",
+    )
     add_settings_and_viewer(parser)
     add_json(parser)
 

@@ -22,9 +22,10 @@ from dblink_live.pipeline.camera_facts import resolve_camera
 from dblink_live.pipeline.line import LineTotals, LiveLine
 from dblink_live.pipeline.pictures import LivePictures
 from dblink_live.pipeline.provenance import describe_run
+from dblink_live.pipeline.recorder import Recorder, start_recorder
 from dblink_live.sources import SourceSpec, default_camera, open_source, parse_source
 from dblink_live.status import LatencySummary
-from dblink_live.store import RunWriter, forecast_bytes
+from dblink_live.store import RunWriter, forecast_bytes, forecast_raw_bytes
 from dblink_live.types import Camera, FrameArray, Grid, RunInfo, Segment
 
 NOTHING_DONE = LineTotals(0, 0, 0, {}, False, None, LatencySummary(), 0, 0, True, False)
@@ -89,8 +90,10 @@ class LiveSession:
         info: RunInfo,
         resources: ExitStack,
         resumed: Resumption | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self._opened = opened
+        self._recorder = recorder
         self._resumed = resumed
         self._model = model
         self._config = config
@@ -142,11 +145,13 @@ class LiveSession:
             default_camera=self._opened.default,
             first_segment=self._resumed.n_segments if self._resumed else 0,
             pictures=LivePictures(self._publisher, self._info.uuid) if self._publisher else None,
-            on_progress=on_progress,
+            on_progress=lambda n_seen: self._progressed(n_seen, on_progress),
             should_stop=should_stop,
         )
         try:
             totals = line.run(self._opened.segment)
+            if self._recorder is not None:
+                self._recorder.finish()
             self._writer.finalize()
         except DblinkError as error:
             if self._publisher is not None:
@@ -155,6 +160,11 @@ class LiveSession:
         if self._publisher is not None:
             self._publisher.end(EndMessage(run_uuid=self._info.uuid))
         return self._left_behind(totals, line.pixel_size_nm, line.last_frame)
+
+    def _progressed(self, n_seen: int, on_progress: Callable[[int], None]) -> None:
+        if self._recorder is not None:
+            self._recorder.watch()
+        on_progress(n_seen)
 
     def _left_behind(
         self, totals: LineTotals, pixel_size_nm: float = 0.0, last_frame: FrameArray | None = None
@@ -202,7 +212,8 @@ def open_live_run(source_spec: str, folder: Path, config: RunConfig, *, publish:
         )
         if publisher is not None:
             publisher.start(start_message(info, opened, folder, camera, model, config))
-        return LiveSession(opened, model, config, writer, publisher, info, stack.pop_all())
+        recorder = recorder_of(opened, camera, config, writer, stack)
+        return LiveSession(opened, model, config, writer, publisher, info, stack.pop_all(), recorder=recorder)
 
 
 def open_for_run(spec: SourceSpec, config: RunConfig, stack: ExitStack, n_kept: int = 0) -> tuple[OpenSource, Camera]:
@@ -212,6 +223,15 @@ def open_for_run(spec: SourceSpec, config: RunConfig, stack: ExitStack, n_kept: 
     segment = source.open()
     default = default_camera(spec)
     return OpenSource(source, segment, default), resolve_camera(config.camera, segment, default)
+
+
+def recorder_of(
+    opened: OpenSource, camera: Camera, config: RunConfig, writer: RunWriter, stack: ExitStack, first_segment: int = 0
+) -> Recorder | None:
+    """The recorder that ``store.record`` asks for, ready before the camera starts."""
+    if not config.store.record:
+        return None
+    return start_recorder(opened.source, opened.segment, camera.pixel_size_nm, writer, stack, first_segment)
 
 
 def open_publisher(config: RunConfig, stack: ExitStack) -> Publisher:
@@ -235,6 +255,8 @@ def _check_disk(
     grid = Grid.covering(segment.shape, camera.pixel_size_nm, model.pixel_size_nm)
     n_windows = source.n_frames_expected // config.windows.frames
     needed = forecast_bytes(grid, n_windows, live_dtype=config.store.live_dtype)
+    if config.store.record and isinstance(source, CameraProcess):
+        needed += forecast_raw_bytes(segment.shape, segment.dtype, source.n_frames_expected)
     parent = next((path for path in folder.absolute().parents if path.is_dir()), None)
     free = shutil.disk_usage(parent).free if parent else 0
     if needed > free:

@@ -21,7 +21,14 @@ import torch
 from dblink_live.config import RunConfig, changed_settings, run_config_from_plain
 from dblink_live.errors import ConfigError, ModelError, StoreError
 from dblink_live.models import Model, StreamingEngine, bounded_pass, load_model
-from dblink_live.pipeline.live_run import LiveSession, Resumption, open_for_run, open_publisher, start_message
+from dblink_live.pipeline.live_run import (
+    LiveSession,
+    Resumption,
+    open_for_run,
+    open_publisher,
+    recorder_of,
+    start_message,
+)
 from dblink_live.pipeline.provenance import package_versions
 from dblink_live.sources import SourceSpec, parse_source
 from dblink_live.store import (
@@ -32,6 +39,7 @@ from dblink_live.store import (
     StoredSegment,
     ledger_from_journal,
     open_run,
+    trim_raw,
 )
 from dblink_live.types import Gap, GapCause, Reconstruction
 
@@ -86,6 +94,7 @@ def open_resumed_run(
             spec = _source_of(run, stored_config)
             info, was_finalizing = run.info, run.is_finalizing
             writer = stack.enter_context(RunWriter.resume(folder))
+            trim_raw(folder)
             resumed = _take_up(run, writer, model, config, spec, on_progress)
         if was_finalizing or (spec.frames is not None and spec.frames <= resumed.n_frames_kept):
             return LiveSession(None, model, config, writer, None, info, stack.pop_all(), resumed)
@@ -94,7 +103,8 @@ def open_resumed_run(
         publisher = open_publisher(config, stack) if publish else None
         if publisher is not None:
             publisher.start(start_message(info, opened, folder, camera, model, config))
-        return LiveSession(opened, model, config, writer, publisher, info, stack.pop_all(), resumed)
+        recorder = recorder_of(opened, camera, config, writer, stack, first_segment=resumed.n_segments)
+        return LiveSession(opened, model, config, writer, publisher, info, stack.pop_all(), resumed, recorder)
 
 
 def _checked(stored: RunConfig, asked: RunConfig | None) -> RunConfig:

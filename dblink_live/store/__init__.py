@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dblink_live.store.arrays import checksum, encode_probability
 from dblink_live.store.filesystem import free_bytes, network_share_reason
-from dblink_live.store.forecast import forecast_bytes, forecast_files
+from dblink_live.store.forecast import forecast_bytes, forecast_files, forecast_raw_bytes
 from dblink_live.store.journal import CommittedWindow, Event, FullFacts, Product, Status, StoredSegment
 from dblink_live.store.ledger_check import ledger_from_journal
+from dblink_live.store.raw import RawFrames, RawWriter, create_raw, read_raw, trim_raw
 from dblink_live.store.reader import CommittedArray, Run, open_run
 from dblink_live.store.run import RunWriter
 from dblink_live.store.segment_counts import SegmentCounts
@@ -18,6 +19,8 @@ __all__ = [
     "Event",
     "FullFacts",
     "Product",
+    "RawFrames",
+    "RawWriter",
     "Run",
     "RunWriter",
     "SegmentCounts",
@@ -25,12 +28,16 @@ __all__ = [
     "StoredSegment",
     "VerifyReport",
     "checksum",
+    "create_raw",
     "encode_probability",
     "forecast_bytes",
     "forecast_files",
+    "forecast_raw_bytes",
     "free_bytes",
     "ledger_from_journal",
     "network_share_reason",
     "open_run",
+    "read_raw",
+    "trim_raw",
     "verify_run",
 ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from dblink_live.types import LOCALIZATION_DTYPE, Grid
+import numpy as np
+
+from dblink_live.types import LOCALIZATION_DTYPE, Grid, Shape
 
 COUNTS_BYTES_A_PIXEL = 0.25
 """Of a dense map: 0.1 localizations a pixel, which is more than blinking allows, zstd level 3 after bitshuffle."""
@@ -14,6 +16,8 @@ PYRAMID = 4 / 3
 JOURNAL_BYTES_A_WINDOW = 1000
 """Two rows with their indices, file system blocks left half empty, and metadata."""
 FILES_A_WINDOW = 2
+RAW_BYTES_A_FRAME = 64
+"""Number, time, and place in its shard."""
 
 
 def forecast_bytes(
@@ -48,3 +52,8 @@ def forecast_bytes(
 def forecast_files(n_windows: int) -> int:
     """Files that ``n_windows`` will take, without a pyramid."""
     return FILES_A_WINDOW * n_windows
+
+
+def forecast_raw_bytes(frame_shape: Shape, dtype: str, n_frames: int) -> int:
+    """Bytes that ``n_frames`` recorded camera frames take at most: noise at full depth does not compress."""
+    return n_frames * (frame_shape.height * frame_shape.width * np.dtype(dtype).itemsize + RAW_BYTES_A_FRAME)

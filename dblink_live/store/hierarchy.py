@@ -182,7 +182,12 @@ def create_series(root: Path, specs: list[SeriesSpec]) -> None:
             shutil.rmtree(root / spec.name)
         create_level(root, spec, 0, BLOCK)
         zarr.create_group(LocalStore(root / spec.name), attributes=group_attributes(spec, n_levels=1))
-    names = [*list_series(root), *(spec.name for spec in specs)]
+    publish_series(root, [spec.name for spec in specs])
+
+
+def publish_series(root: Path, names: list[str]) -> None:
+    """Add series, whose groups are there, to the list of them. The run's own writer alone does this."""
+    names = [*list_series(root), *names]
     listing = {"version": "0.5", "series": names}
     if (root / "OME" / "zarr.json").exists():
         group = zarr.open_group(LocalStore(root / "OME"), mode="r+")

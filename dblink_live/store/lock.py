@@ -17,14 +17,21 @@ _PAUSE_S = 0.05
 class WriterLock:
     """Held for as long as a process writes to a run folder; at most one process can hold it.
 
+    Parameters
+    ----------
+    folder
+        The run folder.
+    name
+        Of the file that is locked: the recorder has a lock of its own.
+
     Raises
     ------
     StoreError
         Another process holds it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._descriptor = os.open(folder / FILE_NAME, os.O_RDWR | os.O_CREAT, 0o644)
+    def __init__(self, folder: Path, name: str = FILE_NAME) -> None:
+        self._descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o644)
         # `is_being_written` of some reader holds the lock for an instant: a refusal counts when it lasts.
         for _ in range(_TRIES):
             if _try_lock(self._descriptor, shared=False):

@@ -14,6 +14,7 @@ from dblink_live.store.hierarchy import FOLDER_NAME
 from dblink_live.store.journal import PRODUCTS, CommittedWindow, LedgerDict, Status, StoredSegment
 from dblink_live.store.ledger_check import balance_problems, ledger_from_journal
 from dblink_live.store.ome_check import check_hierarchy
+from dblink_live.store.raw_check import check_raw
 from dblink_live.store.reader import Run, open_run
 from dblink_live.store.series import specs_of
 from dblink_live.types import Gap, Localizations
@@ -60,8 +61,8 @@ def verify_run(path: str | Path, on_progress: Callable[[int, int], None] = lambd
     """Check a run; it may be finished, interrupted or, as far as it has got, still being written.
 
     Checked are: both databases' own integrity; every committed window's pixels against the checksum taken when they
-    were handed over; its localizations, and their number against the map; the OME-Zarr hierarchy; and each segment's
-    ledger, in itself and against the committed windows.
+    were handed over; its localizations, and their number against the map; the OME-Zarr hierarchy; each segment's
+    ledger, in itself and against the committed windows; and the camera frames where they were recorded.
 
     Parameters
     ----------
@@ -91,6 +92,9 @@ def verify_run(path: str | Path, on_progress: Callable[[int, int], None] = lambd
                 report.problems.append(problem)
             on_progress(done + 1, len(known.rows))
         _check_ledgers(known, report)
+        problems, notes = check_raw(run.path)
+        report.problems += problems
+        report.notes += notes
         n_maps, n_full = report.windows["counts"], report.windows["full"]
         if run.full_facts is not None and n_full < n_maps:
             report.notes.append(f"the full pass covers {n_full} of {n_maps} windows; `dblink-live refine` goes on")
