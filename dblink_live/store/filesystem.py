@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import shutil
 import sqlite3
@@ -41,6 +42,28 @@ def existing_ancestor(path: Path) -> Path:
 def free_bytes(path: Path) -> int:
     """Bytes that can still be written under ``path``, which need not exist yet."""
     return shutil.disk_usage(existing_ancestor(path)).free
+
+
+def flush_hierarchy(root: Path) -> None:
+    """Let the disk have the metadata files of an OME-Zarr, and the directories that name them.
+
+    zarr-python, which writes them, leaves that to the operating system.
+    """
+    # No deeper: below lie the windows, which tensorstore flushes.
+    files = [path for pattern in ("zarr.json", "*/zarr.json", "*/*/zarr.json") for path in root.glob(pattern)]
+    for path in files:
+        _flush(path, os.O_RDWR)
+    if sys.platform != "win32":  # NTFS keeps directories in its own journal; they cannot be opened
+        for folder in {root.parent, *(path.parent for path in files)}:
+            _flush(folder, os.O_RDONLY)
+
+
+def _flush(path: Path, mode: int) -> None:
+    descriptor = os.open(path, mode)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def network_share_reason(path: Path) -> str | None:

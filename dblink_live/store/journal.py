@@ -144,13 +144,16 @@ class Journal:
     def create(cls, folder: Path, facts: RunFacts) -> Journal:
         """Make the file with its tables, status running."""
         journal = cls(connect_writable(folder / FILE_NAME))
-        with journal.transaction():
-            for statement in _SCHEMA.split(";"):
-                if statement.strip():
+        try:
+            with journal.transaction():
+                for statement in filter(str.strip, _SCHEMA.split(";")):
                     journal._connection.execute(statement)
-            journal._set_meta("schema_version", str(SCHEMA_VERSION))
-            journal._set_meta("facts", msgspec.json.encode(facts).decode())
-            journal.set_status("running")
+                journal._set_meta("schema_version", str(SCHEMA_VERSION))
+                journal._set_meta("facts", msgspec.json.encode(facts).decode())
+                journal.set_status("running")
+        except BaseException:
+            journal.close()
+            raise
         return journal
 
     @classmethod

@@ -68,12 +68,11 @@ class LocalizationWriter:
     def __init__(self, folder: Path, *, create: bool) -> None:
         self._connection = connect_writable(folder / FILE_NAME)
         if create:
-            self._connection.execute("BEGIN IMMEDIATE")
-            for statement in _SCHEMA.split(";"):
-                if statement.strip():
-                    self._connection.execute(statement)
-            self._connection.execute("INSERT INTO meta VALUES ('dtype', ?)", (_dtype_text(_PACKED_DTYPE),))
-            self._connection.commit()
+            try:
+                self._make_tables()
+            except BaseException:
+                self._connection.close()
+                raise
 
     def write(self, batch: list[PackedLocalizations]) -> None:
         """Store some windows in one transaction; returns after the fsync.
@@ -96,6 +95,14 @@ class LocalizationWriter:
 
     def close(self) -> None:
         self._connection.close()
+
+    def _make_tables(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        for statement in _SCHEMA.split(";"):
+            if statement.strip():
+                self._connection.execute(statement)
+        self._connection.execute("INSERT INTO meta VALUES ('dtype', ?)", (_dtype_text(_PACKED_DTYPE),))
+        self._connection.commit()
 
 
 class LocalizationReader:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import msgspec
 
+from dblink_live.errors import StoreError
 from dblink_live.store.arrays import PendingWrite, SeriesWriter, StoredImage, build_pyramid, make_context
-from dblink_live.store.filesystem import store_error
+from dblink_live.store.filesystem import flush_hierarchy, store_error
 from dblink_live.store.hierarchy import (
     FOLDER_NAME,
     SeriesSpec,
@@ -88,7 +89,10 @@ class SeriesSet:
             try:
                 is_new = name not in list_series(self._root)
                 if is_new:
+                    self._check_unused(name)
                     create_series(self._root, [spec])
+                    # Before any window: a power cut must not leave windows without the metadata that finds them.
+                    flush_hierarchy(self._root)
                 writer = SeriesWriter(self._root / name / "0", self._context)
             except Exception as error:
                 raise store_error(error, self._folder, f"creating the arrays of {name}") from error
@@ -127,6 +131,15 @@ class SeriesSet:
                     series = self.ensure(product, lattice)
                     series.writer.trim(series.next_index)
                     build_pyramid(self._root, series.spec, series.next_index, self._context)
+
+    def _check_unused(self, name: str) -> None:
+        """A series that is made anew loses what it held."""
+        n_committed = self._committed.get(name, 0)
+        if n_committed:
+            raise StoreError(
+                f"expected {self._root / 'OME'} to list the series {name}, which has {n_committed} committed windows, "
+                "found it missing; put the file back from a copy of the run, nothing was changed"
+            )
 
     def _spec(self, product: Product, lattice: int) -> SeriesSpec:
         grid, window_s = self._lattices[lattice]

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import zarr
+
 from dblink_live.config import RunConfig, run_config_from_plain
 from dblink_live.pipeline.live_run import open_live_run
 from dblink_live.pipeline.resume import open_resumed_run
@@ -57,9 +59,11 @@ def main() -> None:
     parser.add_argument("stack", type=Path)
     parser.add_argument("run", type=Path)
     parser.add_argument("--at-frame", type=int, default=None)
-    parser.add_argument("--in", dest="function", choices=["build_pyramid", "trim"], default=None)
+    parser.add_argument("--in", dest="function", choices=["create_group", "build_pyramid", "trim"], default=None)
     parser.add_argument("--call", type=int, default=0)
     options = parser.parse_args()
+    if options.function == "create_group":
+        zarr.create_group = dying(zarr.create_group, options.call)
     if options.function == "build_pyramid":
         series.build_pyramid = dying(series.build_pyramid, options.call)
     if options.function == "trim":

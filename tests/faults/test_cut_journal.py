@@ -1,10 +1,11 @@
-"""A write-ahead log that ends anywhere, as a power cut leaves it: what is committed is a whole prefix of what was.
+"""What a power cut leaves: logs that end anywhere hold a whole prefix of what was committed, and nothing is made worse.
 
 The logs are cut where they would be torn: at offsets over the whole of them, and closely over the last commits.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import sqlite3
@@ -136,3 +137,33 @@ def test_localizations_that_the_disk_forgot_are_named(interrupted: Interrupted) 
     assert len(problems) == len(lost)
     for window, problem in zip(lost, sorted(problems), strict=True):
         assert f"window {window}" in problem and "localizations" in problem and "found none" in problem
+
+
+def test_metadata_is_flushed_before_the_first_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: set[int] = set()
+    fsync = os.fsync
+
+    def remember(descriptor: int) -> None:
+        flushed.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", remember)
+    with RunWriter.create(tmp_path / "run", INFO, window_frames=WINDOW_FRAMES) as writer:
+        writer.begin_segment(make_segment(), GRID)
+        root = tmp_path / "run" / "run.ome.zarr"
+        files = {path.relative_to(root).as_posix(): path.stat().st_ino for path in root.rglob("zarr.json")}
+        # The root's is replaced once more, to describe the run: where that is lost, the flushed one is left.
+        unflushed = {name for name, number in files.items() if number not in flushed}
+        assert len(files) == 6 and unflushed <= {"zarr.json"}
+
+
+def test_a_series_with_committed_windows_is_never_made_anew(interrupted: Interrupted) -> None:
+    """A list of series that was lost is an error, and no reason to delete what it listed."""
+    listing = interrupted.folder / "run.ome.zarr" / "OME" / "zarr.json"
+    content = listing.read_text(encoding="utf-8")
+    listing.unlink()
+    with pytest.raises(StoreError, match="7 committed windows"), RunWriter.resume(interrupted.folder) as writer:
+        write_window(writer, 0, N_WINDOWS)
+    listing.write_text(content, encoding="utf-8")
+    assert verify_run(interrupted.folder).ok
+    assert interrupted.committed() == interrupted.rows

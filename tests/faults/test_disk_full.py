@@ -30,7 +30,7 @@ DATABASE_ERROR = sqlite3.OperationalError("database or disk is full")
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the namespaces of Linux to mount a small file system")
 def test_a_real_disk_that_is_too_small_by_any_number_of_pages(tmp_path: Path) -> None:
-    command = [sys.executable, str(PROGRAM), str(tmp_path)]
+    command = [sys.executable, str(PROGRAM), str(tmp_path), "--stride", "3"]
     tried = subprocess.run(command, capture_output=True, text=True, timeout=280)
     if tried.returncode == CANNOT_MOUNT:
         pytest.skip("this system lets users mount nothing")

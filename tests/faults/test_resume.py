@@ -119,6 +119,20 @@ def test_a_run_that_dies_twice_is_taken_up_twice(
         assert np.array_equal(run.counts[:], whole.counts[:])
 
 
+@pytest.mark.parametrize("call", [1, 2], ids=["before the list of series", "before the root"])
+def test_a_run_that_was_killed_while_its_arrays_were_made_begins(
+    repository: Path, stack: Path, undisturbed: Path, tmp_path: Path, call: int
+) -> None:
+    folder = tmp_path / "stillborn.run"
+    kill_a_run(repository, stack, folder, "--in", "create_group", "--call", str(call))
+    with open_run(folder) as run:
+        assert run.status == "interrupted" and run.segments == []
+    assert verify_run(folder).ok
+    resume(folder)
+    assert committed(folder) == committed(undisturbed)
+    assert verify_run(folder).ok
+
+
 @pytest.mark.parametrize(("function", "call"), [("trim", 1), ("build_pyramid", 1)])
 def test_a_run_that_was_killed_while_finalizing_finishes(
     repository: Path, stack: Path, undisturbed: Path, tmp_path: Path, function: str, call: int
