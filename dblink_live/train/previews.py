@@ -17,7 +17,7 @@ from dblink_live.models.network import crop
 from dblink_live.simulate.video import Video
 
 REACH_WINDOWS = 24
-"""The network sees this many windows before and after the picture, and the sum adds them all up."""
+"""The network sees at most this many windows before and after the picture, and the sum adds them all up."""
 ENLARGED = 2
 GAP_PX, TITLE_PX = 6, 22
 BACKGROUND = 60
@@ -30,7 +30,7 @@ Picture = npt.NDArray[np.float32]
 def draw_previews(network: BidirectionalNetwork, videos: Sequence[Video]) -> Image.Image:
     """One row a video: sum, reconstruction and truth of the window in its middle."""
     rows = [_row(network, video) for video in videos]
-    titles = (f"sum of {2 * REACH_WINDOWS + 1} windows", "reconstruction", "truth")
+    titles = ("plain sum", "reconstruction", "truth")
     height, width = (ENLARGED * side for side in rows[0][0].shape)
     image = Image.new("L", (3 * width + 2 * GAP_PX, TITLE_PX + len(rows) * (height + GAP_PX)), BACKGROUND)
     draw = ImageDraw.Draw(image)
