@@ -16,7 +16,8 @@ from dblink_live.interfaces import FrameSource
 from dblink_live.types import Camera, CameraRecipe, Frame, FrameArray, Localizations, Segment, empty_localizations
 
 BATCH_FRAMES = 64
-SCHEMES = {".tif": "tiff", ".tiff": "tiff", ".raw": "raw"}
+SCHEMES = {".tif": "tiff", ".tiff": "tiff", ".raw": "raw", ".zarr": "zarr"}
+"""By the ending of a file's name. An NDTiff dataset is a folder like any other and has to be named as such."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def source_of(stack: str) -> str:
     >>> source_of("a/stack.ome.tif"), source_of("tiff:frames.dat?frames=10")
     ('tiff:a/stack.ome.tif', 'tiff:frames.dat?frames=10')
     """
-    if stack.partition(":")[0] in SCHEMES.values():
+    if stack.partition(":")[0] in {*SCHEMES.values(), "ndtiff"}:
         return stack
     scheme = SCHEMES.get(Path(stack).suffix.lower())
     if scheme is None:
@@ -78,7 +79,14 @@ def _localize(options: argparse.Namespace, source: FrameSource, camera: Camera) 
     n_done = 0
     with progress("localizing", source.n_frames_expected, "frames") as advance:
         while not source.is_finished:
-            frames = [event for event in source.read(BATCH_FRAMES, timeout_s=1.0) if isinstance(event, Frame)]
+            events = source.read(BATCH_FRAMES, timeout_s=1.0)
+            changes = [event.reason for event in events if isinstance(event, Segment)]
+            if changes:
+                raise SourceError(
+                    f"expected frames of one kind throughout {source.name}, found a change of {changes[0]} after frame "
+                    f"{n_done}; `dblink-live run` takes it as several segments"
+                )
+            frames = [event for event in events if isinstance(event, Frame)]
             if frames:
                 numbers = np.array([frame.number for frame in frames], np.int64)
                 batch = cast(FrameArray, np.stack([frame.data for frame in frames]))

@@ -24,10 +24,10 @@ def resolve_camera(config: CameraConfig, segment: Segment, default: Camera | Non
     if pixel_size_nm is None:
         raise CalibrationError(
             "expected the camera's pixel size in the sample plane, but neither the configuration nor the source states "
-            "it "
-            "(Micro-Manager says 0.0 when it is uncalibrated); give it with --set camera.pixel_size_nm=..."
+            "it (Micro-Manager says 0.0 when it is uncalibrated); give it with --set camera.pixel_size_nm=..."
         )
-    bit_depth = config.bit_depth or (default.bit_depth if default else 8 if segment.dtype == "uint8" else 16)
+    stored_bits = 8 if segment.dtype == "uint8" else 16
+    bit_depth = config.bit_depth or (default.bit_depth if default else segment.bit_depth or stored_bits)
     if config.electrons_per_adu is None and default is None:
         return Camera(
             pixel_size_nm=pixel_size_nm,

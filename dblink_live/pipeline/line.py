@@ -269,11 +269,13 @@ class LiveLine:
         own = replace(gap, segment=current.segment.index)
         current.ledger = current.ledger.with_gap(own)
         self._writer.record_gap(own)
+        if gap.cause is GapCause.DESELECTED:
+            return  # Frames of another channel or position: nothing is missing from this one.
         longest = self._config.windows.max_gap_windows * self._config.windows.frames
         if gap.count is None or gap.count > longest:
             self._end_segment()
             self._begin_segment(replace(current.segment, reason=f"gap ({gap.cause.value})"))
-        elif gap.cause is not GapCause.DESELECTED:
+        else:
             self._commit(self._accumulator(gap.after + 1).add_gap(own))
 
     def _accumulator(self, first_frame: int) -> WindowAccumulator:

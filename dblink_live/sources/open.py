@@ -15,7 +15,6 @@ from dblink_live.sources.picasso_raw import RawStack
 from dblink_live.sources.replay import ReplaySource, StackOpener
 from dblink_live.sources.spec import SourceSpec, parse_source
 from dblink_live.sources.tiff import TiffStack
-from dblink_live.sources.zarr_stack import ZarrStack
 from dblink_live.types import CameraRecipe
 
 CameraLauncher = Callable[[CameraRecipe], FrameSource]
@@ -55,6 +54,9 @@ def open_source(source: str | SourceSpec, *, launch: CameraLauncher, n_kept: int
         case "raw":
             return _replay(spec, partial(RawStack, Path(spec.target)), n_kept)
         case "zarr":
+            # Here: the process of a camera opens its source through this module too, and is to be light.
+            from dblink_live.sources.zarr_stack import ZarrStack
+
             return _replay(spec, partial(ZarrStack, Path(spec.target)), n_kept)
         case "ndtiff":
             return NdtiffFollower(Path(spec.target), _ndtiff_options(spec), first_frame=n_kept)

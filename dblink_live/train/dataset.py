@@ -28,7 +28,7 @@ OTHERS: dict[str, tuple[Structure, ...]] = {
     "filaments": ("mitochondria", "blobs"),
     "mitochondria": ("filaments", "blobs"),
 }
-BODY_SPEED = 0.25
+BODY_SPEED = 0.35
 """Bodies of the released simulator move 25 times as fast as its filaments; at full speed they would leave the field."""
 _VIDEOS, _CROPS, _LENGTHS = 1, 2, 3
 """Second number of the seeds of training: what is drawn from them. `measure_envelope` has 4."""
@@ -135,9 +135,17 @@ def cut_clip(
         structure=_stack([structure for _, _, structure in crops]),
         warmup_forward=warmup_forward,
         warmup_reverse=warmup_reverse,
-        first_supervised=int(rng.integers(settings.clip_windows - settings.supervised_windows + 1)),
+        first_supervised=_draw_first_supervised(settings, warmup_reverse, rng),
         seed=seed,
     )
+
+
+def _draw_first_supervised(settings: TrainingSettings, warmup_reverse: int, rng: np.random.Generator) -> int:
+    last = settings.clip_windows - settings.supervised_windows
+    # Windows at the clip's very end, with little or no lookahead, would else be scored in few steps.
+    if not warmup_reverse and rng.random() < settings.newest_windows_share:
+        return last
+    return int(rng.integers(last + 1))
 
 
 def draw_parameters(specimens: Specimens, n_windows: int, rng: np.random.Generator) -> VideoParameters:

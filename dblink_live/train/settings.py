@@ -82,6 +82,8 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Share of steps without any forward warm-up: the first windows of a stream."""
     cold_reverse_share: Share = 0.4
     """Share of steps without any reverse warm-up: lookaheads shorter than the clip, which is what live streams have."""
+    newest_windows_share: Share = 0.5
+    """Share of those steps in which the newest windows of the clip are scored: lookahead 0, 1, 2..."""
     learning_rate: NonNegative = 3e-3
     """The highest of the run."""
     adam_betas: tuple[Decay, Decay] = (0.9, 0.999)

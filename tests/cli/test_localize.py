@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
+from benchmarks.ndtiff_writers import open_writer
 from dblink_live.cli import main
 from dblink_live.tables import read_localizations
 
@@ -116,3 +118,27 @@ def test_a_real_micromanager_stack_is_localized_and_reconstructed(
     # 30 px of 130 nm are 97.5 px of 40 nm.
     assert (made["windows"], made["shape"]) == (10, [98, 98])
     assert made["localizations"] <= found["localizations"]
+
+
+def test_a_zarr_array_is_localized_as_its_tiff(stack: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "stack.zarr"
+    zarr.save_array(copied, tifffile.imread(stack))
+    facts = ["--pixel-size-nm", str(PIXEL_NM), "--psf-sigma-px", "1.1"]
+    tables = []
+    for path in (stack, copied):
+        out = tmp_path / f"{path.suffix[1:]}.csv"
+        assert main(["localize", str(path), "--out", str(out), *facts]) == 0
+        tables.append(read_localizations(out, PIXEL_NM).localizations)
+    np.testing.assert_array_equal(*tables)
+
+
+def test_a_recording_that_changes_on_the_way_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "two_shapes"
+    writer = open_writer("preallocated", folder)
+    for time, shape in enumerate([(24, 32), (24, 32), (16, 16)]):
+        writer.put({"time": time}, np.full(shape, 100, np.uint16), {})
+    writer.finish()
+    out = tmp_path / "table.csv"
+    assert main(["localize", f"ndtiff:{folder}", "--out", str(out), "--pixel-size-nm", "108"]) == 2
+    assert "change of shape after frame" in capsys.readouterr().err
+    assert not out.exists()

@@ -69,9 +69,7 @@ def test_damage_is_named_and_exits_with_1(run_folder: Path, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize("verb", ["verify", "resume", "refine"])
-def test_a_folder_that_is_no_run_is_wrong_input(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
-) -> None:
+def test_a_folder_that_is_no_run_is_wrong_input(tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str) -> None:
     for path in (tmp_path, tmp_path / "none"):
         assert main([verb, str(path)]) == 2
         printed = capsys.readouterr()

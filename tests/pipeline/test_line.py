@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,12 @@ import pytest
 import tifffile
 
 from dblink_live.acquire import Ledger
-from dblink_live.config import RunConfig, run_config_from_plain
+from dblink_live.config import CameraConfig, RunConfig, run_config_from_plain
 from dblink_live.errors import CalibrationError, ModelError, SourceError, StoreError
 from dblink_live.interfaces import SourceEvent
 from dblink_live.localization import GaussianLocalizer
 from dblink_live.models import load_model, reconstruct
+from dblink_live.pipeline.camera_facts import resolve_camera
 from dblink_live.pipeline.line import LiveLine
 from dblink_live.pipeline.live_run import LiveRun, open_live_run
 from dblink_live.simulate import SCMOS, make_camera
@@ -232,3 +234,25 @@ def test_a_long_gap_starts_a_segment(frames: np.ndarray, writer: RunWriter) -> N
     with open_run(writer.path) as run:
         assert [stored.segment.reason for stored in run.segments] == ["start", "gap (camera)"]
     assert verify_run(writer.path).ok
+
+
+def test_frames_of_other_channels_are_counted_however_many(frames: np.ndarray, writer: RunWriter) -> None:
+    config = run_config_from_plain({"camera": CAMERA, "windows": {"max_gap_windows": 3}})
+    events = camera_events(frames, {})
+    events.insert(60, Gap(0, 59, 5000, GapCause.DESELECTED))
+    totals = LiveLine(ScriptedSource(events), load_model("filaments", device="cpu"), config, writer).run(SEGMENT)
+    writer.finalize()
+    assert totals.frames_committed == 210
+    with open_run(writer.path) as run:
+        assert [stored.segment.reason for stored in run.segments] == ["start"]
+        assert sum(window.n_frames_missing for window in run.windows("counts")) == 0
+    report = verify_run(writer.path)
+    assert report.ok
+    assert report.ledger[0]["deselected"] == 5000
+
+
+@pytest.mark.parametrize(("stated", "bit_depth"), [(None, 16), (12, 12)])
+def test_the_bit_depth_that_a_source_states_is_taken(stated: int | None, bit_depth: int) -> None:
+    segment = replace(SEGMENT, bit_depth=stated)
+    assert resolve_camera(CameraConfig(pixel_size_nm=100.0), segment).bit_depth == bit_depth
+    assert resolve_camera(CameraConfig(pixel_size_nm=100.0, bit_depth=14), segment).bit_depth == 14
