@@ -47,7 +47,7 @@ def main() -> int:
         ["committed", totals.frames_committed],
         ["after the last whole window", totals.frames_tail],
         ["windows reconstructed", totals.windows_live],
-        ["frames/s arriving", totals.fps_held or 0.0],
+        ["frames/s that reached the line", totals.fps_held or 0.0],
         ["verify", "ok" if report.ok else "; ".join(report.problems)],
     ]
     print(markdown_table(["", f"{options.size} x {options.size}, {FPS} frames/s"], rows))
