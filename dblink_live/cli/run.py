@@ -50,6 +50,7 @@ def add_parser(verbs: Verbs) -> None:
         dest="overrides",
         action="append_const",
         const="store.record=true",
+        default=[],
         help="also keep the camera frames (mm:core and sim:; recordings are kept already)",
     )
     add_settings_and_viewer(parser)
@@ -72,6 +73,7 @@ def add_settings_and_viewer(parser: argparse.ArgumentParser) -> None:
         dest="overrides",
         action=_Setting,
         const="publish.address",
+        default=[],
         help="where viewers connect, tcp://127.0.0.1:PORT; beyond this machine (tcp://0.0.0.0:PORT) only with --keys",
     )
     parser.add_argument(
@@ -80,6 +82,7 @@ def add_settings_and_viewer(parser: argparse.ArgumentParser) -> None:
         dest="overrides",
         action=_Setting,
         const="publish.keys",
+        default=[],
         help="let in only viewers whose keys are in this folder, made by `dblink-live keys`",
     )
     viewer = parser.add_mutually_exclusive_group()
