@@ -30,6 +30,11 @@ OTHERS: dict[str, tuple[Structure, ...]] = {
 }
 BODY_SPEED = 0.35
 """Bodies of the released simulator move 25 times as fast as its filaments; at full speed they would leave the field."""
+EMPTY_NOISE = 6.0
+"""Fields without structure have up to this many times the noise of others."""
+MOST_BEADS = 4
+BEAD_SCATTER_PX = (0.05, 1.0)
+"""How exactly a fiducial bead is localized: 2 to 40 nm, drawn log-uniformly."""
 _VIDEOS, _CROPS, _LENGTHS = 1, 2, 3
 """Second number of the seeds of training: what is drawn from them. `measure_envelope` has 4."""
 _VALIDATION_VIDEOS, _VALIDATION_CROPS = 5, 6
@@ -113,8 +118,11 @@ def preview_videos(settings: TrainingSettings, n: int) -> list[Video]:
 def draw_video(settings: TrainingSettings, rng: np.random.Generator) -> Video:
     """A video to train on, long enough for a clip with its longest warm-ups."""
     n_windows = settings.video_windows or settings.longest_clip
-    video = simulate_video(draw_parameters(settings.specimens, n_windows, rng), rng)
-    return bunch(video, rng) if rng.random() < settings.specimens.bunching_share else video
+    specimens = settings.specimens
+    video = simulate_video(draw_parameters(specimens, n_windows, rng), rng)
+    if rng.random() < specimens.bunching_share:
+        video = bunch(video, rng)
+    return add_beads(video, rng) if rng.random() < specimens.bead_share else video
 
 
 def cut_clip(
@@ -154,6 +162,7 @@ def draw_parameters(specimens: Specimens, n_windows: int, rng: np.random.Generat
     if rng.random() < specimens.other_share:
         others = OTHERS[specimens.structure]
         structure = others[int(rng.integers(len(others)))]
+    is_empty = rng.random() < specimens.empty_share
     low, high = (math.log(max(value, 1e-3)) for value in specimens.density)
     slow, fast = specimens.speed
     other_jitter = specimens.other_jitter_share
@@ -162,12 +171,13 @@ def draw_parameters(specimens: Specimens, n_windows: int, rng: np.random.Generat
     if structure in ("mitochondria", "blobs"):
         speed *= BODY_SPEED
     return VideoParameters(
-        structure="empty" if rng.random() < specimens.empty_share else structure,
+        structure="empty" if is_empty else structure,
         shape=VIDEO_SHAPE,
         n_windows=n_windows,
         density=math.exp(rng.uniform(low, high)),
         speed=speed,
-        noise=rng.uniform(*specimens.noise),
+        # Where nothing else is, noise of any strength is to be told from sparsely labelled structure.
+        noise=rng.uniform(*specimens.noise) * (rng.uniform(1.0, EMPTY_NOISE) if is_empty else 1.0),
         jitter_px=int(rng.choice([0, 1, 2], p=[other_jitter / 2, 1 - other_jitter, other_jitter / 2])),
         individual_motion=rng.random() < specimens.individual_motion_share,
         reaches_beyond=rng.random() < specimens.reaches_beyond_share,
@@ -180,6 +190,28 @@ def bunch(video: Video, rng: np.random.Generator) -> Video:
     counts = video.counts.copy()
     where = np.nonzero(counts)
     counts[where] *= rng.geometric(rng.uniform(0.35, 0.9), size=where[0].size).clip(max=20).astype(counts.dtype)
+    return video.with_counts(counts)
+
+
+def add_beads(video: Video, rng: np.random.Generator) -> Video:
+    """Put a few fiducial beads into the field: localized in nearly every frame at one place, and no structure.
+
+    They lie on the coverslip, so that all of them move with the stage, and hardly.
+    """
+    counts = video.counts.copy()
+    n_windows, *sides = counts.shape
+    n_beads = int(rng.integers(1, MOST_BEADS + 1))
+    low, high = np.log(BEAD_SCATTER_PX)
+    scatter = np.exp(rng.uniform(low, high, size=n_beads))
+    per_window = rng.integers(5, 11, size=n_beads)
+    start = rng.uniform(0.0, sides, size=(n_beads, 2))
+    drift = rng.uniform(-0.02, 0.02, size=2)
+    for bead in range(n_beads):
+        t = np.repeat(np.arange(n_windows), per_window[bead])
+        places = start[bead] + drift * t[:, None] + rng.normal(0.0, scatter[bead], size=(t.size, 2))
+        y, x = np.floor(places).astype(np.int64).T
+        inside = (y >= 0) & (y < sides[0]) & (x >= 0) & (x < sides[1]) & (rng.random(t.size) < video.present[t])
+        np.add.at(counts, (t[inside], y[inside], x[inside]), 1)
     return video.with_counts(counts)
 
 

@@ -32,8 +32,8 @@ class Specimens(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     structure: Literal["filaments", "mitochondria"] = "filaments"
     other_share: Share = 0.25
     """Share of videos of the other structure kinds, so that the prior does not draw filaments everywhere."""
-    empty_share: Share = 0.03
-    """Share of videos without structure: noise alone must stay empty."""
+    empty_share: Share = 0.05
+    """Share of videos without structure: noise alone, and much of it, must stay empty."""
     density: tuple[NonNegative, NonNegative] = (0.35, 6.0)
     """Relative to the authors' 0.002 emitters per structure pixel and frame; drawn log-uniformly."""
     speed: tuple[NonNegative, NonNegative] = (0.0, 12.0)
@@ -50,6 +50,8 @@ class Specimens(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Share of videos in which some windows are missing."""
     bunching_share: Share = 0.3
     """Share of videos in which a molecule is localized several times within its window, as real blinking is."""
+    bead_share: Share = 0.1
+    """Share of videos with a few fiducial beads, which are no structure."""
 
 
 class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
