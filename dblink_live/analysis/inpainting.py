@@ -8,9 +8,10 @@ by impulse noise and mixed Gaussian impulse noise using blind inpainting", SIAM 
 arXiv:1304.1408): restore the image given the set of good pixels, renew the set given the image, and so on.
 
 What could be read: of Wang et al. (PMC6179357) the abstract and the beginning, of Yan abstract and model. The published
-equations, frame, weights, iteration numbers and the rendering of the input could not be had. Here the frame is `DirectionalFrame`, the image step
-is iterative soft thresholding with a falling threshold, and the mask step is Yan's rule with one change for counts: a
-pixel with a localization is never called missing, since localizations are lost and not misplaced at random values.
+equations, frame, weights, iteration numbers and the rendering of the input could not be had. Here the frame is
+`DirectionalFrame`, the image step is iterative soft thresholding with a falling threshold, and the mask step is Yan's
+rule with one change for counts: a pixel with a localization is never called missing, since localizations get lost and
+do not turn up as random values.
 """
 
 from __future__ import annotations
