@@ -37,3 +37,7 @@ class StoreError(DblinkError):
 
 class WireError(DblinkError):
     """A message between processes is malformed, or an address is not allowed."""
+
+
+class AnalysisError(DblinkError):
+    """The data cannot answer the question that was asked of them: too few, empty, or without contrast."""

@@ -1,0 +1,52 @@
+"""Localizations counted on a lattice of any pitch: the pictures that resolution and drift are measured on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dblink_live.errors import AnalysisError, CalibrationError
+from dblink_live.types import FloatImage, Grid, Localizations, Shape
+
+COLUMNS = ("frame", "x", "y")
+
+
+def check_localizations(localizations: Localizations, pixel_size_nm: float) -> Localizations:
+    """A plain structured array of the rows, or an error that says what is wrong with them.
+
+    Raises
+    ------
+    AnalysisError
+        The table is empty, or a position is NaN or infinite.
+    CalibrationError
+        The camera's pixel size is no length.
+    """
+    if not (np.isfinite(pixel_size_nm) and pixel_size_nm > 0):
+        raise CalibrationError(f"expected a camera pixel size above 0 nm, found {pixel_size_nm}; give the true one")
+    rows = np.asarray(localizations)  # also a table of `dblink_live.tables`
+    if rows.dtype.names is None or not set(COLUMNS) <= set(rows.dtype.names):
+        raise AnalysisError(f"expected a table with the columns {', '.join(COLUMNS)}, found {rows.dtype}")
+    if not len(rows):
+        raise AnalysisError("expected localizations, found an empty table")
+    if not (np.isfinite(rows["x"]).all() and np.isfinite(rows["y"]).all()):
+        raise AnalysisError("expected finite positions, found NaN or infinity in x or y; remove these rows")
+    return rows
+
+
+def grid_around(localizations: Localizations, pixel_size_nm: float, pitch_nm: float, max_side: int) -> Grid:
+    """The grid of ``pitch_nm`` that just holds all rows; coarser where a side would exceed ``max_side`` pixels."""
+    low, high = (
+        np.array([(float(bound(localizations[axis])) + 0.5) * pixel_size_nm for axis in ("y", "x")])
+        for bound in (np.min, np.max)
+    )
+    pitch_nm = max(pitch_nm, float((high - low).max()) / (max_side - 1))
+    height, width = (int(side // pitch_nm) + 1 for side in high - low)
+    return Grid(pitch_nm, Shape(height, width), (float(low[0]), float(low[1])))
+
+
+def render(localizations: Localizations, pixel_size_nm: float, grid: Grid) -> FloatImage:
+    """Localizations a pixel of ``grid``, float32 [H, W]; those outside are left out."""
+    rows, cols = grid.index_of(localizations["y"], localizations["x"], pixel_size_nm)
+    height, width = grid.shape
+    inside = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
+    flat = np.bincount(rows[inside] * width + cols[inside], minlength=height * width)
+    return flat.astype(np.float32).reshape(height, width)
