@@ -30,8 +30,8 @@ LARGEST_ERROR_NM = 30.0
 def redundant_cross_correlation(
     localizations: Localizations,
     pixel_size_nm: float,
-    *,
     segment_frames: int | None = None,
+    *,
     pitch_nm: float = PITCH_NM,
     max_shift_nm: float = MAX_SHIFT_NM,
     largest_error_nm: float = LARGEST_ERROR_NM,
