@@ -204,6 +204,21 @@ def trailing_sum(counts: Video, n_windows: int) -> FloatImage:
     return (total[stop] - total[np.maximum(stop - n_windows, 0)]).astype(np.float32)
 
 
+def leaky_sum(counts: Video, time_constant: float, blur_sigma_px: float = 0.0) -> FloatImage:
+    """The plain sum that forgets: each window is e times fainter ``time_constant`` windows later.
+
+    ``counts`` is [T, H, W]. It looks at the past alone, so it can be shown live, and on movement it beats the trailing
+    sum. Returns float32 [T, H, W].
+    """
+    summed = np.array(counts, dtype=np.float32)
+    keep = np.float32(math.exp(-1.0 / time_constant))
+    for t in range(1, len(summed)):
+        summed[t] += keep * summed[t - 1]
+    if blur_sigma_px > 0:
+        summed = gaussian_filter(summed, sigma=(0, blur_sigma_px, blur_sigma_px))
+    return summed
+
+
 def temporal_consistency(video: FloatImage) -> float:
     """Mean Pearson correlation between consecutive frames [T, H, W]; NaN when no pair has any contrast."""
     flat = video.reshape(len(video), -1).astype(np.float64)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from dblink_live.analysis.metrics import best_threshold, evaluate, windowed_sum
+from dblink_live.analysis.metrics import best_threshold, evaluate, leaky_sum, windowed_sum
 from dblink_live.errors import ConfigError
 
 
@@ -78,3 +78,12 @@ def test_bad_input_is_one_clear_error(reconstruction: np.ndarray, truth: np.ndar
 def test_threshold_outside_zero_and_one_is_refused() -> None:
     with pytest.raises(ConfigError, match="between 0 and 1"):
         evaluate(line(8), line(8), threshold=1.5)
+
+
+def test_the_leaky_sum_forgets_and_never_looks_ahead() -> None:
+    counts = np.zeros((6, 3, 3), np.uint16)
+    counts[2, 1, 1] = 4
+    summed = leaky_sum(counts, time_constant=2.0)
+    assert not summed[:2].any()
+    assert summed[2:, 1, 1] == pytest.approx(4 * np.exp(-np.arange(4) / 2.0))
+    assert leaky_sum(counts, 2.0, blur_sigma_px=0.5)[2, 1, 1] < 4.0
