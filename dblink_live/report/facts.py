@@ -1,0 +1,129 @@
+"""What a report says of a run without looking at its pixels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from dblink_live.store import Run
+from dblink_live.store.journal import CommittedWindow, Event, FullFacts, LedgerDict, Status, StoredSegment
+from dblink_live.types import Gap, RunInfo
+
+
+@dataclass(frozen=True)
+class MainSegment:
+    """The longest segment: what pictures, movie and trust figures are taken from.
+
+    Segments may differ in geometry and start with fresh network state; mixing them would give wrong numbers.
+    """
+
+    stored: StoredSegment
+    counts: tuple[CommittedWindow, ...]
+    """In order of time, as are the others."""
+    live: tuple[CommittedWindow, ...]
+    full: tuple[CommittedWindow, ...]
+    window_frames: int
+
+    @property
+    def index(self) -> int:
+        return self.stored.segment.index
+
+    @property
+    def pictures(self) -> tuple[CommittedWindow, ...]:
+        """The best that there is: those of the full pass where it was run to its end, else the live ones."""
+        return self.full if self.full and len(self.full) >= len(self.live) else self.live
+
+    @property
+    def frame_interval_ms(self) -> float | None:
+        """None where the source could not tell."""
+        return self.stored.segment.frame_interval_ms
+
+    @property
+    def window_s(self) -> float | None:
+        """Duration of a window; None where nobody knows it."""
+        interval = self.frame_interval_ms
+        return None if interval is None else interval * self.window_frames / 1000
+
+    @property
+    def is_calibrated(self) -> bool | None:
+        """Whether the camera's offset and gain were known; None where the run does not say."""
+        camera = self.stored.camera
+        return None if camera is None or "is_calibrated" not in camera else bool(camera["is_calibrated"])
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """The facts of one run at one moment."""
+
+    name: str
+    info: RunInfo
+    status: Status
+    window_frames: int
+    segments: tuple[StoredSegment, ...]
+    windows: dict[str, int]
+    """Committed windows by product, of all segments."""
+    gaps: tuple[Gap, ...]
+    events: tuple[Event, ...]
+    ledgers: dict[int, LedgerDict]
+    full: FullFacts | None
+    main: MainSegment | None
+    """None in a run without a window."""
+
+    @property
+    def lost_frames(self) -> dict[str, int]:
+        """Frames known to be lost, by cause, of all segments."""
+        lost: Counter[str] = Counter()
+        for gap in self.gaps:
+            lost[gap.cause.value] += gap.count or 0
+        return {cause: count for cause, count in sorted(lost.items()) if count}
+
+    @property
+    def n_unknown_losses(self) -> int:
+        """Losses whose size nobody can know."""
+        return sum(gap.count is None for gap in self.gaps)
+
+    @property
+    def segments_without_ledger(self) -> list[int]:
+        """Segments that have not ended in order."""
+        return [stored.segment.index for stored in self.segments if stored.segment.index not in self.ledgers]
+
+
+def gather(run: Run) -> RunReport:
+    """Read the facts of ``run`` as they are now."""
+    with run.snapshot():
+        segments = tuple(run.segments)
+        windows = {product: run.windows(product) for product in ("counts", "live", "full")}
+        return RunReport(
+            name=run.path.resolve().name,
+            info=run.info,
+            status=run.status,
+            window_frames=run.window_frames,
+            segments=segments,
+            windows={product: len(rows) for product, rows in windows.items()},
+            gaps=tuple(run.gaps),
+            events=tuple(run.events),
+            ledgers=run.ledger,
+            full=run.full_facts,
+            main=_longest(segments, windows, run.window_frames),
+        )
+
+
+def _longest(
+    segments: tuple[StoredSegment, ...], windows: dict[str, list[CommittedWindow]], window_frames: int
+) -> MainSegment | None:
+    of_segment = {
+        stored.segment.index: {
+            product: tuple(sorted((row for row in rows if row.segment == stored.segment.index), key=_window_number))
+            for product, rows in windows.items()
+        }
+        for stored in segments
+    }
+    best = max(segments, key=lambda stored: len(of_segment[stored.segment.index]["counts"]), default=None)
+    if best is None or not of_segment[best.segment.index]["counts"]:
+        return None
+    found = of_segment[best.segment.index]
+    return MainSegment(best, found["counts"], found["live"], found["full"], window_frames)
+
+
+def _window_number(row: CommittedWindow) -> int:
+    return row.window

@@ -1,0 +1,121 @@
+"""The movie of a report: H.264 in an MP4, which every browser plays without a plug-in."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from dblink_live.analysis.contrast import RECONSTRUCTION, SUM, Limits, contrast_limits
+from dblink_live.analysis.drawing import BACKGROUND, write_text
+from dblink_live.report.facts import MainSegment
+from dblink_live.report.pictures import Moment, MomentReader, painted
+from dblink_live.store.journal import CommittedWindow
+from dblink_live.types import Grid
+
+MAX_PICTURES = 240
+PICTURES_PER_S = 20
+PANEL_PX = 440
+_GAP, _FOOTER = 8, 28
+_QUALITY = "20"
+"""Constant rate factor of x264: thin bright lines on black show artefacts above it."""
+
+
+@dataclass(frozen=True)
+class Movie:
+    """A movie file and what is in it."""
+
+    mp4: bytes
+    n_pictures: int
+    every: int
+    """One window in so many is shown."""
+    speed: float | None
+    """Times faster than life; None where nobody knows how long a window takes."""
+    size: tuple[int, int]
+    """Width and height."""
+
+
+def can_make_movies() -> bool:
+    """Whether PyAV, of the extra ``report``, is installed."""
+    try:
+        import av  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def rows_of_movie(main: MainSegment) -> tuple[Sequence[CommittedWindow], int]:
+    """The pictures that are shown and their stride: at most `MAX_PICTURES`."""
+    every = max(1, -(-len(main.pictures) // MAX_PICTURES))
+    return main.pictures[::every], every
+
+
+def make_movie(reader: MomentReader, main: MainSegment, on_progress: Callable[[int], None]) -> Movie:
+    """Plain sum and reconstruction side by side, over the whole main segment.
+
+    Contrast is fixed for the whole movie, by the picture in its middle, so that flicker in it is flicker in the data.
+    """
+    rows, every = rows_of_movie(main)
+    middle = reader.read(rows[len(rows) // 2])
+    limits = (contrast_limits(middle.plain_sum, SUM), contrast_limits(middle.probability, RECONSTRUCTION))
+    encoder: _Encoder | None = None
+    size = (0, 0)
+    for index, row in enumerate(rows):
+        picture = _panels(reader.read(row), reader.grid, limits, main.window_s)
+        if encoder is None:
+            size = picture.size
+            encoder = _Encoder(size)
+        encoder.add(np.asarray(picture))
+        on_progress(index + 1)
+    if encoder is None:
+        raise ValueError("expected at least one picture")
+    speed = None if main.window_s is None else every * main.window_s * PICTURES_PER_S
+    return Movie(encoder.finish(), len(rows), every, speed, size)
+
+
+def _panels(moment: Moment, grid: Grid, limits: tuple[Limits, Limits], window_s: float | None) -> Image.Image:
+    plain_sum = painted(moment.plain_sum, grid, SUM, limits[0], PANEL_PX, even=True)
+    reconstruction = painted(moment.probability, grid, RECONSTRUCTION, limits[1], PANEL_PX, even=True)
+    width, height = plain_sum.size
+    canvas = Image.new("RGB", (2 * width + _GAP, height + _FOOTER), BACKGROUND)
+    canvas.paste(plain_sum, (0, 0))
+    canvas.paste(reconstruction, (width + _GAP, 0))
+    draw = ImageDraw.Draw(canvas)
+    window = moment.row.window
+    when = f"window {window}" if window_s is None else f"{window * window_s:.1f} s"
+    write_text(draw, (6, height + _FOOTER / 2), f"plain sum of {moment.n_summed} windows", 13, "lm")
+    write_text(draw, (width + _GAP + 6, height + _FOOTER / 2), "reconstruction", 13, "lm")
+    write_text(draw, (2 * width + _GAP - 6, height + _FOOTER / 2), when, 13, "rm")
+    return canvas
+
+
+class _Encoder:
+    """Packs pictures [H, W, 3] into an MP4 in memory."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        import av
+
+        self._file = io.BytesIO()
+        self._container: Any = av.open(self._file, "w", format="mp4")
+        self._stream: Any = self._container.add_stream("libx264", rate=Fraction(PICTURES_PER_S))
+        self._stream.width, self._stream.height = size
+        # Browsers play no other chroma format.
+        self._stream.pix_fmt = "yuv420p"
+        self._stream.options = {"crf": _QUALITY, "preset": "medium"}
+
+    def add(self, picture: npt.NDArray[np.uint8]) -> None:
+        import av
+
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        self._container.mux(self._stream.encode(frame))
+
+    def finish(self) -> bytes:
+        self._container.mux(self._stream.encode())
+        self._container.close()
+        return self._file.getvalue()

@@ -1,0 +1,127 @@
+"""The pictures of a report: plain sum and reconstruction of one moment, side by side at equal field and size."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from dblink_live.analysis.contrast import RECONSTRUCTION, SUM, ContrastPolicy, Limits, contrast_limits
+from dblink_live.analysis.drawing import draw_scale_bar, shade
+from dblink_live.report.facts import MainSegment
+from dblink_live.store import Run
+from dblink_live.store.journal import CommittedWindow
+from dblink_live.types import FloatImage, Grid
+
+SUM_WINDOWS = 25
+"""The plain sum is that of so many windows up to the one shown, as in the viewer: what can be had at that moment."""
+STILL_PX = 520
+"""Longer side of a still."""
+N_MOMENTS = 3
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Plain sum and reconstruction at one window, both [H, W]."""
+
+    row: CommittedWindow
+    plain_sum: npt.NDArray[np.uint32]
+    n_summed: int
+    """Windows that were there to be summed: fewer at the start."""
+    probability: FloatImage
+
+
+@dataclass(frozen=True)
+class Still:
+    """One picture as a PNG, and what stands below it."""
+
+    png: bytes
+    caption: str
+    limits: Limits
+
+
+class MomentReader:
+    """Reads moments of the main segment one by one: one plain sum is in memory at a time, however long the run is."""
+
+    def __init__(self, run: Run, main: MainSegment) -> None:
+        self._run = run
+        self._counts = {row.window: row for row in main.counts}
+        self._scale: dict[str, float] = {}
+        self.grid: Grid = main.stored.grid
+
+    def read(self, row: CommittedWindow) -> Moment:
+        """The moment of one committed picture."""
+        first = row.window - SUM_WINDOWS + 1
+        found = [self._counts[window] for window in range(first, row.window + 1) if window in self._counts]
+        total = np.zeros(self.grid.shape, np.uint32)
+        for counts in found:
+            total += self._run.read_window(counts)
+        return Moment(row, total, len(found), self.probability(row))
+
+    def probability(self, row: CommittedWindow) -> FloatImage:
+        """One committed picture [H, W] on its own, in [0, 1]."""
+        if row.series not in self._scale:
+            array = self._run.array(row.series)
+            self._scale[row.series] = 1.0 if array is None else array.value_scale
+        picture: FloatImage = self._run.read_window(row).astype(np.float32) * np.float32(self._scale[row.series])
+        return picture
+
+
+def moments_to_show(main: MainSegment) -> list[CommittedWindow]:
+    """Pictures a sixth, a half and five sixths into the segment; fewer where it is short."""
+    rows = main.pictures
+    places = sorted({int(len(rows) * (2 * index + 1) / (2 * N_MOMENTS)) for index in range(N_MOMENTS)})
+    return [rows[place] for place in places if place < len(rows)]
+
+
+def stills(moment: Moment, grid: Grid, window_s: float | None) -> tuple[Still, Still]:
+    """Plain sum and reconstruction of a moment, with scale bars."""
+    row = moment.row
+    when = f"window {row.window}" + ("" if window_s is None else f", {row.window * window_s:.1f} s")
+    ahead = "all later windows seen" if row.product == "full" else f"{row.lookahead} later windows seen"
+    missing = f"; {row.n_frames_missing} frames missing" if row.n_frames_missing else ""
+    return (
+        _still(moment.plain_sum, grid, SUM, f"Plain sum of {moment.n_summed} windows, {when}{missing}"),
+        _still(moment.probability, grid, RECONSTRUCTION, f"Reconstruction, {when}; {ahead}{missing}"),
+    )
+
+
+def sum_of_all(run: Run, main: MainSegment) -> npt.NDArray[np.uint32]:
+    """Localizations a pixel [H, W] over the whole segment: the conventional picture, blurred by all motion."""
+    total = np.zeros(main.stored.grid.shape, np.uint32)
+    for row in main.counts:
+        total += run.read_window(row)
+    return total
+
+
+def sum_still(total: npt.NDArray[np.uint32], grid: Grid, n_windows: int) -> Still:
+    """The plain sum of a whole segment, with a scale bar."""
+    return _still(total, grid, SUM, f"Plain sum of all {n_windows} windows: what moves is blurred")
+
+
+def painted(
+    image: npt.NDArray[Any], grid: Grid, policy: ContrastPolicy, limits: Limits, longer_side_px: int, even: bool = False
+) -> Image.Image:
+    """``image`` [H, W] at ``longer_side_px``, with a scale bar; ``even`` sides, as video wants them, cut off one."""
+    field_nm = (grid.shape.height * grid.pitch_nm, grid.shape.width * grid.pitch_nm)
+    nm_per_px = max(field_nm) / longer_side_px
+    height, width = (max(2, round(side / nm_per_px)) for side in field_nm)
+    if even:
+        height, width = height - height % 2, width - width % 2
+    shaded = shade(image, grid.pitch_nm, nm_per_px, (height, width), policy, limits, "ember")
+    picture = Image.fromarray(shaded)
+    # On a sliver of a field the bar would cover what there is to see.
+    if min(height, width) >= 64:
+        draw_scale_bar(ImageDraw.Draw(picture), 0, 0, height, field_nm[1], nm_per_px)
+    return picture
+
+
+def _still(image: npt.NDArray[Any], grid: Grid, policy: ContrastPolicy, caption: str) -> Still:
+    limits = contrast_limits(image, policy)
+    packed = io.BytesIO()
+    painted(image, grid, policy, limits, STILL_PX).save(packed, "PNG", optimize=True)
+    return Still(packed.getvalue(), caption, limits)

@@ -1,0 +1,108 @@
+"""Makes the report of a run and puts it into the run's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from dblink_live.errors import StoreError
+from dblink_live.report.facts import MainSegment, RunReport, gather
+from dblink_live.report.movie import Movie, can_make_movies, make_movie, rows_of_movie
+from dblink_live.report.page import Visuals, page_of
+from dblink_live.report.pictures import MomentReader, moments_to_show, stills, sum_of_all, sum_still
+from dblink_live.report.trust import Trust, judge
+from dblink_live.store import Run, open_run
+
+FILE_NAME = "report.html"
+_INSTALL = "no movie: PyAV is not installed; `pip install dblink-live[report]` brings it"
+
+
+@dataclass(frozen=True)
+class ReportSummary:
+    """Where the report is, and what it says of itself."""
+
+    path: Path
+    n_windows: int
+    has_movie: bool
+    gaps: tuple[str, ...]
+    """Labels of what could not be found out."""
+
+
+def write_report(folder: str | Path, on_progress: Callable[[int, int], None] | None = None) -> ReportSummary:
+    """Write ``report/report.html`` into the run ``folder`` and say what is in it.
+
+    Parameters
+    ----------
+    folder
+        A run, finished or not. What is committed at this moment is reported.
+    on_progress
+        Is told pictures done and pictures in all, while the movie is made.
+
+    Raises
+    ------
+    StoreError
+        The folder is no run, is damaged, or the report cannot be written there.
+    """
+    tell = on_progress or _nobody
+    with open_run(folder) as run:
+        report = gather(run)
+        visuals, trust = Visuals((), None, None, "no movie: no window has a reconstruction"), None
+        if report.main is not None:
+            visuals, trust = _look(run, report.main, tell)
+        made = datetime.now(UTC)
+        page = page_of(report, visuals, trust, made, _program())
+        path = _put(run.path / "report" / FILE_NAME, page)
+    return ReportSummary(path, _n_windows(report), visuals.movie is not None, _gaps(trust, visuals.movie))
+
+
+def _look(run: Run, main: MainSegment, tell: Callable[[int, int], None]) -> tuple[Visuals, Trust]:
+    reader = MomentReader(run, main)
+    total = sum_of_all(run, main)
+    moments = [stills(reader.read(row), reader.grid, main.window_s) for row in moments_to_show(main)]
+    trust = judge(run, main, reader, total)
+    movie, reason = _movie(reader, main, tell)
+    return Visuals(moments, sum_still(total, reader.grid, len(main.counts)), movie, reason), trust
+
+
+def _movie(reader: MomentReader, main: MainSegment, tell: Callable[[int, int], None]) -> tuple[Movie | None, str]:
+    n_pictures = len(rows_of_movie(main)[0])
+    if not n_pictures:
+        return None, "no movie: no window has a reconstruction"
+    if not can_make_movies():
+        return None, _INSTALL
+    return make_movie(reader, main, lambda done: tell(done, n_pictures)), ""
+
+
+def _put(path: Path, page: str) -> Path:
+    """Write beside and rename, so that a browser never sees half a page."""
+    beside = path.with_suffix(".html.part")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        beside.write_text(page, encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        raise StoreError(f"expected to write {path}, found: {error}; free the disk or the folder's rights") from error
+    return path
+
+
+def _gaps(trust: Trust | None, movie: Movie | None) -> tuple[str, ...]:
+    labels = ["trust figures"] if trust is None else [item.label for item in trust.figures if item.level == "gap"]
+    return (*labels, *(["movie"] if movie is None else []))
+
+
+def _n_windows(report: RunReport) -> int:
+    return 0 if report.main is None else len(report.main.counts)
+
+
+def _nobody(done: int, total: int) -> None:
+    pass
+
+
+def _program() -> str:
+    try:
+        return f"dblink-live {version('dblink-live')}"
+    except PackageNotFoundError:
+        return "dblink-live"
