@@ -40,8 +40,8 @@ def line_chart(
     x_low, x_high = _extent(np.concatenate([x for x, _ in points]))
     low, high = _extent(np.concatenate([y for _, y in points]))
     if y_limits != (0, 0):
-        y_ticks = _ticks(*y_limits)
         y_low, y_high = y_limits
+        y_ticks = [tick for tick in _ticks(y_low, y_high) if y_low <= tick <= y_high]
     else:
         y_ticks = _ticks(min(low, 0.0) if y_from_zero else low, max(high, 0.0) if y_from_zero else high)
         y_low, y_high = y_ticks[0], y_ticks[-1]

@@ -40,7 +40,11 @@ class _Axis:
 
 
 def _density(main: MainSegment, axis: _Axis) -> Chart:
-    found = [math.nan if row.n_localizations is None else row.n_localizations for row in main.counts]
+    # A window of which no frame came has no localizations because nobody looked.
+    found = [
+        math.nan if row.n_localizations is None or row.n_frames_missing >= row.stop - row.start else row.n_localizations
+        for row in main.counts
+    ]
     line = Series("localizations", axis.at([row.window for row in main.counts]), np.array(found, np.float64))
     svg = line_chart([line], axis.label, "localizations a window")
     return "Localizations", svg, "a falling curve is bleaching or lost focus"
