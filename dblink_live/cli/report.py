@@ -25,9 +25,9 @@ def add_parser(verbs: Verbs) -> None:
 def run(options: argparse.Namespace) -> Outcome:
     from dblink_live.report import write_report
 
-    with progress("making the movie", None, "pictures") as advance:
-        summary = write_report(options.path, on_progress=lambda done, total: advance(done))
-    text = f"{summary.path}"
+    with progress("reporting", None, "windows read") as advance:
+        summary = write_report(options.path, on_progress=advance)
+    text = str(summary.path)
     if summary.gaps:
         text += f"\nnot known: {'; '.join(summary.gaps)}"
     return Outcome(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -50,33 +51,28 @@ def can_make_movies() -> bool:
     return True
 
 
-def rows_of_movie(main: MainSegment) -> tuple[Sequence[CommittedWindow], int]:
+def _rows_of_movie(main: MainSegment) -> tuple[Sequence[CommittedWindow], int]:
     """The pictures that are shown and their stride: at most `MAX_PICTURES`."""
     every = max(1, -(-len(main.pictures) // MAX_PICTURES))
     return main.pictures[::every], every
 
 
-def make_movie(reader: MomentReader, main: MainSegment, on_progress: Callable[[int], None]) -> Movie:
-    """Plain sum and reconstruction side by side, over the whole main segment.
+def make_movie(reader: MomentReader, main: MainSegment, on_picture: Callable[[], None]) -> Movie:
+    """Plain sum and reconstruction side by side, over the whole main segment, which has at least one picture.
 
     Contrast is fixed for the whole movie, by the picture in its middle, so that flicker in it is flicker in the data.
     """
-    rows, every = rows_of_movie(main)
+    rows, every = _rows_of_movie(main)
     middle = reader.read(rows[len(rows) // 2])
     limits = (contrast_limits(middle.plain_sum, SUM), contrast_limits(middle.probability, RECONSTRUCTION))
-    encoder: _Encoder | None = None
-    size = (0, 0)
-    for index, row in enumerate(rows):
-        picture = _panels(reader.read(row), reader.grid, limits, main.window_s)
-        if encoder is None:
-            size = picture.size
-            encoder = _Encoder(size)
+    pictures = (_panels(reader.read(row), reader.grid, limits, main.window_s) for row in rows)
+    first = next(pictures)
+    encoder = _Encoder(first.size)
+    for picture in itertools.chain([first], pictures):
         encoder.add(np.asarray(picture))
-        on_progress(index + 1)
-    if encoder is None:
-        raise ValueError("expected at least one picture")
+        on_picture()
     speed = None if main.window_s is None else every * main.window_s * PICTURES_PER_S
-    return Movie(encoder.finish(), len(rows), every, speed, size)
+    return Movie(encoder.finish(), len(rows), every, speed, first.size)
 
 
 def _panels(moment: Moment, grid: Grid, limits: tuple[Limits, Limits], window_s: float | None) -> Image.Image:

@@ -38,8 +38,8 @@ def page_of(report: RunReport, visuals: Visuals, trust: Trust | None, made_utc: 
     body = "".join((
         _head(report),
         _movie(visuals),
-        _trust(report, trust),
-        _pictures(report, visuals),
+        _trust(trust),
+        _pictures(visuals),
         _curves(report, trust),
         _accounts(report),
         _provenance(report),
@@ -135,7 +135,7 @@ def _movie(visuals: Visuals) -> str:
     return title + html.video(movie.mp4, movie.size, caption)
 
 
-def _trust(report: RunReport, trust: Trust | None) -> str:
+def _trust(trust: Trust | None) -> str:
     title = (
         "<h2>Why believe it</h2><p>A network that has learned what filaments look like can draw one where there is "
         "none. These figures, all of the longest segment, say what the data themselves support.</p>"
@@ -145,7 +145,7 @@ def _trust(report: RunReport, trust: Trust | None) -> str:
     return title + html.cards(trust.figures)
 
 
-def _pictures(report: RunReport, visuals: Visuals) -> str:
+def _pictures(visuals: Visuals) -> str:
     title = "<h2>Pictures</h2>"
     parts = [
         f'<div class="pictures">{html.picture(plain.png, plain.caption)}{html.picture(found.png, found.caption)}</div>'

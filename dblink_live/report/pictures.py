@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,11 +91,12 @@ def stills(moment: Moment, grid: Grid, window_s: float | None) -> tuple[Still, S
     )
 
 
-def sum_of_all(run: Run, main: MainSegment) -> npt.NDArray[np.uint32]:
+def sum_of_all(run: Run, main: MainSegment, on_window: Callable[[], None]) -> npt.NDArray[np.uint32]:
     """Localizations a pixel [H, W] over the whole segment: the conventional picture, blurred by all motion."""
     total = np.zeros(main.stored.grid.shape, np.uint32)
     for row in main.counts:
         total += run.read_window(row)
+        on_window()
     return total
 
 

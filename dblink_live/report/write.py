@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dblink_live.errors import StoreError
 from dblink_live.report.facts import MainSegment, RunReport, gather
-from dblink_live.report.movie import Movie, can_make_movies, make_movie, rows_of_movie
+from dblink_live.report.movie import Movie, can_make_movies, make_movie
 from dblink_live.report.page import Visuals, page_of
 from dblink_live.report.pictures import MomentReader, moments_to_show, stills, sum_of_all, sum_still
 from dblink_live.report.trust import Trust, judge
@@ -31,7 +31,7 @@ class ReportSummary:
     """Labels of what could not be found out."""
 
 
-def write_report(folder: str | Path, on_progress: Callable[[int, int], None] | None = None) -> ReportSummary:
+def write_report(folder: str | Path, on_progress: Callable[[int], None] | None = None) -> ReportSummary:
     """Write ``report/report.html`` into the run ``folder`` and say what is in it.
 
     Parameters
@@ -39,41 +39,40 @@ def write_report(folder: str | Path, on_progress: Callable[[int, int], None] | N
     folder
         A run, finished or not. What is committed at this moment is reported.
     on_progress
-        Is told pictures done and pictures in all, while the movie is made.
+        Is told how many windows have been read for the sum of all and for the movie.
 
     Raises
     ------
     StoreError
         The folder is no run, is damaged, or the report cannot be written there.
     """
-    tell = on_progress or _nobody
+    step = _Steps(on_progress)
     with open_run(folder) as run:
         report = gather(run)
         visuals, trust = Visuals((), None, None, "no movie: no window has a reconstruction"), None
         if report.main is not None:
-            visuals, trust = _look(run, report.main, tell)
+            visuals, trust = _look(run, report.main, step)
         made = datetime.now(UTC)
         page = page_of(report, visuals, trust, made, _program())
         path = _put(run.path / "report" / FILE_NAME, page)
     return ReportSummary(path, _n_windows(report), visuals.movie is not None, _gaps(trust, visuals.movie))
 
 
-def _look(run: Run, main: MainSegment, tell: Callable[[int, int], None]) -> tuple[Visuals, Trust]:
+def _look(run: Run, main: MainSegment, step: Callable[[], None]) -> tuple[Visuals, Trust]:
     reader = MomentReader(run, main)
-    total = sum_of_all(run, main)
+    total = sum_of_all(run, main, step)
     moments = [stills(reader.read(row), reader.grid, main.window_s) for row in moments_to_show(main)]
     trust = judge(run, main, reader, total)
-    movie, reason = _movie(reader, main, tell)
+    movie, reason = _movie(reader, main, step)
     return Visuals(moments, sum_still(total, reader.grid, len(main.counts)), movie, reason), trust
 
 
-def _movie(reader: MomentReader, main: MainSegment, tell: Callable[[int, int], None]) -> tuple[Movie | None, str]:
-    n_pictures = len(rows_of_movie(main)[0])
-    if not n_pictures:
+def _movie(reader: MomentReader, main: MainSegment, step: Callable[[], None]) -> tuple[Movie | None, str]:
+    if not main.pictures:
         return None, "no movie: no window has a reconstruction"
     if not can_make_movies():
         return None, _INSTALL
-    return make_movie(reader, main, lambda done: tell(done, n_pictures)), ""
+    return make_movie(reader, main, step), ""
 
 
 def _put(path: Path, page: str) -> Path:
@@ -97,8 +96,17 @@ def _n_windows(report: RunReport) -> int:
     return 0 if report.main is None else len(report.main.counts)
 
 
-def _nobody(done: int, total: int) -> None:
-    pass
+class _Steps:
+    """Counts what was read, and tells whoever wants to know."""
+
+    def __init__(self, tell: Callable[[int], None] | None) -> None:
+        self._tell = tell
+        self._done = 0
+
+    def __call__(self) -> None:
+        self._done += 1
+        if self._tell is not None:
+            self._tell(self._done)
 
 
 def _program() -> str:
