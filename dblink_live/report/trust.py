@@ -127,14 +127,15 @@ def _frc(run: Run, main: MainSegment) -> FrcCurve:
 
 
 def _frc_figure(label: str, curve: FrcCurve) -> Figure:
-    resolution = curve.resolution_nm("1/7")
-    if not np.isfinite(resolution):
-        return gap(label, "the two halves of the localizations never agree, or agree down to the smallest pixel")
+    try:
+        half_bit = f"half-bit: {_nm(curve.resolution_nm('half-bit'))}. "
+    except AnalysisError:
+        half_bit = ""
     note = (
-        f"half-bit: {_nm(curve.resolution_nm('half-bit'))}. Of alternating blocks of frames; motion within the segment "
-        "makes it worse, molecules seen in two blocks make it look better"
+        f"{half_bit}Of alternating blocks of frames; motion within the segment makes it worse, molecules seen in two "
+        "blocks make it look better"
     )
-    return Figure(label, _nm(resolution), note)
+    return Figure(label, _nm(curve.resolution_nm("1/7")), note)
 
 
 def _decorrelation(picture: npt.NDArray[np.number], reader: MomentReader) -> float:
@@ -252,4 +253,4 @@ def _middle(picture: FloatImage) -> FloatImage:
 
 
 def _nm(value: float) -> str:
-    return f"{value:.0f} nm" if np.isfinite(value) else "not reached"
+    return f"{value:.0f} nm"
