@@ -46,6 +46,10 @@ LEAST_RINGS = 3
 MIN_SIDE = 16
 
 
+class FinerThanPixelsError(AnalysisError):
+    """The resolution is finer than two pixels, and nobody can say by how much."""
+
+
 @dataclass(frozen=True)
 class FrcCurve:
     """Correlation of two pictures, ring by ring, from frequency 0 up to that of two pixels."""
@@ -82,15 +86,16 @@ class FrcCurve:
         Raises
         ------
         AnalysisError
-            The curve lies below the threshold from one of its first rings on, which a few pixels decide by chance, or
-            above it up to two pixels.
+            The curve lies below the threshold from one of its first rings on, which a few pixels decide by chance.
+        FinerThanPixelsError
+            It lies above the threshold up to two pixels.
         """
         threshold = self.threshold(kind)
         about = _crossings((self.smoothed - threshold)[1:])
         if not len(about):
-            raise AnalysisError(
+            raise FinerThanPixelsError(
                 f"expected the correlation to fall below {kind} before {2 * self.pitch_nm:.3g} nm, the size of two "
-                "pixels, but it does not: the resolution is finer than that; render on a finer grid"
+                "pixels, but it does not: the resolution is finer than these pixels can tell"
             )
         if about[0] < LEAST_RINGS:
             raise AnalysisError(

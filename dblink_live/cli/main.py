@@ -17,6 +17,7 @@ from types import ModuleType
 from rich.console import Console
 
 from dblink_live.cli import (
+    analyze,
     demo,
     doctor,
     evaluate,
@@ -54,6 +55,7 @@ VERBS: tuple[ModuleType, ...] = (
     localize,
     simulate,
     evaluate,
+    analyze,
     train,
     models,
     doctor,

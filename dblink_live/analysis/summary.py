@@ -1,0 +1,228 @@
+"""The figures of `dblink-live analyze`: all that can be known of a reconstruction, and a reason for what cannot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from dblink_live.analysis.consistency import consistency, revision, undo_motion
+from dblink_live.analysis.decorrelation import decorrelation_analysis
+from dblink_live.analysis.drift import Drift, drift_of_video
+from dblink_live.analysis.frc import (
+    FinerThanPixelsError,
+    FrcCurve,
+    RollingFrc,
+    fourier_ring_correlation,
+    frc_of_localizations,
+    rolling_frc,
+)
+from dblink_live.analysis.rcc import redundant_cross_correlation
+from dblink_live.analysis.support import Maps, supported_fraction
+from dblink_live.errors import AnalysisError, CalibrationError
+from dblink_live.types import FloatImage, Localizations
+
+N_DECORRELATED = 9
+"""Pictures that decorrelation analysis is done on; the median counts."""
+N_FIGURES = 10
+"""About as many questions are asked."""
+N_STRETCHES = 5
+"""Into which a recording is cut for its resolution over time."""
+
+_Found = TypeVar("_Found")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is analysed; what is not known is None, and the reason stands in ``missing`` under its own name."""
+
+    pictures: FloatImage | None = None
+    """[K, H, W], probability of structure, of windows evenly spread over the video."""
+    windows: npt.NDArray[np.int64] | None = None
+    """[K], the windows that ``pictures`` show."""
+    pitch_nm: float | None = None
+    """Side of a pixel of the pictures."""
+    provisional: FloatImage | None = None
+    """[K, H, W], the same windows as they were shown before all later ones were known."""
+    all_pictures: Maps | None = None
+    """[T, H, W], every window's picture; read window by window."""
+    counts: Maps | None = None
+    """[T, H, W], localizations a pixel of every window."""
+    threshold: float = 0.5
+    """Above which a pixel is predicted."""
+    localizations: Localizations | None = None
+    pixel_size_nm: float | None = None
+    """Side of the camera pixels that positions are given in."""
+    halves: tuple[FloatImage, FloatImage] | None = None
+    """[T', H', W'] each: reconstructions by the same network from independent halves of the localizations."""
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Figures:
+    """What was found; None where there is a gap, whose reason stands in ``gaps`` under the figure's name."""
+
+    gaps: dict[str, str] = field(default_factory=dict)
+    frc_localizations: FrcCurve | None = None
+    frc_localizations_nm: float | None = None
+    frc_reconstruction: FrcCurve | None = None
+    frc_reconstruction_nm: float | None = None
+    frc_rolling: RollingFrc | None = None
+    decorrelation_nm: float | None = None
+    drift: Drift | None = None
+    """Of the pictures, in windows."""
+    drift_localizations: Drift | None = None
+    """By redundant cross-correlation, in frames."""
+    consistency: float | None = None
+    """After drift was undone."""
+    consistency_as_shown: float | None = None
+    supported_fraction: float | None = None
+    revision: float | None = None
+    """Median over the windows."""
+    _at_most_nm: dict[str, float] = field(default_factory=dict)
+    _on_progress: Callable[[int], None] | None = None
+    _n_asked: int = 0
+
+    def at_most_nm(self, name: str) -> float | None:
+        """Two pixels, where the resolution called ``name`` is finer than that; else None."""
+        return self._at_most_nm.get(name)
+
+    def resolution(self, name: str, curve: FrcCurve | None) -> float | None:
+        """Of a curve, at 1/7; None and a gap where there is no curve, or where it does not tell."""
+        try:
+            return None if curve is None else curve.resolution_nm()
+        except FinerThanPixelsError as error:
+            self._at_most_nm[name] = 2 * curve.pitch_nm if curve is not None else math.nan
+            self.gaps[name] = str(error)
+        except AnalysisError as error:
+            self.gaps[name] = str(error)
+        return None
+
+    def ask(self, name: str, subject: Subject, needs: tuple[str, ...], find: Callable[[], _Found]) -> _Found | None:
+        """The answer of ``find``; without what it ``needs``, or where the data cannot tell, None and a gap."""
+        self._n_asked += 1
+        if self._on_progress is not None:
+            self._on_progress(self._n_asked)
+        absent = next((need for need in needs if getattr(subject, need) is None), None)
+        if absent is not None:
+            self.gaps[name] = subject.missing.get(absent, f"there are no {absent.replace('_', ' ')}")
+            return None
+        try:
+            return find()
+        except (AnalysisError, CalibrationError) as error:
+            self.gaps[name] = str(error)
+            return None
+
+
+def summarize(subject: Subject, on_progress: Callable[[int], None] | None = None) -> Figures:
+    """Work out every figure that ``subject`` allows; ``on_progress`` hears how many of `N_FIGURES` were begun."""
+    found = Figures(_on_progress=on_progress)
+    _resolution(found, subject)
+    _motion(found, subject)
+    found.supported_fraction = found.ask(
+        "supported_fraction",
+        subject,
+        ("all_pictures", "counts"),
+        lambda: supported_fraction(_known(subject.all_pictures), _known(subject.counts), subject.threshold),
+    )
+    found.revision = found.ask("revision", subject, ("pictures", "provisional"), lambda: _revision(subject))
+    return found
+
+
+def _resolution(found: Figures, subject: Subject) -> None:
+    table, pixel_nm = subject.localizations, subject.pixel_size_nm
+    needs = ("localizations", "pixel_size_nm")
+    curve = found.ask(
+        "frc_nm.localizations", subject, needs, lambda: frc_of_localizations(_known(table), _known(pixel_nm))
+    )
+    found.frc_localizations = curve
+    found.frc_localizations_nm = found.resolution("frc_nm.localizations", curve)
+    found.frc_rolling = found.ask("frc_rolling_nm", subject, needs, lambda: _rolling(_known(table), _known(pixel_nm)))
+    halves, pitch_nm = subject.halves, subject.pitch_nm
+    curve = found.ask(
+        "frc_nm.reconstruction",
+        subject,
+        ("halves", "pitch_nm"),
+        lambda: fourier_ring_correlation(*_known(halves), _known(pitch_nm)),
+    )
+    found.frc_reconstruction = curve
+    found.frc_reconstruction_nm = found.resolution("frc_nm.reconstruction", curve)
+    found.decorrelation_nm = found.ask(
+        "decorrelation_nm", subject, ("pictures", "pitch_nm"), lambda: _decorrelation(subject)
+    )
+
+
+def _motion(found: Figures, subject: Subject) -> None:
+    """Drift, and consistency once it is undone."""
+    # Consistency needs the shifts in pixels alone.
+    in_pixels = found.ask("drift_nm", subject, ("pictures",), lambda: drift_of_video(_known(subject.pictures), 1.0))
+    if in_pixels is not None:
+        found.drift = found.ask("drift_nm", subject, ("pitch_nm", "windows"), lambda: _in_nm(in_pixels, subject))
+    found.drift_localizations = found.ask(
+        "drift_localizations_nm",
+        subject,
+        ("localizations", "pixel_size_nm"),
+        lambda: redundant_cross_correlation(_known(subject.localizations), _known(subject.pixel_size_nm)),
+    )
+    found.consistency_as_shown = found.ask(
+        "consistency_as_shown", subject, ("pictures",), lambda: consistency(_known(subject.pictures))
+    )
+    found.consistency = found.ask(
+        "consistency", subject, ("pictures",), lambda: _consistency(_known(subject.pictures), in_pixels)
+    )
+
+
+def _rolling(table: Localizations, pixel_size_nm: float) -> RollingFrc:
+    n_frames = int(table["frame"].max()) - int(table["frame"].min()) + 1 if len(table) else 0
+    if n_frames < 2 * N_STRETCHES:
+        raise AnalysisError(f"expected {2 * N_STRETCHES} frames or more for a resolution over time, found {n_frames}")
+    span = n_frames // N_STRETCHES
+    return rolling_frc(table, pixel_size_nm, span, span)
+
+
+def _decorrelation(subject: Subject) -> float:
+    pictures, pitch_nm = _known(subject.pictures), _known(subject.pitch_nm)
+    chosen = np.unique(np.linspace(0, len(pictures) - 1, min(len(pictures), N_DECORRELATED)).round().astype(int))
+    resolution_nm, reason = [], "there are no pictures"
+    for picture in pictures[chosen]:
+        try:
+            resolution_nm.append(decorrelation_analysis(picture, pitch_nm).resolution_nm)
+        except AnalysisError as error:
+            reason = str(error)
+    if not resolution_nm:
+        raise AnalysisError(reason)
+    return float(np.median(resolution_nm))
+
+
+def _in_nm(in_pixels: Drift, subject: Subject) -> Drift:
+    """A path over the pictures, in pixels, as one over their windows in nm."""
+    pitch_nm, windows = _known(subject.pitch_nm), _known(subject.windows)
+    time = windows[in_pixels.time.astype(np.int64)].astype(np.float64)
+    return Drift(time, in_pixels.y_nm * pitch_nm, in_pixels.x_nm * pitch_nm)
+
+
+def _consistency(pictures: FloatImage, drift_px: Drift | None) -> float:
+    if drift_px is None:
+        return consistency(pictures)  # which says why there is none
+    shifts = np.stack(drift_px.at(np.arange(len(pictures))), axis=1)
+    still, inside = undo_motion(pictures, shifts)
+    return consistency(still, inside)
+
+
+def _revision(subject: Subject) -> float:
+    changed = revision(_known(subject.provisional), _known(subject.pictures))
+    known = changed[np.isfinite(changed)]
+    if not len(known):
+        raise AnalysisError("expected pictures that show something, found none")
+    return float(np.median(known))
+
+
+def _known(value: _Found | None) -> _Found:
+    """``value``, of which `Figures.ask` has made sure."""
+    if value is None:
+        raise AnalysisError("expected a value, found none")
+    return value

@@ -1,0 +1,207 @@
+"""``analyze`` from the command line, on run folders and on reconstructions alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from dblink_live.cli import main
+from dblink_live.store import RunWriter
+from dblink_live.types import (
+    Grid,
+    LocalizationMap,
+    Reconstruction,
+    RunInfo,
+    Segment,
+    Shape,
+    empty_localizations,
+)
+from dblink_live.windows import bin_localizations
+
+GRID = Grid(pitch_nm=40.0, shape=Shape(96, 96))
+CAMERA = Shape(24, 24)
+PIXEL_NM = 160.0
+N_WINDOWS = 30
+FRAMES = 10
+PROMISED = {"frc_nm", "decorrelation_nm", "drift_nm", "consistency", "supported_fraction"}
+
+
+def ring_table(n_per_frame: int = 20) -> np.ndarray:
+    """Localizations on two rings that stand still, to 15 nm."""
+    rng = np.random.default_rng(0)
+    n = N_WINDOWS * FRAMES * n_per_frame
+    angle, radius = rng.uniform(0, 2 * np.pi, n), rng.choice([600.0, 1300.0], n)
+    points = 1920 + radius * np.stack([np.sin(angle), np.cos(angle)]) + rng.normal(0, 15, (2, n))
+    table = empty_localizations(n)
+    table["frame"] = np.repeat(np.arange(N_WINDOWS * FRAMES), n_per_frame)
+    table["y"], table["x"] = points / PIXEL_NM - 0.5
+    return table
+
+
+def write_run(
+    folder: Path,
+    table: np.ndarray,
+    n_windows: int = N_WINDOWS,
+    products: tuple[str, ...] = ("live",),
+    window_frames: int = FRAMES,
+    pixel_size_nm: float | None = PIXEL_NM,
+) -> Path:
+    """A run whose pictures are the blurred sum of all windows, and so never change."""
+    info = RunInfo(uuid="1", created_utc="2026-01-01T00:00:00", config={}, model="light", model_sha256="")
+    total = bin_localizations(table, CAMERA, PIXEL_NM).sum(axis=0, dtype=float) if len(table) else np.zeros(GRID.shape)
+    picture = np.clip(gaussian_filter(total, 1.0) / max(1.0, np.percentile(total, 99)), 0, 1).astype(np.float32)
+    with RunWriter.create(folder, info, window_frames=window_frames) as writer:
+        segment = Segment(index=0, shape=CAMERA, dtype="uint16", frame_interval_ms=20.0, pixel_size_nm=pixel_size_nm)
+        writer.begin_segment(segment, GRID, pixel_size_nm)
+        for window in range(n_windows):
+            start = window_frames * window
+            rows = table[(table["frame"] >= start) & (table["frame"] < start + window_frames)]
+            shifted = rows.copy()
+            shifted["frame"] -= start
+            counts = bin_localizations(shifted, CAMERA, PIXEL_NM, window=window_frames)
+            counts = counts[0] if len(counts) else np.zeros(GRID.shape, np.uint16)
+            writer.write_map(LocalizationMap(0, window, start, start + window_frames, counts, GRID), rows)
+            if "live" in products:
+                writer.write_reconstruction(Reconstruction(0, window, picture, "bounded", lookahead=2))
+        writer.write_ledger(0, {"seen": 1, "committed": 1, "lost": {}, "deselected": 0, "tail": 0, "in_flight": 0})
+    return folder
+
+
+def analyze(capsys: pytest.CaptureFixture[str], *args: str | Path) -> tuple[dict, list[str]]:
+    """The JSON object, which must be all of standard output, and the lines of standard error."""
+    assert main(["analyze", *map(str, args), "--json"]) == 0
+    printed = capsys.readouterr()
+    figures = json.loads(printed.out)
+    assert set(figures) >= PROMISED
+    assert set(figures["frc_nm"]) == {"localizations", "reconstruction"}
+    return figures, printed.err.splitlines()
+
+
+def test_a_run_that_stands_still(tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = write_run(tmp_path / "ring.run", ring_table())
+    figures, errors = analyze(capsys, run, "--model", checkpoint)
+    # 6,000 points of 15 nm: rings blurred by twice their precision and some shot noise.
+    assert 30.0 < figures["frc_nm"]["localizations"] < 90.0
+    assert figures["drift_nm"] == pytest.approx(0.0, abs=1e-3)
+    assert figures["consistency"] == pytest.approx(1.0, abs=1e-4)
+    assert 0.9 < figures["supported_fraction"] <= 1.0
+    assert figures["drift_localizations_nm"] < 20.0
+    # Pictures of 40 nm pixels blurred by one of them.
+    assert 80.0 <= figures["decorrelation_nm"] < 300.0
+    assert (figures["product"], figures["segment"], figures["windows"]["all"]) == ("live", 0, N_WINDOWS)
+    # The network here has random weights; whether its halves agree says nothing, but it is said either way.
+    resolved = figures["frc_nm"]["reconstruction"] is not None
+    assert resolved != ("frc_nm.reconstruction" in figures["gaps"])
+    assert any("revision is unknown" in line for line in errors)
+    assert any("prior" in note for note in figures["notes"])
+
+
+def test_the_table_shows_the_raw_localizations_beside_the_reconstruction(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(tmp_path / "ring.run", ring_table(6), n_windows=12)
+    assert main(["analyze", str(run), "--no-split"]) == 0
+    printed = capsys.readouterr()
+    for text in ("raw localizations", "reconstruction", "prior", "absorbs motion"):
+        assert text in printed.out
+    assert "frc_nm.reconstruction is unknown: left out" in printed.err
+
+
+def test_a_reconstruction_alone_has_no_localizations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(1)
+    scene = gaussian_filter((rng.random((80, 90)) > 0.97).astype(np.float32), 1.5)
+    video = np.stack([np.roll(scene, t, axis=1) for t in range(6)]) + 0.002 * rng.random((6, 80, 90), np.float32)
+    np.save(tmp_path / "moving.npy", video.astype(np.float32))
+    figures, errors = analyze(capsys, tmp_path / "moving.npy", "--pitch-nm", "40")
+    # Five pixels of 40 nm, to a tenth of one.
+    assert figures["drift_nm"] == pytest.approx(200.0, abs=4.0)
+    assert figures["drift_path_nm"]["window"] == [0, 1, 2, 3, 4, 5]
+    assert figures["consistency"] > 0.99 > figures["consistency_as_shown"]
+    assert figures["frc_nm"] == {"localizations": None, "reconstruction": None}
+    assert figures["supported_fraction"] is None
+    assert sum("give its run folder" in line for line in errors) >= 3
+
+    figures, errors = analyze(capsys, tmp_path / "moving.npy")
+    assert figures["drift_nm"] is None
+    assert figures["decorrelation_nm"] is None
+    assert figures["consistency"] > 0.99
+    assert any("--pitch-nm" in line for line in errors)
+
+
+def test_a_zarr_reconstruction_states_its_own_pitch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = write_run(tmp_path / "ring.run", ring_table(2), n_windows=6)
+    figures, _ = analyze(capsys, run / "run.ome.zarr" / "live")
+    assert figures["pitch_nm"] == pytest.approx(40.0)
+    assert figures["drift_nm"] == pytest.approx(0.0, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "unknown"),
+    [
+        pytest.param({"n_windows": 1}, ["drift_nm", "consistency", "revision"], id="one window"),
+        pytest.param(
+            {"table": empty_localizations()},
+            ["frc_nm.localizations", "frc_nm.reconstruction", "decorrelation_nm", "drift_nm", "consistency"],
+            id="empty",
+        ),
+        pytest.param(
+            {"products": ()}, ["drift_nm", "consistency", "decorrelation_nm", "supported_fraction"], id="no picture"
+        ),
+        pytest.param({"pixel_size_nm": None}, ["frc_nm.localizations", "frc_nm.reconstruction"], id="no calibration"),
+    ],
+)
+def test_what_a_poor_run_cannot_answer_is_a_gap_with_its_reason(
+    tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str], options: dict, unknown: list[str]
+) -> None:
+    options = {"table": ring_table(2), "n_windows": 4} | options
+    run = write_run(tmp_path / "poor.run", **options)
+    figures, errors = analyze(capsys, run, "--model", checkpoint)
+    for name in unknown:
+        first, _, second = name.partition(".")
+        assert (figures[first][second] if second else figures[first]) is None
+        assert any(line.startswith(f"{name} is unknown: ") for line in errors)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "unknown"),
+    [
+        pytest.param(np.zeros((4, 64, 64), np.float32), ["drift_nm", "consistency", "decorrelation_nm"], id="all zero"),
+        pytest.param(
+            np.full((4, 64, 64), np.nan, np.float32), ["drift_nm", "consistency", "decorrelation_nm"], id="NaN"
+        ),
+        pytest.param(np.eye(64, dtype=np.float32), ["drift_nm", "consistency"], id="one picture"),
+    ],
+)
+def test_pictures_that_show_nothing_give_gaps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], pictures: np.ndarray, unknown: list[str]
+) -> None:
+    np.save(tmp_path / "poor.npy", pictures)
+    figures, _ = analyze(capsys, tmp_path / "poor.npy", "--pitch-nm", "40")
+    for name in unknown:
+        assert figures[name] is None
+        assert name in figures["gaps"]
+
+
+def test_wrong_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "r.npy", np.zeros((2, 8, 8)))
+    np.save(tmp_path / "none.npy", np.zeros((0, 8, 8)))
+    (tmp_path / "folder").mkdir()
+    run = write_run(tmp_path / "ring.run", ring_table(1), n_windows=2)
+    for args in (
+        ["none"],
+        ["none.npy"],
+        ["folder"],
+        ["r.npy", "--product", "live"],
+        ["r.npy", "--segment", "0"],
+        [run, "--product", "full"],
+        [run, "--segment", "7"],
+        [run, "--pitch-nm", "40"],
+        [run, "--model", "unheard-of"],
+    ):
+        assert main(["analyze", str(tmp_path / args[0]), *args[1:]]) == 2
+        printed = capsys.readouterr()
+        assert (printed.out, len(printed.err.splitlines())) == ("", 1)
