@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dblink_live.cli.console import progress
 from dblink_live.cli.options import Verbs, add_json, add_verb
 from dblink_live.cli.outcome import Outcome
+from dblink_live.errors import DblinkError
+
+if TYPE_CHECKING:
+    from dblink_live.analysis.summary import Figures
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -19,14 +24,25 @@ def add_parser(verbs: Verbs) -> None:
         example="dblink-live report cell1.run",
     )
     parser.add_argument("path", metavar="RUN", type=Path, help="a run folder; the page is written into its report/")
+    parser.add_argument(
+        "--no-split",
+        dest="split",
+        action="store_false",
+        help="do not reconstruct again from two halves of the frames; the FRC of the reconstruction is then a gap",
+    )
     add_json(parser)
+    parser.set_defaults(product=None, segment=None, model=None, pitch_nm=None)
 
 
 def run(options: argparse.Namespace) -> Outcome:
     from dblink_live.report import write_report
+    from dblink_live.store import open_run
 
+    # What is no run is refused before anything is worked out.
+    open_run(options.path).close()
+    found = _figures(options)
     with progress("reporting", None, "windows read") as advance:
-        summary = write_report(options.path, on_progress=advance)
+        summary = write_report(options.path, found, on_progress=advance)
     text = str(summary.path)
     if summary.gaps:
         text += f"\nnot known: {'; '.join(summary.gaps)}"
@@ -40,3 +56,15 @@ def run(options: argparse.Namespace) -> Outcome:
             "gaps": list(summary.gaps),
         },
     )
+
+
+def _figures(options: argparse.Namespace) -> Figures | str:
+    """What `analyze` finds in the run, or why it finds nothing: a page with gaps is better than no page."""
+    from dblink_live.analysis.summary import N_FIGURES, summarize
+    from dblink_live.cli.subject import open_subject
+
+    try:
+        with open_subject(options) as chosen, progress("measuring", N_FIGURES, "figures") as advance:
+            return summarize(chosen.subject, advance)
+    except DblinkError as error:
+        return str(error)

@@ -15,7 +15,7 @@ Chart = tuple[str, str, str]
 """Title, SVG, note."""
 
 
-def curves_of(main: MainSegment, trust: Trust | None) -> list[Chart]:
+def curves_of(main: MainSegment, trust: Trust) -> list[Chart]:
     """The charts of the main segment; one whose figures are not known is left out, its gap stands with the figures."""
     axis = _Axis(main)
     charts = [_density(main, axis)]
@@ -23,9 +23,7 @@ def curves_of(main: MainSegment, trust: Trust | None) -> list[Chart]:
         charts.append(_latency(main, axis))
     if any(row.n_frames_missing for row in main.counts):
         charts.append(_missing(main, axis))
-    if trust is not None:
-        charts += _trust_curves(trust, axis)
-    return charts
+    return charts + _trust_curves(trust, axis)
 
 
 class _Axis:
@@ -65,14 +63,13 @@ def _missing(main: MainSegment, axis: _Axis) -> Chart:
 
 def _trust_curves(trust: Trust, axis: _Axis) -> list[Chart]:
     charts = []
-    if trust.frc is not None:
-        frequency = trust.frc.frequency_per_nm * 1000
-        lines = [
-            Series("localizations", frequency, trust.frc.smoothed),
-            Series("1/7", frequency, trust.frc.threshold("1/7"), is_faint=True),
-        ]
+    curves = (("localizations", trust.frc_localizations), ("reconstruction", trust.frc_reconstruction))
+    lines = [Series(name, 1000 * curve.frequency_per_nm, curve.smoothed) for name, curve in curves if curve is not None]
+    if lines:
+        longest = max(lines, key=lambda line: float(line.x[-1])).x
+        lines.append(Series("1/7", longest, np.full(len(longest), 1 / 7), is_faint=True))
         svg = line_chart(lines, "spatial frequency [1/µm]", "correlation", y_limits=(-0.2, 1.0))
-        charts.append(("Fourier ring correlation", svg, "two halves of the localizations; smoothed"))
+        charts.append(("Fourier ring correlation", svg, "two halves of the frames each; smoothed"))
     for title, drift in (
         ("Drift by pictures", trust.drift_of_pictures),
         ("Drift by localizations", trust.drift_of_localizations),
@@ -82,8 +79,4 @@ def _trust_curves(trust: Trust, axis: _Axis) -> list[Chart]:
             lines = [Series("y", time, drift.y_nm), Series("x", time, drift.x_nm)]
             svg = line_chart(lines, axis.label, "drift [nm]")
             charts.append((title, svg, "against the first; of a moving sample it is motion as well"))
-    if trust.revision is not None:
-        line = Series("revision", axis.at(trust.revision.windows), trust.revision.share)
-        svg = line_chart([line], axis.label, "share that changed", y_limits=(0.0, 1.0))
-        charts.append(("Revision", svg, "between the live picture and that of the full pass"))
     return charts

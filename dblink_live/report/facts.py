@@ -30,8 +30,8 @@ class MainSegment:
 
     @property
     def pictures(self) -> tuple[CommittedWindow, ...]:
-        """The best that there is: those of the full pass where it was run to its end, else the live ones."""
-        return self.full if self.full and len(self.full) >= len(self.live) else self.live
+        """Those of the full pass where there is one, else the live ones, as `dblink-live analyze` takes them."""
+        return self.full or self.live
 
     @property
     def frame_interval_ms(self) -> float | None:

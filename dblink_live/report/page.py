@@ -32,7 +32,7 @@ class Visuals:
     movie_gap: str = ""
 
 
-def page_of(report: RunReport, visuals: Visuals, trust: Trust | None, made_utc: datetime, program: str) -> str:
+def page_of(report: RunReport, visuals: Visuals, trust: Trust, made_utc: datetime, program: str) -> str:
     """The whole HTML document."""
     style = files("dblink_live.report").joinpath("style.css").read_text(encoding="utf-8")
     body = "".join((
@@ -135,13 +135,11 @@ def _movie(visuals: Visuals) -> str:
     return title + html.video(movie.mp4, movie.size, caption)
 
 
-def _trust(trust: Trust | None) -> str:
+def _trust(trust: Trust) -> str:
     title = (
         "<h2>Why believe it</h2><p>A network that has learned what filaments look like can draw one where there is "
         "none. These figures, all of the longest segment, say what the data themselves support.</p>"
     )
-    if trust is None:
-        return title + html.missing("nothing was committed that could be judged")
     return title + html.cards(trust.figures)
 
 
@@ -159,7 +157,7 @@ def _pictures(visuals: Visuals) -> str:
     return title + "".join(parts)
 
 
-def _curves(report: RunReport, trust: Trust | None) -> str:
+def _curves(report: RunReport, trust: Trust) -> str:
     title = "<h2>Over time</h2>"
     if report.main is None:
         return title + html.missing("no window was committed")
@@ -241,5 +239,5 @@ def _time(t_ns: int) -> str:
 def _duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"

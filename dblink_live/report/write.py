@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from dblink_live.analysis.summary import Figures
 from dblink_live.errors import StoreError
 from dblink_live.report.facts import MainSegment, RunReport, gather
 from dblink_live.report.movie import Movie, can_make_movies, make_movie
 from dblink_live.report.page import Visuals, page_of
 from dblink_live.report.pictures import MomentReader, moments_to_show, stills, sum_of_all, sum_still
-from dblink_live.report.trust import Trust, judge
+from dblink_live.report.trust import Trust, trust_of, unjudged
 from dblink_live.store import Run, open_run
 
 FILE_NAME = "report.html"
@@ -31,13 +32,17 @@ class ReportSummary:
     """Labels of what could not be found out."""
 
 
-def write_report(folder: str | Path, on_progress: Callable[[int], None] | None = None) -> ReportSummary:
+def write_report(
+    folder: str | Path, figures: Figures | str, on_progress: Callable[[int], None] | None = None
+) -> ReportSummary:
     """Write ``report/report.html`` into the run ``folder`` and say what is in it.
 
     Parameters
     ----------
     folder
         A run, finished or not. What is committed at this moment is reported.
+    figures
+        What `dblink_live.analysis.summary` found in the run's longest segment, or the reason why there is nothing.
     on_progress
         Is told how many windows have been read for the sum of all and for the movie.
 
@@ -49,22 +54,23 @@ def write_report(folder: str | Path, on_progress: Callable[[int], None] | None =
     step = _Steps(on_progress)
     with open_run(folder) as run:
         report = gather(run)
-        visuals, trust = Visuals((), None, None, "no movie: no window has a reconstruction"), None
+        visuals = Visuals((), None, None, "no movie: no window has a reconstruction")
+        trust = unjudged("no window was committed")
         if report.main is not None:
-            visuals, trust = _look(run, report.main, step)
+            visuals = _look(run, report.main, step)
+            trust = unjudged(figures) if isinstance(figures, str) else trust_of(figures, report.main)
         made = datetime.now(UTC)
         page = page_of(report, visuals, trust, made, _program())
         path = _put(run.path / "report" / FILE_NAME, page)
     return ReportSummary(path, _n_windows(report), visuals.movie is not None, _gaps(trust, visuals.movie))
 
 
-def _look(run: Run, main: MainSegment, step: Callable[[], None]) -> tuple[Visuals, Trust]:
+def _look(run: Run, main: MainSegment, step: Callable[[], None]) -> Visuals:
     reader = MomentReader(run, main)
     total = sum_of_all(run, main, step)
     moments = [stills(reader.read(row), reader.grid, main.window_s) for row in moments_to_show(main)]
-    trust = judge(run, main, reader, total)
     movie, reason = _movie(reader, main, step)
-    return Visuals(moments, sum_still(total, reader.grid, len(main.counts)), movie, reason), trust
+    return Visuals(moments, sum_still(total, reader.grid, len(main.counts)), movie, reason)
 
 
 def _movie(reader: MomentReader, main: MainSegment, step: Callable[[], None]) -> tuple[Movie | None, str]:
@@ -87,9 +93,9 @@ def _put(path: Path, page: str) -> Path:
     return path
 
 
-def _gaps(trust: Trust | None, movie: Movie | None) -> tuple[str, ...]:
-    labels = ["trust figures"] if trust is None else [item.label for item in trust.figures if item.level == "gap"]
-    return (*labels, *(["movie"] if movie is None else []))
+def _gaps(trust: Trust, movie: Movie | None) -> tuple[str, ...]:
+    labels = [figure.label for figure in trust.figures if figure.level == "gap"]
+    return (*labels, *(["Movie"] if movie is None else []))
 
 
 def _n_windows(report: RunReport) -> int:

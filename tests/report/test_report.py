@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dblink_live.analysis.summary import Subject, summarize
 from dblink_live.cli import main
 from dblink_live.report import ReportSummary, write_report
-from dblink_live.store import RunWriter
+from dblink_live.store import RunWriter, open_run
 from dblink_live.types import (
     Gap,
     GapCause,
@@ -32,7 +33,7 @@ HOSTILE = "<script>alert('x')</script>\"&"
 
 def write_run(folder: Path, n_windows: int, *, model: str = "light", n_lost: int = 0) -> Path:
     """A run whose localizations lie on a diagonal, and whose pictures show that diagonal."""
-    info = RunInfo("7", "2026-01-01T00:00:00", {"note": HOSTILE}, model, "ab" * 32)
+    info = RunInfo("7", "2026-01-01T00:00:00", {"source": {"spec": HOSTILE}}, model, "ab" * 32)
     rng = np.random.default_rng(5)
     with RunWriter.create(folder, info, window_frames=10) as writer:
         segment = Segment(index=0, shape=Shape(16, 18), dtype="uint16", frame_interval_ms=20.0, pixel_size_nm=PIXEL_NM)
@@ -88,7 +89,20 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def written(run_folder: Path) -> tuple[ReportSummary, str]:
     """What was written about that run, and the page itself."""
-    summary = write_report(run_folder)
+    counts = np.ones((8, *GRID.shape), np.uint16)
+    pictures = np.stack([np.eye(*GRID.shape, dtype=np.float32)] * 8)
+    with open_run(run_folder) as run:
+        subject = Subject(
+            pictures=pictures,
+            windows=np.arange(8),
+            pitch_nm=GRID.pitch_nm,
+            all_pictures=pictures,
+            counts=counts,
+            localizations=run.localizations(),
+            pixel_size_nm=PIXEL_NM,
+            missing={"provisional": "no full pass", "halves": HOSTILE},
+        )
+    summary = write_report(run_folder, summarize(subject))
     return summary, summary.path.read_text(encoding="utf-8")
 
 
@@ -123,7 +137,7 @@ def test_what_was_lost_and_what_cannot_be_known_is_said(written: tuple[ReportSum
     assert "1 gaps: 1 camera" in page
     assert "calibration of the camera not known" in page
     # 96 localizations decide no drift, and there was no full pass: gaps, not numbers.
-    assert {"Drift by localizations (RCC)", "Revision by the full pass"} <= set(summary.gaps)
+    assert {"Drift by localizations (RCC)", "Revised by the full pass"} <= set(summary.gaps)
     for label in summary.gaps:
         card = re.search(rf'<div class="card gap"><div class="label">{re.escape(label)}</div>(.*?)</div>', page)
         assert card is not None
@@ -134,13 +148,14 @@ def test_a_still_sample_is_consistent_and_does_not_drift(written: tuple[ReportSu
     _, page = written
     figures = dict(re.findall(r'<div class="label">([^<]+)</div><div class="value">([^<]+)</div>', page))
     assert figures["Drift by pictures"] == "0 nm"
+    assert figures["Supported by localizations"] == "100%"
     assert figures["Consistency"] == "1.00"
     assert figures["Localizations"] == "96"
     assert figures["Duration"] == "1.6 s"
 
 
 def test_a_run_without_windows_has_a_page_full_of_gaps(tmp_path: Path) -> None:
-    summary = write_report(write_run(tmp_path / "empty.run", 0))
+    summary = write_report(write_run(tmp_path / "empty.run", 0), "nothing to measure")
     page = summary.path.read_text(encoding="utf-8")
     assert summary.n_windows == 0
     assert not summary.has_movie
@@ -149,18 +164,24 @@ def test_a_run_without_windows_has_a_page_full_of_gaps(tmp_path: Path) -> None:
     assert tags_of(page).found.count("img") == 0
 
 
-def test_a_run_of_one_window_has_no_motion_to_judge(tmp_path: Path) -> None:
-    summary = write_report(write_run(tmp_path / "one.run", 1))
-    assert {"Drift by pictures", "Consistency"} <= set(summary.gaps)
-    assert ">nan" not in summary.path.read_text(encoding="utf-8").lower()
+def test_figures_that_could_not_be_worked_out_are_one_gap_with_its_reason(tmp_path: Path) -> None:
+    summary = write_report(write_run(tmp_path / "one.run", 1), "the disk <was> full")
+    page = summary.path.read_text(encoding="utf-8")
+    assert "Trust figures" in summary.gaps
+    assert "the disk &lt;was&gt; full" in page
+    assert tags_of(page).found.count("img") == 3
 
 
 def test_the_verb_says_where_the_page_is_and_refuses_what_is_no_run(
-    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["report", str(run_folder), "--json"]) == 0
+    folder = write_run(tmp_path / "one.run", 1)
+    assert main(["report", str(folder), "--no-split", "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
-    assert Path(figures["report"]).is_file()
-    assert figures["windows"] == 8
+    page = Path(figures["report"]).read_text(encoding="utf-8")
+    assert figures["windows"] == 1
+    # One window has no motion to judge.
+    assert {"Drift by pictures", "Consistency"} <= set(figures["gaps"])
+    assert ">nan" not in page.lower()
     assert main(["report", str(tmp_path / "none")]) == 2
     assert "expected a run folder" in capsys.readouterr().err
