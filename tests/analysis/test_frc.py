@@ -110,6 +110,15 @@ def test_more_localizations_resolve_more() -> None:
     assert many < few
 
 
+def test_a_far_stray_costs_no_resolution() -> None:
+    table = lines(200, 60, 10.0)
+    stray = table.copy()
+    stray["x"][5] = 1e5  # 10 mm away: a grid that held it would have pixels of 2.4 um
+    found, expected = (frc_of_localizations(one, 100.0).resolution_nm() for one in (stray, table))
+    # The stray widens the box by a margin, and so shifts the rings.
+    assert found == pytest.approx(expected, rel=0.05)
+
+
 def test_halves_share_no_block() -> None:
     table = lines(100, 2, 10.0)
     even, odd = split_blocks(table, 10)
