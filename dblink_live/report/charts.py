@@ -51,6 +51,8 @@ def line_chart(
         return _LEFT + (value - x_low) / (x_high - x_low) * (WIDTH - _LEFT - _RIGHT)
 
     def at_y(value: float) -> float:
+        # Fixed limits may cut a line off; it then runs along the frame.
+        value = min(max(value, y_low), y_high)
         return HEIGHT - _BOTTOM - (value - y_low) / (y_high - y_low) * (HEIGHT - _TOP - _BOTTOM)
 
     parts = [
