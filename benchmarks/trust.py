@@ -68,10 +68,7 @@ def main() -> None:
         parameters = replace(PRESETS[preset], n_windows=2 * options.windows, window_frames=HALF_FRAMES)
         videos = videos_with_structure(parameters, first_seed, options.videos)
         parts = [score(model, video, options.lookahead) for video in videos]
-        scored[preset] = Scored(
-            np.concatenate([part.is_wrong for part in parts]),
-            {name: np.concatenate([part.maps[name] for part in parts]) for name in parts[0].maps},
-        )
+        scored[preset] = pool(parts)
         print(f"{preset}: {len(scored[preset].is_wrong)} predicted pixels", file=sys.stderr, flush=True)
     names = list(next(iter(scored.values())).maps)
     rows: list[list[object]] = [["wrong pixels", *(float(one.is_wrong.mean()) for one in scored.values())]]
@@ -100,10 +97,15 @@ def score(model: Model, video: Video, lookahead: int) -> Scored:
             maps["youth of the nearest of them"] = _stack(seen, lambda one: -one.age_windows)
     for radius_px in (0, 1):
         maps[f"split consistency, {radius_px} px"] = split_consistency(*of_halves, radius_px=radius_px)
-    of_pixels = {name: values[predicted] for name, values in maps.items()}
+    return Scored(is_wrong[predicted], {name: values[predicted] for name, values in maps.items()})
+
+
+def pool(parts: list[Scored]) -> Scored:
+    """The predicted pixels of several videos together, with a number made of two maps beside those of each."""
+    maps = {name: np.concatenate([part.maps[name] for part in parts]) for name in parts[0].maps}
     # Ranks put what has no common unit on one scale.
-    of_pixels["probability and support together"] = rankdata(of_pixels[OWN]) + rankdata(of_pixels.pop(SUPPORT))
-    return Scored(is_wrong[predicted], of_pixels)
+    maps["probability and support together"] = rankdata(maps[OWN]) + rankdata(maps.pop(SUPPORT))
+    return Scored(np.concatenate([part.is_wrong for part in parts]), maps)
 
 
 def _stack(seen: list[Support], of: Callable[[Support], np.ndarray]) -> np.ndarray:

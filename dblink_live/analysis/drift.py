@@ -25,6 +25,9 @@ from dblink_live.types import FloatImage, Localizations
 
 FloatVector = npt.NDArray[np.float64]
 
+LEAST_CORRELATION = 0.3
+"""Of a picture with the first one, both blurred, at the shift that fits best."""
+
 
 class Video(Protocol):
     """Pictures [T, H, W] that are read one by one: a NumPy array, or a stored one."""
@@ -74,14 +77,15 @@ def drift_of_video(video: Video, pitch_nm: float, max_shift_nm: float | None = N
     max_shift_nm
         Larger shifts are not looked for; None allows a quarter of the field.
 
-    Pictures without contrast have no point in the path.
+    Pictures without contrast have no point in the path, nor have those that correlate with the first by less than
+    `LEAST_CORRELATION` at their best shift: where nothing fits, the best fit is no measurement.
 
     Raises
     ------
     ConfigError
         The array is no video, or the pitch no length.
     AnalysisError
-        Fewer than two pictures show anything, or one holds NaN.
+        Fewer than two pictures show anything, none looks like the first, or one holds NaN.
     """
     if len(video.shape) != 3:
         raise ConfigError(f"expected a video [T, H, W], found an array of shape {tuple(video.shape)}")
@@ -89,6 +93,7 @@ def drift_of_video(video: Video, pitch_nm: float, max_shift_nm: float | None = N
     n_windows, height, width = video.shape
     max_shift_px = min(height, width) / 4 if max_shift_nm is None else max_shift_nm / pitch_nm
     reference: Reference | None = None
+    n_shown = 0
     path: list[tuple[float, float, float]] = []
     for t in range(n_windows):
         picture = np.asarray(video[t], np.float32)
@@ -97,13 +102,20 @@ def drift_of_video(video: Video, pitch_nm: float, max_shift_nm: float | None = N
         if picture.min() == picture.max():
             continue
         if reference is None:
-            reference = Reference(picture, max_shift_px)
+            reference, n_shown = Reference(picture, max_shift_px), 1
             path.append((t, 0.0, 0.0))
             continue
+        n_shown += 1
         found = reference.shift_of(picture)
-        path.append((t, found.y_px * pitch_nm, found.x_px * pitch_nm))
+        if found.correlation >= LEAST_CORRELATION:
+            path.append((t, found.y_px * pitch_nm, found.x_px * pitch_nm))
     if len(path) < 2:
-        raise AnalysisError(f"expected two pictures that show something, found {len(path)} of {n_windows}")
+        if n_shown < 2:
+            raise AnalysisError(f"expected two pictures that show something, found {n_shown} of {n_windows}")
+        raise AnalysisError(
+            f"expected pictures that look like the first one, found none among {n_shown - 1} that correlates with it "
+            f"by {LEAST_CORRELATION:g} or more at any shift"
+        )
     return to_drift(path)
 
 

@@ -28,8 +28,8 @@ from dblink_live.types import FloatImage, Localizations
 
 N_DECORRELATED = 9
 """Pictures that decorrelation analysis is done on; the median counts."""
-N_FIGURES = 10
-"""About as many questions are asked."""
+N_FIGURES = 11
+"""So many questions are asked of a subject that answers all of them."""
 N_STRETCHES = 5
 """Into which a recording is cut for its resolution over time."""
 

@@ -34,7 +34,7 @@ def moving_video(noise: float) -> np.ndarray:
     return np.stack(video) + noise * rng.normal(size=(N_WINDOWS, *scene.shape))
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.1])
+@pytest.mark.parametrize("noise", [0.0, 0.05, 0.1])
 def test_imposed_drift_of_a_video_is_found_to_a_tenth_of_a_pixel(noise: float) -> None:
     drift = drift_of_video(moving_video(noise), PITCH_NM)
     found = np.stack([drift.y_nm, drift.x_nm], axis=1) / PITCH_NM
@@ -61,6 +61,16 @@ def test_empty_pictures_are_bridged() -> None:
     # A monotone curve between its neighbours.
     assert near[:, 0].min() - 4 <= y <= near[:, 0].max() + 4
     assert near[:, 1].min() - 4 <= x <= near[:, 1].max() + 4
+
+
+def test_pictures_that_look_like_another_sample_are_bridged() -> None:
+    video = moving_video(0.0)
+    video[4] = video[4][::-1, ::-1]
+    drift = drift_of_video(video, PITCH_NM)
+    assert 4.0 not in drift.time
+    assert drift.largest_nm == pytest.approx(PITCH_NM * np.hypot(*imposed_shift().T).max(), abs=0.1 * PITCH_NM)
+    with pytest.raises(AnalysisError, match="look like the first"):
+        drift_of_video(np.stack([video[0], video[4]]), PITCH_NM)
 
 
 def true_path(frame: np.ndarray) -> np.ndarray:
