@@ -1,6 +1,7 @@
 """Accuracy of the localizers on simulated frames, from sparse to crowded.
 
-    python -m benchmarks.localization [--frames 500] [--densities 0.1 1.3 4.2 6.5] [--localizers gaussian] [--json FILE]
+    python -m benchmarks.localization [--frames 500] [--densities 0.1 1.3 4.2 6.5] [--localizers gaussian dense auto]
+        [--json FILE]
 
 Frames of 32 x 32 pixels of 100 nm: molecules at random places that switch on and off (a Markov chain, on for three
 frames on average), each a pixel-integrated Gaussian of sigma 1.09 px and 3000 photons a frame on a background of 500
@@ -45,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=500)
     parser.add_argument("--densities", type=float, nargs="+", default=[0.1, 1.3, 4.2, 6.5], help="molecules on a um^2")
-    parser.add_argument("--localizers", nargs="+", default=["gaussian"])
+    parser.add_argument("--localizers", nargs="+", default=["gaussian", "dense", "auto"])
     parser.add_argument("--json", default=None)
     options = parser.parse_args()
     report = Report("localization", {"frames": options.frames})

@@ -56,6 +56,13 @@ class Localizer(Protocol):
 
 
 @runtime_checkable
+class Explaining(Protocol):
+    """What a localizer may offer beside: sentences about how it went, for the user."""
+
+    def notes(self) -> list[str]: ...
+
+
+@runtime_checkable
 class Reconstructor(Protocol):
     """Turns localization maps into pictures, in order, with bounded lookahead."""
 

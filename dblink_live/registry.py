@@ -12,6 +12,7 @@ What stands there is called as ``MyLocalizer(camera, psf_sigma_px=..., ...)`` an
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 
@@ -19,8 +20,15 @@ from dblink_live.errors import PluginError
 from dblink_live.interfaces import Localizer
 
 LOCALIZERS = "dblink_live.localizers"
-_BUILT_IN = {"gaussian": "dblink_live.localization:GaussianLocalizer"}
+_BUILT_IN = {
+    "auto": "dblink_live.localization:AutoLocalizer",
+    "dense": "dblink_live.localization:DenseLocalizer",
+    "gaussian": "dblink_live.localization:GaussianLocalizer",
+}
 """By name and not by import: this room lies below the localizers."""
+
+NETWORK_SUFFIX = ".safetensors"
+"""A localizer of such a name is the dense one with the network of that file."""
 
 LocalizerFactory = Callable[..., Localizer]
 
@@ -31,13 +39,15 @@ def installed_localizers() -> list[str]:
 
 
 def get_localizer_factory(name: str) -> LocalizerFactory:
-    """The factory of a localizer, built in or registered by a plug-in.
+    """The factory of a localizer: built in, registered by a plug-in, or the dense one with a network of the user's own.
 
     Raises
     ------
     PluginError
         No localizer of that name is installed, or its package cannot be imported.
     """
+    if name.endswith(NETWORK_SUFFIX):
+        return functools.partial(get_localizer_factory("dense"), weights=name)
     point = _find(name)
     try:
         factory: LocalizerFactory = point.load()

@@ -51,6 +51,7 @@ def run(options: argparse.Namespace) -> Outcome:
             "localizer": options.localizer,
             "pixel_size_nm": pixel_size_nm,
             "is_calibrated": found.camera.is_calibrated,
+            "notes": list(found.notes),
         },
     )
 

@@ -59,7 +59,11 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def add_localizer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--localizer", metavar="NAME", default="gaussian", help="how molecules are found (default gaussian)"
+        "--localizer",
+        metavar="NAME",
+        default="gaussian",
+        help="how molecules are found: gaussian (fit, the default), dense (network, for crowded frames), auto (picks "
+        "between them), a plug-in's name, or the .safetensors file of a dense network of your own",
     )
     parser.add_argument(
         "--psf-sigma-px",

@@ -12,7 +12,7 @@ import numpy as np
 from dblink_live.cli.console import progress, say
 from dblink_live.config import CameraConfig
 from dblink_live.errors import CalibrationError, SourceError
-from dblink_live.interfaces import FrameSource
+from dblink_live.interfaces import Explaining, FrameSource
 from dblink_live.types import Camera, CameraRecipe, Frame, FrameArray, Localizations, Segment, empty_localizations
 
 BATCH_FRAMES = 64
@@ -28,6 +28,8 @@ class LocalizedStack:
     segment: Segment
     camera: Camera
     n_frames: int
+    notes: tuple[str, ...] = ()
+    """What the localizer has to say."""
 
 
 def source_of(stack: str) -> str:
@@ -65,13 +67,15 @@ def localize_stack(stack: str, options: argparse.Namespace) -> LocalizedStack:
     try:
         segment = source.open()
         camera = _camera(stack, options, segment)
-        found, n_frames = _localize(options, source, camera)
+        found = _localize(options, source, camera, segment)
     finally:
         source.close()
-    return LocalizedStack(found, segment, camera, n_frames)
+    for note in found.notes:
+        say(note)
+    return found
 
 
-def _localize(options: argparse.Namespace, source: FrameSource, camera: Camera) -> tuple[Localizations, int]:
+def _localize(options: argparse.Namespace, source: FrameSource, camera: Camera, segment: Segment) -> LocalizedStack:
     from dblink_live.registry import get_localizer_factory
 
     localizer = get_localizer_factory(options.localizer)(camera, psf_sigma_px=options.psf_sigma_px)
@@ -93,7 +97,8 @@ def _localize(options: argparse.Namespace, source: FrameSource, camera: Camera) 
                 tables.append(localizer.localize(batch, numbers))
                 n_done += len(frames)
                 advance(n_done)
-    return np.concatenate(tables), n_done
+    notes = tuple(localizer.notes()) if isinstance(localizer, Explaining) else ()
+    return LocalizedStack(np.concatenate(tables), segment, camera, n_done, notes)
 
 
 def _camera(stack: str, options: argparse.Namespace, segment: Segment) -> Camera:

@@ -1,4 +1,4 @@
-"""``dblink-live train``: a network for a structure, from simulated videos."""
+"""``dblink-live train``: a network for a structure, from simulated videos, or one for localization."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def add_parser(verbs: Verbs) -> None:
         run=run,
         help="train a network on simulated videos and write a checkpoint",
         example="dblink-live train --config live --out filaments.safetensors\n\n"
-        "The same command goes on with a training that was interrupted.",
+        "The same command goes on with a training that was interrupted. --config localizer trains the network of\n"
+        "the dense localizer instead; see docs/localizers.md.",
     )
     parser.add_argument(
         "--config", metavar="F", help="a shipped recipe or a .toml file of settings; see docs/training.md"
@@ -32,7 +33,14 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    from dblink_live.train import TrainingProgress, list_recipes, read_settings, train_to_checkpoint
+    from dblink_live.train import (
+        LocalizerSettings,
+        TrainingProgress,
+        list_recipes,
+        read_settings,
+        train_localizer_to_checkpoint,
+        train_to_checkpoint,
+    )
 
     if options.list:
         return _listed(list_recipes())
@@ -48,7 +56,10 @@ def run(options: argparse.Namespace) -> Outcome:
         )
 
     with on_the_way():
-        sha256 = train_to_checkpoint(settings, options.out, show, overwrite=options.overwrite, on_notice=say)
+        if isinstance(settings, LocalizerSettings):
+            sha256 = train_localizer_to_checkpoint(settings, options.out, show, overwrite=options.overwrite)
+        else:
+            sha256 = train_to_checkpoint(settings, options.out, show, overwrite=options.overwrite, on_notice=say)
     if not sha256:  # one of several processes, of which the first one answers
         options.json = False
         return Outcome()

@@ -7,17 +7,13 @@ The file's metadata holds one JSON document, `Header`. Nothing in a checkpoint i
 from __future__ import annotations
 
 import difflib
-import hashlib
 import os
-import tempfile
 from dataclasses import dataclass, field, fields
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
-import safetensors
-import safetensors.torch
 import torch
 
 from dblink_live.errors import ModelError
@@ -25,8 +21,9 @@ from dblink_live.models.dblink import DblinkConfig, DblinkNetwork
 from dblink_live.models.device import resolve_device
 from dblink_live.models.light import LightConfig, LightNetwork
 from dblink_live.models.network import BidirectionalNetwork
+from dblink_live.weight_files import SUFFIX, Facts, detached, digest, read_weights, write_weights
+from dblink_live.weight_files import load_weights as copy_weights
 
-SUFFIX = ".safetensors"
 FORMAT_VERSION = 1
 METADATA_KEY = "dblink_live"
 
@@ -50,20 +47,17 @@ class Envelope:
     """Pitch of the fine grid in nanometres."""
 
 
-class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """The metadata of a checkpoint. Unknown fields are ignored; a changed meaning raises the version."""
+class Header(Facts, frozen=True, kw_only=True):
+    """The metadata of a checkpoint."""
 
-    format_version: int = FORMAT_VERSION
     name: str
     architecture: str
     config: msgspec.Raw
     """Of the network; its type is decided by the architecture."""
     pixel_size_nm: Annotated[float, msgspec.Meta(gt=0.0)]
     threshold: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
-    weights_sha256: str
-    """Of the tensors, see `_digest`: safetensors itself would not notice a flipped bit."""
     envelope: Envelope = msgspec.field(default_factory=Envelope)
-    training: TrainingFacts = {}
+    training: TrainingFacts = msgspec.field(default_factory=dict)
     """How the weights came about: settings, data, figures, versions."""
 
 
@@ -143,24 +137,19 @@ def save_checkpoint(
     ModelError
         The file cannot be written.
     """
-    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    tensors = detached(network)
     header = Header(
+        format_version=FORMAT_VERSION,
+        weights_sha256=digest(tensors),
         name=name,
         architecture=network.architecture,
         config=msgspec.Raw(msgspec.json.encode(network.config)),
         pixel_size_nm=pixel_size_nm,
         threshold=threshold,
-        weights_sha256=_digest(tensors),
         envelope=envelope or Envelope(),
         training=training or {},
     )
-    data = safetensors.torch.save(tensors, metadata={METADATA_KEY: msgspec.json.encode(header).decode()})
-    target = Path(path)
-    try:
-        _write_atomically(target, data)
-    except OSError as error:
-        raise ModelError(f"cannot write the checkpoint {target}: {error.strerror}; choose another place") from error
-    return hashlib.sha256(data).hexdigest()
+    return write_weights(path, tensors, header, METADATA_KEY)
 
 
 def load_model(name_or_path: str | os.PathLike[str], device: str | torch.device | None = None) -> Model:
@@ -180,7 +169,7 @@ def load_model(name_or_path: str | os.PathLike[str], device: str | torch.device 
     """
     resolved = resolve_device(device)
     path = _find(name_or_path)
-    header, tensors, sha256 = _read(path)
+    header, tensors, sha256 = read_weights(path, Header, METADATA_KEY, FORMAT_VERSION)
     network = build_network(header.architecture, header.config)
     load_weights(network, tensors, path)
     card = path.with_suffix(".md")
@@ -224,80 +213,9 @@ def _find(name_or_path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _read(path: Path) -> tuple[Header, dict[str, torch.Tensor], str]:
-    """Header, tensors and hash of one file; the three belong to the same bytes."""
-    try:
-        data = path.read_bytes()
-        tensors = safetensors.torch.load(data)
-        metadata = _metadata(data)
-    except OSError as error:
-        raise ModelError(f"cannot read the checkpoint {path}: {error.strerror}") from error
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
-        raise ModelError(
-            f"expected a whole safetensors file, found {path} damaged, truncated or of another kind ({error}); "
-            "copy it again (the authors' .pt or .pth weights are read by import_released_weights)"
-        ) from error
-    if METADATA_KEY not in metadata:
-        raise ModelError(f"expected a checkpoint of dblink-live, found {path} written by another program")
-    document = metadata[METADATA_KEY].encode()
-    try:
-        version = msgspec.json.decode(document, type=_Version).format_version
-        if version > FORMAT_VERSION:
-            raise ModelError(
-                f"expected a checkpoint of format {FORMAT_VERSION} or older, found {path} of format {version}; "
-                "update dblink-live"
-            )
-        header = msgspec.json.decode(document, type=Header)
-    except msgspec.MsgspecError as error:
-        raise ModelError(f"expected the facts of a dblink-live checkpoint in {path}, found: {error}") from error
-    if _digest(tensors) != header.weights_sha256:
-        raise ModelError(f"expected the weights that {path} was written with, found changed ones; copy the file again")
-    return header, tensors, hashlib.sha256(data).hexdigest()
-
-
-def _digest(tensors: dict[str, torch.Tensor]) -> str:
-    """sha256 over names, types, shapes and values, in the order of the names."""
-    digest = hashlib.sha256()
-    for key, value in sorted(tensors.items()):
-        digest.update(f"{key} {value.dtype} {list(value.shape)} ".encode())
-        digest.update(value.contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-class _Version(msgspec.Struct, frozen=True):
-    """Read first, so that a newer format is reported as such and not by its first unknown field."""
-
-    format_version: int
-
-
-def _metadata(data: bytes) -> dict[str, str]:
-    """The string metadata of a safetensors file: 8 bytes length, little endian, and a JSON header of that length."""
-    length = int.from_bytes(data[:8], "little")
-    header = msgspec.json.decode(data[8 : 8 + length], type=_TensorFileHeader)
-    return header.metadata
-
-
-class _TensorFileHeader(msgspec.Struct, frozen=True):
-    metadata: dict[str, str] = msgspec.field(default_factory=dict, name="__metadata__")
-
-
 def load_weights(network: BidirectionalNetwork, tensors: dict[str, torch.Tensor], path: Path) -> None:
     """Copy ``tensors`` into ``network``, or say in what they differ from what it needs."""
-    expected = network.state_dict()
-    missing, unexpected = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
-    if missing or unexpected:
-        raise ModelError(
-            f"expected the weights of a {network.architecture!r} network in {path}, found {len(missing)} missing "
-            f"({', '.join(missing[:3])}) and {len(unexpected)} unknown ({', '.join(unexpected[:3])})"
-        )
-    for key, value in tensors.items():
-        if value.shape != expected[key].shape:
-            raise ModelError(
-                f"expected weight {key} of shape {list(expected[key].shape)} in {path}, found {list(value.shape)}"
-            )
-        if not value.isfinite().all():
-            raise ModelError(f"expected finite weights in {path}, found NaN or infinite ones in {key}; train again")
-    network.load_state_dict(tensors)
+    copy_weights(network, tensors, path, network.architecture)
 
 
 def _describe(header: Header) -> str:
@@ -317,19 +235,3 @@ def _describe(header: Header) -> str:
 def _known_ranges(envelope: Envelope) -> list[tuple[str, Range]]:
     ranges = ((item.name, getattr(envelope, item.name)) for item in fields(envelope))
     return [(name, found) for name, found in ranges if found is not None]
-
-
-def _write_atomically(target: Path, data: bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # A temporary file is private; a checkpoint is for whoever may read the folder.
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -19,7 +19,7 @@ from dblink_live.bus import StatusMessage
 from dblink_live.bus.wire import RunState
 from dblink_live.config import RunConfig
 from dblink_live.errors import SourceError
-from dblink_live.interfaces import FrameSource, Localizer, SourceEvent
+from dblink_live.interfaces import Explaining, FrameSource, Localizer, SourceEvent
 from dblink_live.models import Model, StreamingReconstructor
 from dblink_live.pipeline.camera_facts import pixel_size_conflict, resolve_camera
 from dblink_live.pipeline.pictures import LivePictures
@@ -238,6 +238,9 @@ class LiveLine:
         if current.accumulator is not None:
             current.ledger = current.ledger.with_tail(current.accumulator.flush())
         self._emit(current.reconstructor.flush())
+        if isinstance(current.localizer, Explaining):
+            for note in current.localizer.notes():
+                self._writer.event(note)
         self._writer.write_ledger(current.segment.index, current.ledger.to_plain())
         self._closed.append(current.ledger)
         self._open = None

@@ -10,7 +10,7 @@ import difflib
 import math
 import tomllib
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -20,6 +20,7 @@ PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 NonNegativeInt = Annotated[int, msgspec.Meta(ge=0)]
 NonNegative = Annotated[float, msgspec.Meta(ge=0.0)]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+AnySettings = TypeVar("AnySettings", bound=msgspec.Struct)
 Decay = Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)]
 
 VIDEO_SIDE_PX = 128
@@ -122,9 +123,8 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.warmup_forward + self.clip_windows + self.warmup_reverse
 
     def __post_init__(self) -> None:
-        for struct, prefix in ((self, ""), (self.specimens, "specimens.")):
-            for field in msgspec.structs.fields(struct):
-                _refuse_infinite(prefix + field.name, getattr(struct, field.name))
+        refuse_infinite(self)
+        refuse_infinite(self.specimens, "specimens.")
         if self.supervised_windows > self.clip_windows:
             raise ConfigError(
                 f"expected supervised_windows <= clip_windows, found {self.supervised_windows} > {self.clip_windows}"
@@ -149,10 +149,21 @@ def load_settings(text: bytes, source: str) -> TrainingSettings:
     ConfigError
         Not TOML, an unknown key, or a value out of its range.
     """
+    return decode_settings(text, source, TrainingSettings)
+
+
+def decode_settings(text: bytes, source: str, struct: type[AnySettings]) -> AnySettings:
+    """Decode TOML ``text`` as ``struct``, whose tables are Structs too.
+
+    Raises
+    ------
+    ConfigError
+        As `load_settings`.
+    """
     try:
         plain = tomllib.loads(text.decode())
-        _refuse_unknown(plain, TrainingSettings, "")
-        return msgspec.convert(plain, TrainingSettings)
+        _refuse_unknown(plain, struct, "")
+        return msgspec.convert(plain, struct)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.MsgspecError, ConfigError) as error:
         raise ConfigError(f"cannot train from {source}: {error}; see docs/training.md for the keys") from error
 
@@ -163,8 +174,21 @@ def _refuse_unknown(plain: Mapping[str, Any], struct: type[msgspec.Struct], pref
         if name not in known:
             nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
             raise ConfigError(f"unknown key {prefix + name!r}, the nearest is {prefix + nearest!r}")
-        if known[name] is Specimens and isinstance(value, Mapping):
-            _refuse_unknown(value, Specimens, f"{name}.")
+        table = known[name]
+        if isinstance(table, type) and issubclass(table, msgspec.Struct) and isinstance(value, Mapping):
+            _refuse_unknown(value, table, f"{name}.")
+
+
+def refuse_infinite(struct: msgspec.Struct, prefix: str = "") -> None:
+    """Refuse a field of ``struct`` that is not finite; ``prefix`` stands before its name.
+
+    Raises
+    ------
+    ConfigError
+        There is one.
+    """
+    for field in msgspec.structs.fields(struct):
+        _refuse_infinite(prefix + field.name, getattr(struct, field.name))
 
 
 def _refuse_infinite(name: str, value: object) -> None:

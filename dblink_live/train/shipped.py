@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from importlib import resources
 from pathlib import Path
 
 from dblink_live.errors import ConfigError
-from dblink_live.train.settings import TrainingSettings, load_settings
+from dblink_live.train.localizer_settings import LocalizerSettings
+from dblink_live.train.settings import TrainingSettings, decode_settings, load_settings
 
 SUFFIX = ".toml"
 
@@ -18,12 +20,12 @@ def list_recipes() -> dict[str, str]:
     Examples
     --------
     >>> sorted(list_recipes())
-    ['live', 'mse_control', 'paper']
+    ['live', 'localizer', 'mse_control', 'paper']
     """
-    return {path.stem: load_settings(path.read_bytes(), path.name).description for path in sorted(_folder().iterdir())}
+    return {path.stem: _load(path.read_bytes(), path.name).description for path in sorted(_folder().iterdir())}
 
 
-def read_settings(name_or_path: str | os.PathLike[str]) -> TrainingSettings:
+def read_settings(name_or_path: str | os.PathLike[str]) -> TrainingSettings | LocalizerSettings:
     """Settings of a shipped recipe by its name, or of a TOML file by its path (anything with a separator or a suffix).
 
     Raises
@@ -43,7 +45,16 @@ def read_settings(name_or_path: str | os.PathLike[str]) -> TrainingSettings:
         text = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot read the settings {path}: {error.strerror}") from error
-    return load_settings(text, str(name_or_path))
+    return _load(text, str(name_or_path))
+
+
+def _load(text: bytes, source: str) -> TrainingSettings | LocalizerSettings:
+    """Settings of the kind that the file says it is of; without a word, of a network for reconstruction."""
+    try:
+        is_localizer = tomllib.loads(text.decode()).get("kind") == "localizer"
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        is_localizer = False  # What is wrong with it is told below.
+    return decode_settings(text, source, LocalizerSettings) if is_localizer else load_settings(text, source)
 
 
 def _folder() -> Path:

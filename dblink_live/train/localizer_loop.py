@@ -1,0 +1,144 @@
+"""The training loop of the dense localizer: fresh examples at every step, none shown twice.
+
+Step n draws its examples from the seed and n alone, so a run can be repeated.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dblink_live.localization.dense.checkpoint import first_network
+from dblink_live.localization.dense.network import DenseNetwork, Predictions
+from dblink_live.train.localizer_data import Examples, make_examples
+from dblink_live.train.localizer_loss import localizer_loss
+from dblink_live.train.localizer_settings import LocalizerSettings
+from dblink_live.train.loop import TrainingProgress, learning_rate_factor
+from dblink_live.train.stopped import TrainingStoppedError
+from dblink_live.types import Shape
+
+_WEIGHT_DECAY = 1e-4
+_VALIDATION_BATCHES = 8
+_TRAINING, _VALIDATION = 11, 12
+"""Streams of random numbers."""
+
+
+@dataclass
+class LocalizerTraining:
+    """A run and where it stands."""
+
+    network: DenseNetwork
+    average: DenseNetwork
+    """What is saved: a moving average of the weights."""
+    step: int = 0
+    loss: float = math.nan
+    """Exponential average over about 100 steps."""
+    validation_loss: float = math.nan
+    elapsed_s: float = 0.0
+
+
+def begin_localizer(settings: LocalizerSettings) -> LocalizerTraining:
+    """Fresh weights from the seed, or those that ``start_from`` names.
+
+    Raises
+    ------
+    ModelError
+        ``start_from`` is missing or damaged.
+    """
+    torch.manual_seed(settings.seed)
+    network = first_network(settings.start_from) if settings.start_from else DenseNetwork()
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return LocalizerTraining(network, copy.deepcopy(network).eval())
+
+
+def train_localizer(
+    training: LocalizerTraining, settings: LocalizerSettings, on_save: Callable[[TrainingProgress], None]
+) -> TrainingProgress:
+    """Train in place until steps or minutes are over; ``on_save`` is called on the way and at the end.
+
+    Raises
+    ------
+    TrainingStoppedError
+        The loss is not finite.
+    """
+    optimizer = torch.optim.AdamW(
+        training.network.parameters(), settings.learning_rate, weight_decay=_WEIGHT_DECAY, fused=True
+    )
+    validation = [_examples(settings, _VALIDATION, n) for n in range(_VALIDATION_BATCHES)]
+    started = time.perf_counter() - training.elapsed_s
+    done = 0.0
+    while True:
+        learning_rate = settings.learning_rate * learning_rate_factor(done)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate
+        value = _take_step(training, _examples(settings, _TRAINING, training.step), optimizer, settings)
+        training.loss = value if math.isnan(training.loss) else 0.99 * training.loss + 0.01 * value
+        training.elapsed_s = time.perf_counter() - started
+        by_time = training.elapsed_s / (60 * settings.max_minutes) if settings.max_minutes else 0.0
+        done = max(training.step / settings.steps, by_time)
+        if training.step % settings.save_every_steps == 0 or done >= 1.0:
+            training.validation_loss = _validate(training.average, validation)
+            progress = TrainingProgress(
+                training.step,
+                training.loss,
+                training.validation_loss,
+                learning_rate,
+                training.elapsed_s,
+                min(done, 1.0),
+            )
+            on_save(progress)
+            if done >= 1.0:
+                return progress
+
+
+def _examples(settings: LocalizerSettings, stream: int, number: int) -> Examples:
+    shape = Shape(settings.crop_px, settings.crop_px)
+    return make_examples(settings.scenes, shape, settings.batch, np.random.default_rng([settings.seed, stream, number]))
+
+
+def _take_step(
+    training: LocalizerTraining, examples: Examples, optimizer: torch.optim.Optimizer, settings: LocalizerSettings
+) -> float:
+    network = training.network.train()
+    loss = localizer_loss(_predict(network, examples), examples)
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise TrainingStoppedError(
+            f"expected a finite loss, found NaN or infinity at step {training.step}; what was saved last stays: begin "
+            "anew with a lower learning_rate"
+        )
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(network.parameters(), settings.gradient_norm or math.inf)
+    optimizer.step()
+    training.step += 1
+    _update_average(training.average, network, min(settings.average_decay, training.step / (training.step + 10)))
+    return value
+
+
+def _predict(network: DenseNetwork, examples: Examples) -> Predictions:
+    return Predictions.of(network(examples.inputs.contiguous(memory_format=torch.channels_last)))
+
+
+@torch.no_grad()
+def _validate(network: DenseNetwork, batches: list[Examples]) -> float:
+    return float(np.mean([float(localizer_loss(_predict(network, batch), batch)) for batch in batches]))
+
+
+@torch.no_grad()
+def _update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Exponential moving average of the weights and of what the normalisations have measured, in place."""
+    kept, new = ([*module.parameters(), *_measured(module)] for module in (average, network))
+    torch._foreach_lerp_(kept, new, 1.0 - decay)
+
+
+def _measured(network: nn.Module) -> list[Tensor]:
+    """Means and variances of the normalisations, without their counts of steps."""
+    return [buffer for buffer in network.buffers() if buffer.is_floating_point()]
