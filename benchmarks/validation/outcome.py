@@ -1,0 +1,16 @@
+"""What an experiment hands back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+Row = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A table of figures, beside the paper's where it has any."""
+
+    header: tuple[str, ...]
+    rows: list[Row]
+    settings: dict[str, object] = field(default_factory=dict)
