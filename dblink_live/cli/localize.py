@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dblink_live.cli.options import UsageError, Verbs, add_camera, add_json, add_localizer, add_verb
+from dblink_live.cli.convert import check_new_table
+from dblink_live.cli.options import Verbs, add_camera, add_json, add_localizer, add_verb
 from dblink_live.cli.outcome import Outcome, on_the_way
-
-FORMATS = (".csv", ".hdf5")
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -23,7 +22,11 @@ def add_parser(verbs: Verbs) -> None:
         "stack", metavar="STACK", help="a .tif or Picasso .raw file, or a source such as tiff:stack.dat"
     )
     parser.add_argument(
-        "--out", metavar="TABLE", type=Path, required=True, help=".csv writes ThunderSTORM's columns, .hdf5 Picasso's"
+        "--out",
+        metavar="TABLE",
+        type=Path,
+        required=True,
+        help=".csv writes ThunderSTORM's columns, .hdf5 Picasso's, .txt rapidSTORM's",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace TABLE if it exists")
     add_localizer(parser)
@@ -35,7 +38,7 @@ def run(options: argparse.Namespace) -> Outcome:
     from dblink_live.cli.stack import localize_stack
     from dblink_live.tables import write_localizations
 
-    _check_new_table(options.out, options.overwrite)
+    check_new_table(options.out, options.overwrite)
     found = localize_stack(options.stack, options)
     with on_the_way():
         pixel_size_nm = found.camera.pixel_size_nm
@@ -54,13 +57,3 @@ def run(options: argparse.Namespace) -> Outcome:
             "notes": list(found.notes),
         },
     )
-
-
-def _check_new_table(path: Path, overwrite: bool) -> None:
-    """Before any work is done, refuse what could not be written after it."""
-    if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"expected a table that ends in {' or '.join(FORMATS)}, found --out {path}")
-    if not path.parent.is_dir():
-        raise UsageError(f"expected a folder to write to, found none at {path.parent}")
-    if path.exists() and not overwrite:
-        raise UsageError(f"expected a new table, but {path} exists; give another --out, or --overwrite")

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from dblink_live.cli import (
     analyze,
+    convert,
     demo,
     doctor,
     evaluate,
@@ -53,6 +54,7 @@ VERBS: tuple[ModuleType, ...] = (
     report,
     reconstruct,
     localize,
+    convert,
     simulate,
     evaluate,
     analyze,

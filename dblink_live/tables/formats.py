@@ -9,10 +9,13 @@ import h5py
 
 from dblink_live.errors import CalibrationError, SourceError
 from dblink_live.tables.picasso import read_picasso, write_picasso
+from dblink_live.tables.rapidstorm import START, read_rapidstorm, write_rapidstorm
 from dblink_live.tables.table import SUPPORTED, LocalizationTable, check_pixel_size
 from dblink_live.tables.thunderstorm import read_csv, write_csv
 from dblink_live.types import Localizations, Shape
 
+WRITTEN_SUFFIXES = (".csv", ".hdf5", ".txt")
+"""Extensions that name a format to write."""
 _TEXT_SUFFIXES = (".csv", ".txt")
 _HDF5_SUFFIXES = (".hdf5", ".h5")
 
@@ -23,7 +26,8 @@ def read_localizations(path: str | os.PathLike[str], pixel_size_nm: float | None
     Parameters
     ----------
     path
-        A ``.csv`` (ThunderSTORM's, or plain with frame, x and y in nm) or a Picasso ``.hdf5`` beside its ``.yaml``.
+        A ``.csv`` (ThunderSTORM's, or plain with frame, x and y in nm), a Picasso ``.hdf5`` beside its ``.yaml``, or
+        rapidSTORM's ``.txt``. What is in the file decides, not its name.
     pixel_size_nm
         Side of a camera pixel. A table in nanometres is expressed in pixels of this size, 100 nm without one: that
         changes numbers in pixels only, never in nanometres. For Picasso's tables, which are in pixels, it is needed
@@ -44,6 +48,8 @@ def read_localizations(path: str | os.PathLike[str], pixel_size_nm: float | None
     suffix = path.suffix.lower()
     if h5py.is_hdf5(path):
         return read_picasso(path, pixel_size_nm)
+    if _begins_with(path, START):
+        return read_rapidstorm(path, pixel_size_nm)
     if suffix in _TEXT_SUFFIXES:
         return read_csv(path, pixel_size_nm)
     if suffix in _HDF5_SUFFIXES:
@@ -63,7 +69,7 @@ def write_localizations(
     Parameters
     ----------
     path
-        ``.csv`` writes ThunderSTORM's columns, ``.hdf5`` Picasso's, with the ``.yaml`` beside it.
+        ``.csv`` writes ThunderSTORM's columns, ``.hdf5`` Picasso's, with the ``.yaml`` beside it, ``.txt`` rapidSTORM's.
     localizations
         Structured array with the columns of `LOCALIZATION_DTYPE`, or a table, whose own facts then stand in for what
         is left out here.
@@ -96,8 +102,15 @@ def write_localizations(
         write_csv(path, localizations, pixel_size_nm)
     elif suffix == ".hdf5":
         write_picasso(path, localizations, field, pixel_size_nm, n_frames)
+    elif suffix == ".txt":
+        write_rapidstorm(path, localizations, field, pixel_size_nm)
     else:
         raise _unsupported(path)
+
+
+def _begins_with(path: Path, start: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(start)) == start
 
 
 def _unsupported(path: Path) -> SourceError:

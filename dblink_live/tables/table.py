@@ -19,7 +19,10 @@ NOMINAL_PIXEL_SIZE_NM = 100.0
 """Camera pixel in which a table in nanometres is expressed when nobody names one. Any value gives the same
 nanometres back."""
 
-SUPPORTED = "ThunderSTORM's .csv (or any with columns frame, x [nm], y [nm]) and Picasso's .hdf5 with its .yaml"
+SUPPORTED = (
+    "ThunderSTORM's .csv (or any with columns frame, x [nm], y [nm]), Picasso's .hdf5 with its .yaml "
+    "and rapidSTORM's .txt"
+)
 
 
 @dataclass(frozen=True)

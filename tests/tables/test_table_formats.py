@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dblink_live.errors import CalibrationError, SourceError
-from dblink_live.tables import read_localizations, write_localizations
+from dblink_live.tables import WRITTEN_SUFFIXES, read_localizations, write_localizations
 from dblink_live.types import Shape, empty_localizations
 from dblink_live.windows import bin_localizations
 
@@ -19,13 +19,14 @@ from dblink_live.windows import bin_localizations
         "Elyra_dstorm_data.txt",
         "SMLM_dstorm_data.smlm",
         "decode_dstorm_data.h5",
-        "rapidSTORM_dstorm_data.txt",
         "smap_dstorm_data.mat",
         "images.tif",
     ],
 )
 def test_other_programs_files_are_refused_by_naming_what_can_be_read(shared_data: Path, name: str) -> None:
-    with pytest.raises(SourceError, match=r"supported are ThunderSTORM's \.csv .* Picasso's \.hdf5"):
+    with pytest.raises(
+        SourceError, match=r"supported are ThunderSTORM's \.csv .* Picasso's \.hdf5 .* rapidSTORM's \.txt"
+    ):
         read_localizations(shared_data / "format_zoo_locan" / name)
 
 
@@ -53,13 +54,13 @@ def test_an_unknown_extension_is_not_written(tmp_path: Path) -> None:
         write_localizations(tmp_path / "t.xlsx", empty_localizations(), Shape(4, 5), 100.0)
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".hdf5"])
+@pytest.mark.parametrize("suffix", WRITTEN_SUFFIXES)
 def test_what_cannot_be_written_says_so(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(SourceError, match="cannot be written"):
         write_localizations(tmp_path / "no such folder" / f"t{suffix}", empty_localizations(), Shape(4, 5), 100.0)
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".hdf5"])
+@pytest.mark.parametrize("suffix", WRITTEN_SUFFIXES)
 def test_what_lies_there_is_replaced(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"t{suffix}"
     for n in (5, 2):
