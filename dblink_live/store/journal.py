@@ -23,12 +23,11 @@ from typing import Literal, TypeVar, get_args
 import msgspec
 
 from dblink_live.errors import StoreError
-from dblink_live.store.filesystem import is_disk_full
+from dblink_live.store.connections import connect_read_only, connect_writable
 from dblink_live.types import Gap, GapCause, Grid, RunInfo, Segment, Shape
 
 FILE_NAME = "journal.sqlite"
 SCHEMA_VERSION = 1
-BUSY_TIMEOUT_S = 10.0
 
 Product = Literal["counts", "live", "full"]
 PRODUCTS: tuple[Product, ...] = get_args(Product)
@@ -344,62 +343,3 @@ def _where(conditions: dict[str, str | int | None]) -> tuple[str, list[str | int
     given = {name: value for name, value in conditions.items() if value is not None}
     text = " AND ".join(f"{name} = ?" for name in given)
     return (f" WHERE {text}" if text else ""), list(given.values())
-
-
-def connect_writable(path: Path) -> sqlite3.Connection:
-    """A connection in WAL mode with full fsync, for one thread at a time.
-
-    Raises
-    ------
-    StoreError
-        The file system cannot do WAL, as network shares cannot.
-    sqlite3.OperationalError
-        The disk is full.
-    """
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-    try:
-        (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
-    except sqlite3.OperationalError as error:
-        if is_disk_full(error):
-            connection.close()
-            raise
-        mode = str(error)
-    if mode != "wal":
-        connection.close()
-        raise StoreError(
-            f"expected {path.parent} to lie on a local disk, but a write-ahead log cannot be kept there ({mode}), "
-            "as on a network share; record on a local disk and copy the finished run"
-        )
-    connection.execute("PRAGMA synchronous=FULL")
-    # macOS: fsync alone leaves data in the drive's cache. Ignored elsewhere.
-    connection.execute("PRAGMA fullfsync=ON")
-    return connection
-
-
-def connect_read_only(path: Path) -> sqlite3.Connection:
-    """A connection that cannot write.
-
-    A finished run may lie on read-only media or a share, where WAL's shared memory cannot be made: with no log left to
-    read, the file alone is the truth.
-    """
-    if not path.is_file():
-        raise StoreError(
-            f"expected a run folder, but {path.parent} holds no {path.name}; give the folder that a run was written to"
-        )
-    uri = path.absolute().as_uri()
-    log = path.with_name(path.name + "-wal")
-    last: sqlite3.Error | None = None
-    for options in ("mode=ro", "mode=ro&immutable=1"):
-        if "immutable" in options and log.exists() and log.stat().st_size > 0:
-            break
-        connection = sqlite3.connect(f"{uri}?{options}", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-        try:
-            connection.execute("SELECT count(*) FROM meta").fetchone()
-        except sqlite3.Error as error:
-            connection.close()
-            last = error
-        else:
-            return connection
-    raise StoreError(
-        f"expected {path} to be a readable database, found: {last}; the file is damaged, or of another program"
-    )

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from dblink_live.errors import StoreError
-from dblink_live.store.journal import connect_read_only, connect_writable
+from dblink_live.store.connections import connect_read_only, connect_writable
 from dblink_live.types import LOCALIZATION_DTYPE, Localizations, empty_localizations
 
 FILE_NAME = "localizations.sqlite"

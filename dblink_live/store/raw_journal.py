@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dblink_live.errors import StoreError
+from dblink_live.store.connections import connect_read_only, connect_writable
 from dblink_live.store.hierarchy import is_series_name
-from dblink_live.store.journal import connect_read_only, connect_writable
 from dblink_live.types import Gap, GapCause
 
 FILE_NAME = "raw.sqlite"

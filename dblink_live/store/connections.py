@@ -1,0 +1,70 @@
+"""Connections to the databases of a run: a writing one that flushes each commit, a reading one that cannot write."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from dblink_live.errors import StoreError
+from dblink_live.store.filesystem import is_disk_full
+
+BUSY_TIMEOUT_S = 10.0
+
+
+def connect_writable(path: Path) -> sqlite3.Connection:
+    """A connection in WAL mode with full fsync, for one thread at a time.
+
+    Raises
+    ------
+    StoreError
+        The file system cannot do WAL, as network shares cannot.
+    sqlite3.OperationalError
+        The disk is full.
+    """
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    try:
+        (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+    except sqlite3.OperationalError as error:
+        if is_disk_full(error):
+            connection.close()
+            raise
+        mode = str(error)
+    if mode != "wal":
+        connection.close()
+        raise StoreError(
+            f"expected {path.parent} to lie on a local disk, but a write-ahead log cannot be kept there ({mode}), "
+            "as on a network share; record on a local disk and copy the finished run"
+        )
+    connection.execute("PRAGMA synchronous=FULL")
+    # macOS: fsync alone leaves data in the drive's cache. Ignored elsewhere.
+    connection.execute("PRAGMA fullfsync=ON")
+    return connection
+
+
+def connect_read_only(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write.
+
+    A finished run may lie on read-only media or a share, where WAL's shared memory cannot be made: with no log left to
+    read, the file alone is the truth.
+    """
+    if not path.is_file():
+        raise StoreError(
+            f"expected a run folder, but {path.parent} holds no {path.name}; give the folder that a run was written to"
+        )
+    uri = path.absolute().as_uri()
+    log = path.with_name(path.name + "-wal")
+    last: sqlite3.Error | None = None
+    for options in ("mode=ro", "mode=ro&immutable=1"):
+        if "immutable" in options and log.exists() and log.stat().st_size > 0:
+            break
+        connection = sqlite3.connect(f"{uri}?{options}", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        try:
+            connection.execute("SELECT count(*) FROM meta").fetchone()
+        except sqlite3.Error as error:
+            connection.close()
+            last = error
+        else:
+            return connection
+    raise StoreError(
+        f"expected {path} to be a readable database, found: {last}; the file is damaged, or of another program"
+    )
