@@ -69,7 +69,7 @@ def write_localizations(
     Parameters
     ----------
     path
-        ``.csv`` writes ThunderSTORM's columns, ``.hdf5`` Picasso's, with the ``.yaml`` beside it, ``.txt`` rapidSTORM's.
+        ``.csv`` writes ThunderSTORM's columns, ``.hdf5`` Picasso's with the ``.yaml`` beside it, ``.txt`` rapidSTORM's.
     localizations
         Structured array with the columns of `LOCALIZATION_DTYPE`, or a table, whose own facts then stand in for what
         is left out here.
