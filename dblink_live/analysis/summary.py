@@ -13,6 +13,7 @@ import numpy.typing as npt
 from dblink_live.analysis.consistency import consistency, revision, undo_motion
 from dblink_live.analysis.decorrelation import decorrelation_analysis
 from dblink_live.analysis.drift import Drift, drift_of_video
+from dblink_live.analysis.fiducials import FiducialTracks, find_fiducials, track_fiducials
 from dblink_live.analysis.frc import (
     FinerThanPixelsError,
     FrcCurve,
@@ -59,6 +60,8 @@ class Subject:
     """Side of the camera pixels that positions are given in."""
     halves: tuple[FloatImage, FloatImage] | None = None
     """[T', H', W'] each: reconstructions by the same network from independent halves of the localizations."""
+    has_fiducials: bool = False
+    """Beads are in the sample, and are to be looked for."""
     missing: dict[str, str] = field(default_factory=dict)
 
 
@@ -77,6 +80,7 @@ class Figures:
     """Of the pictures, in windows."""
     drift_localizations: Drift | None = None
     """By redundant cross-correlation, in frames."""
+    fiducials: FiducialTracks | None = None
     consistency: float | None = None
     """After drift was undone."""
     consistency_as_shown: float | None = None
@@ -168,12 +172,22 @@ def _motion(found: Figures, subject: Subject) -> None:
         ("localizations", "pixel_size_nm"),
         lambda: redundant_cross_correlation(_known(subject.localizations), _known(subject.pixel_size_nm)),
     )
+    if subject.has_fiducials:
+        found.fiducials = found.ask("fiducials", subject, ("localizations", "pixel_size_nm"), lambda: _beads(subject))
     found.consistency_as_shown = found.ask(
         "consistency_as_shown", subject, ("pictures",), lambda: consistency(_known(subject.pictures))
     )
     found.consistency = found.ask(
         "consistency", subject, ("pictures",), lambda: _consistency(_known(subject.pictures), in_pixels)
     )
+
+
+def _beads(subject: Subject) -> FiducialTracks:
+    table, pixel_size_nm = _known(subject.localizations), _known(subject.pixel_size_nm)
+    start = find_fiducials(table, pixel_size_nm)
+    if not len(start):
+        raise AnalysisError("expected a bead that is seen in four of five frames from the first one on, found none")
+    return track_fiducials(table, pixel_size_nm, start)
 
 
 def _rolling(table: Localizations, pixel_size_nm: float) -> RollingFrc:

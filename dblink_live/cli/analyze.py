@@ -18,6 +18,7 @@ from dblink_live.errors import AnalysisError
 
 if TYPE_CHECKING:
     from dblink_live.analysis.drift import Drift
+    from dblink_live.analysis.fiducials import FiducialTracks
     from dblink_live.analysis.frc import FrcCurve
     from dblink_live.analysis.summary import Figures
     from dblink_live.cli.subject import Chosen
@@ -54,6 +55,11 @@ def add_parser(verbs: Verbs) -> None:
     )
     parser.add_argument(
         "--model", metavar="M", help="network for the two halves, by name or checkpoint (default: the run's own)"
+    )
+    parser.add_argument(
+        "--fiducials",
+        action="store_true",
+        help="look for beads, seen in nearly every frame, and measure drift and rotation by them as well",
     )
     parser.add_argument(
         "--pitch-nm", metavar="NM", type=positive, help="side of a pixel of a reconstruction that does not state it"
@@ -103,6 +109,7 @@ def _figures(path: Path, chosen: Chosen, found: Figures) -> dict[str, object]:
         if drift is None
         else {"window": _plain(drift.time), "y": _plain(drift.y_nm), "x": _plain(drift.x_nm)},
         "drift_localizations_nm": _largest_nm(found.drift_localizations),
+        "fiducials": _fiducials(found.fiducials),
         "consistency": found.consistency,
         "consistency_as_shown": found.consistency_as_shown,
         "supported_fraction": found.supported_fraction,
@@ -136,6 +143,9 @@ def _table(path: Path, chosen: Chosen, found: Figures) -> Table:
     }
     for name, value in rows.items():
         table.add_row(name, value)
+    if found.fiducials is not None:
+        beads = _fiducials(found.fiducials) or {}
+        table.add_row("beads / their drift [nm] / turn at the end [degree]", " / ".join(map(str, beads.values())))
     return table
 
 
@@ -151,6 +161,18 @@ def _half_bit_nm(curve: FrcCurve | None) -> float | None:
 
 def _largest_nm(drift: Drift | None) -> float | None:
     return None if drift is None else drift.largest_nm
+
+
+def _fiducials(tracks: FiducialTracks | None) -> dict[str, float | None] | None:
+    if tracks is None:
+        return None
+    turned = tracks.rotation_deg()
+    known = turned[np.isfinite(turned)]
+    return {
+        "beads": tracks.position_nm.shape[1],
+        "drift_nm": round(tracks.drift().largest_nm, 3),
+        "rotation_deg": round(float(known[-1]), 4) if len(known) else None,
+    }
 
 
 def _curve(curve: FrcCurve | None) -> dict[str, object] | None:

@@ -59,9 +59,11 @@ def open_subject(options: argparse.Namespace) -> Iterator[Chosen]:
 
 
 def _from_file(path: Path, options: argparse.Namespace) -> Chosen:
-    for name in ("product", "segment", "model"):
-        if getattr(options, name) is not None:
+    for name, value in (("product", options.product), ("segment", options.segment), ("model", options.model)):
+        if value is not None:
             raise ConfigError(f"expected a run folder beside --{name}, found a reconstruction: {path}")
+    if options.fiducials:
+        raise ConfigError(f"expected a run folder beside --fiducials, found a reconstruction: {path}")
     video = read_video(path, npz_keys=("reconstruction", "X"), zarr_keys=("full", "live", "0"))
     if video.size == 0:
         raise SourceError(f"expected a reconstruction [T, H, W], found an empty array of shape {video.shape} in {path}")
@@ -106,6 +108,7 @@ def _from_run(run: Run, options: argparse.Namespace) -> Chosen:
         localizations=localizations,
         pixel_size_nm=stored.pixel_size_nm,
         halves=halves.pictures,
+        has_fiducials=options.fiducials,
         missing={
             "pictures": "the run has no picture yet",
             "all_pictures": "the run has no picture yet",

@@ -111,6 +111,25 @@ def test_the_table_shows_the_raw_localizations_beside_the_reconstruction(
     assert "frc_nm.reconstruction is unknown: left out" in printed.err
 
 
+def test_beads_tell_drift_and_rotation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = np.arange(N_WINDOWS * FRAMES)
+    table = empty_localizations(2 * len(frames))
+    table["frame"] = np.repeat(frames, 2)
+    # Two beads 2,000 nm apart: one stands still, the other moves 100 nm across: the pair turns by 2.9 degrees.
+    table["y"] = np.where(np.arange(len(table)) % 2, 18.0 + table["frame"] / len(frames) * 100 / PIXEL_NM, 18.0)
+    table["x"] = np.where(np.arange(len(table)) % 2, 5.0 + 2000 / PIXEL_NM, 5.0)
+    run = write_run(tmp_path / "beads.run", table)
+    figures, _ = analyze(capsys, run, "--fiducials", "--no-split")
+    found = figures["fiducials"]
+    # Between the middles of the first and the last block of 20 frames lie 280 of 300 frames.
+    assert found["beads"] == 2
+    assert found["drift_nm"] == pytest.approx(50 * 280 / 300, abs=0.5)
+    assert found["rotation_deg"] == pytest.approx(np.degrees(np.arctan2(100 * 280 / 300, 2000)), abs=0.02)
+    figures, errors = analyze(capsys, write_run(tmp_path / "ring.run", ring_table(2)), "--fiducials", "--no-split")
+    assert figures["fiducials"] is None
+    assert any(line.startswith("fiducials is unknown") for line in errors)
+
+
 def test_a_reconstruction_alone_has_no_localizations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(1)
     scene = gaussian_filter((rng.random((80, 90)) > 0.97).astype(np.float32), 1.5)
@@ -197,6 +216,7 @@ def test_wrong_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[s
         ["folder"],
         ["r.npy", "--product", "live"],
         ["r.npy", "--segment", "0"],
+        ["r.npy", "--fiducials"],
         [run, "--product", "full"],
         [run, "--segment", "7"],
         [run, "--pitch-nm", "40"],
