@@ -6,10 +6,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dblink_live.cli import analyze
 from dblink_live.cli.console import progress
-from dblink_live.cli.options import Verbs, add_json, add_verb
+from dblink_live.cli.options import Parser, Verbs, add_json, add_verb
 from dblink_live.cli.outcome import Outcome
-from dblink_live.errors import DblinkError
+from dblink_live.errors import DblinkError, ModelError, PluginError
 
 if TYPE_CHECKING:
     from dblink_live.analysis.summary import Figures
@@ -30,8 +31,10 @@ def add_parser(verbs: Verbs) -> None:
         action="store_false",
         help="do not reconstruct again from two halves of the frames; the FRC of the reconstruction is then a gap",
     )
+    parser.add_argument(
+        "--model", metavar="M", help="network for the two halves, by name or checkpoint (default: the run's own)"
+    )
     add_json(parser)
-    parser.set_defaults(product=None, segment=None, model=None, pitch_nm=None)
 
 
 def run(options: argparse.Namespace) -> Outcome:
@@ -64,7 +67,19 @@ def _figures(options: argparse.Namespace) -> Figures | str:
     from dblink_live.cli.subject import open_subject
 
     try:
-        with open_subject(options) as chosen, progress("measuring", N_FIGURES, "figures") as advance:
+        with open_subject(_for_analyze(options)) as chosen, progress("measuring", N_FIGURES, "figures") as advance:
             return summarize(chosen.subject, advance)
     except DblinkError as error:
+        if options.model is not None and isinstance(error, ModelError | PluginError):
+            raise
         return str(error)
+
+
+def _for_analyze(options: argparse.Namespace) -> argparse.Namespace:
+    """What `analyze` would be told, its own defaults included."""
+    parser = Parser(prog="dblink-live")
+    analyze.add_parser(parser.add_subparsers(dest="verb"))
+    told = [] if options.split else ["--no-split"]
+    if options.model is not None:
+        told += ["--model", options.model]
+    return parser.parse_args(["analyze", *told, "--", str(options.path)])

@@ -185,3 +185,5 @@ def test_the_verb_says_where_the_page_is_and_refuses_what_is_no_run(
     assert ">nan" not in page.lower()
     assert main(["report", str(tmp_path / "none")]) == 2
     assert "expected a run folder" in capsys.readouterr().err
+    assert main(["report", str(folder), "--model", "no_such_model"]) == 2
+    assert "no_such_model" in capsys.readouterr().err
