@@ -86,6 +86,8 @@ class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Stored type of the live picture: probability 0-255, or half precision."""
     record: bool = False
     """Also keep the camera frames, of a camera that we own; a recording is its own record."""
+    when_full: Literal["stop", "drop_raw"] = "stop"
+    """At 95 % of the disk: end the run, or first the recording of camera frames, and the run at 97.5 %."""
 
 
 class PublishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -132,6 +132,8 @@ def outcome_of_run(finished: LiveRun, source: str) -> Outcome:
 
     with on_the_way():
         scores = score_if_simulated(source, finished)
+    if finished.stopped_by_disk is not None:
+        say(f"{finished.stopped_by_disk}: the run was ended early, as store.when_full says; what it has is complete")
     return Outcome(
         text=table_of_run(finished, scores),
         figures=figures_of_run(finished, scores),

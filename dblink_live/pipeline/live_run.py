@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,17 +14,18 @@ import torch
 from dblink_live.acquire import CameraProcess
 from dblink_live.bus import EndMessage, Publisher, Refusals, StartMessage, read_server_keys
 from dblink_live.config import PublishConfig, RunConfig
-from dblink_live.errors import DblinkError, StoreError
+from dblink_live.errors import DblinkError
 from dblink_live.interfaces import FrameSource
 from dblink_live.models import Model, load_model
 from dblink_live.pipeline.camera_facts import resolve_camera
+from dblink_live.pipeline.disk import DiskAction, DiskGuard, DiskUse, check_forecast, measure_disk
 from dblink_live.pipeline.line import LineTotals, LiveLine
 from dblink_live.pipeline.pictures import LivePictures
 from dblink_live.pipeline.provenance import describe_run
 from dblink_live.pipeline.recorder import Recorder, start_recorder
 from dblink_live.sources import SourceSpec, default_camera, open_source, parse_source
 from dblink_live.status import LatencySummary
-from dblink_live.store import RunWriter, forecast_bytes, forecast_raw_bytes
+from dblink_live.store import RunWriter
 from dblink_live.types import Camera, FrameArray, Grid, RunInfo, Segment
 
 NOTHING_DONE = LineTotals(0, 0, 0, {}, False, None, LatencySummary(), 0, 0, True, False)
@@ -47,6 +47,8 @@ class LiveRun:
     device: str
     resumed: Resumption | None = None
     """What was taken up; None for a run that went on from its beginning. The totals are then those since."""
+    stopped_by_disk: str | None = None
+    """Why ``store.when_full`` ended the run early; None where it did not."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class LiveSession:
         resources: ExitStack,
         resumed: Resumption | None = None,
         recorder: Recorder | None = None,
+        measure: Callable[[Path], DiskUse] = measure_disk,
     ) -> None:
         self._opened = opened
         self._recorder = recorder
@@ -101,6 +104,9 @@ class LiveSession:
         self._publisher = publisher
         self._info = info
         self._resources = resources
+        self._guard = DiskGuard(writer.path, config.store.when_full, measure)
+        self._has_dropped_raw = False
+        self._stopped_by_disk: str | None = None
 
     @property
     def address(self) -> str | None:
@@ -146,7 +152,7 @@ class LiveSession:
             first_segment=self._resumed.n_segments if self._resumed else 0,
             pictures=LivePictures(self._publisher, self._info.uuid) if self._publisher else None,
             on_progress=lambda n_seen: self._progressed(n_seen, on_progress),
-            should_stop=should_stop,
+            should_stop=lambda: should_stop() or self._stopped_by_disk is not None,
         )
         try:
             totals = line.run(self._opened.segment)
@@ -164,7 +170,21 @@ class LiveSession:
     def _progressed(self, n_seen: int, on_progress: Callable[[int], None]) -> None:
         if self._recorder is not None:
             self._recorder.watch()
+        self._mind_the_disk()
         on_progress(n_seen)
+
+    def _mind_the_disk(self) -> None:
+        """Do what ``store.when_full`` says, once each."""
+        action = self._guard.look()
+        if action is DiskAction.NOTHING:
+            return
+        if self._recorder is not None and not self._has_dropped_raw and action is DiskAction.DROP_RAW:
+            self._has_dropped_raw = True
+            self._recorder.drop()
+            self._writer.event(f"{self._guard.describe()}: camera frames are no longer recorded, the run goes on")
+        if action is DiskAction.STOP and self._stopped_by_disk is None:
+            self._stopped_by_disk = self._guard.describe()
+            self._writer.event(f"{self._stopped_by_disk}: the run is ended early, as store.when_full says")
 
     def _left_behind(
         self, totals: LineTotals, pixel_size_nm: float = 0.0, last_frame: FrameArray | None = None
@@ -179,6 +199,7 @@ class LiveSession:
             fps_asked=_fps(self._opened.segment) if self._opened else None,
             device=str(self._model.device),
             resumed=self._resumed,
+            stopped_by_disk=self._stopped_by_disk,
         )
 
     def __enter__(self) -> Self:
@@ -190,8 +211,17 @@ class LiveSession:
         self._resources.__exit__(kind, error, trace)
 
 
-def open_live_run(source_spec: str, folder: Path, config: RunConfig, *, publish: bool = True) -> LiveSession:
+def open_live_run(
+    source_spec: str,
+    folder: Path,
+    config: RunConfig,
+    *,
+    publish: bool = True,
+    measure: Callable[[Path], DiskUse] = measure_disk,
+) -> LiveSession:
     """Open the source, check every setting against it, and make the run folder, in this order.
+
+    ``measure`` tells how full the disk is while the run goes on.
 
     Raises
     ------
@@ -204,7 +234,8 @@ def open_live_run(source_spec: str, folder: Path, config: RunConfig, *, publish:
     spec = parse_source(source_spec)
     with ExitStack() as stack:
         opened, camera = open_for_run(spec, config, stack)
-        _check_disk(folder, opened.source, opened.segment, camera, model, config)
+        grid = Grid.covering(opened.segment.shape, camera.pixel_size_nm, model.pixel_size_nm)
+        check_forecast(folder, opened.source, opened.segment, grid, config)
         info = describe_run(config, model, source_spec)
         publisher = open_publisher(config, stack) if publish else None
         writer = stack.enter_context(
@@ -213,7 +244,8 @@ def open_live_run(source_spec: str, folder: Path, config: RunConfig, *, publish:
         if publisher is not None:
             publisher.start(start_message(info, opened, folder, camera, model, config))
         recorder = recorder_of(opened, camera, config, writer, stack)
-        return LiveSession(opened, model, config, writer, publisher, info, stack.pop_all(), recorder=recorder)
+        kept = stack.pop_all()
+        return LiveSession(opened, model, config, writer, publisher, info, kept, recorder=recorder, measure=measure)
 
 
 def open_for_run(spec: SourceSpec, config: RunConfig, stack: ExitStack, n_kept: int = 0) -> tuple[OpenSource, Camera]:
@@ -244,27 +276,6 @@ def open_publisher(config: RunConfig, stack: ExitStack) -> Publisher:
     """
     keys = read_server_keys(Path(config.publish.keys)) if config.publish.keys else None
     return stack.enter_context(Publisher(config.publish.address, keys=keys))
-
-
-def _check_disk(
-    folder: Path, source: FrameSource, segment: Segment, camera: Camera, model: Model, config: RunConfig
-) -> None:
-    """Refuse a run that is known not to fit on the disk."""
-    if source.n_frames_expected is None:
-        return
-    grid = Grid.covering(segment.shape, camera.pixel_size_nm, model.pixel_size_nm)
-    n_windows = source.n_frames_expected // config.windows.frames
-    needed = forecast_bytes(grid, n_windows, live_dtype=config.store.live_dtype)
-    if config.store.record and isinstance(source, CameraProcess):
-        needed += forecast_raw_bytes(segment.shape, segment.dtype, source.n_frames_expected)
-    parent = next((path for path in folder.absolute().parents if path.is_dir()), None)
-    free = shutil.disk_usage(parent).free if parent else 0
-    if needed > free:
-        raise StoreError(
-            f"expected about {needed / 1e6:.0f} MB for {n_windows} windows, "
-            f"found {free / 1e6:.0f} MB free at {parent}; "
-            "free some space, or choose another disk with --out"
-        )
 
 
 def _fps(segment: Segment) -> float | None:

@@ -69,6 +69,11 @@ class Recorder:
         if not self._has_ended and self._process.poll() is not None:
             self._close()
 
+    def drop(self) -> None:
+        """Let it end by itself, after what waits in the ring, while the camera goes on; `watch` notices its end."""
+        with suppress(OSError):
+            _pipe(self._process.stdin).close()
+
     def finish(self) -> None:
         """Let it write what waits in the ring, and trim what it has written. A second call does nothing."""
         if self._has_ended:

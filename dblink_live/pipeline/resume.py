@@ -45,7 +45,14 @@ from dblink_live.types import Gap, GapCause, Reconstruction
 
 REASON = "resume"
 MAY_CHANGE = frozenset(
-    {"publish.address", "publish.keys", "reconstruct.device", "reconstruct.threads", "reconstruct.provisional"}
+    {
+        "publish.address",
+        "publish.keys",
+        "reconstruct.device",
+        "reconstruct.threads",
+        "reconstruct.provisional",
+        "store.when_full",
+    }
 )
 """Settings that are about the machine and not about the pictures."""
 

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from dblink_live.store.arrays import checksum, encode_probability
-from dblink_live.store.filesystem import free_bytes, network_share_reason
-from dblink_live.store.forecast import forecast_bytes, forecast_files, forecast_raw_bytes
+from dblink_live.store.filesystem import existing_ancestor, free_bytes, free_nodes, network_share_reason
+from dblink_live.store.forecast import (
+    forecast_bytes,
+    forecast_files,
+    forecast_nodes,
+    forecast_raw_bytes,
+    forecast_raw_nodes,
+)
 from dblink_live.store.journal import CommittedWindow, Event, FullFacts, Product, Status, StoredSegment
 from dblink_live.store.ledger_check import ledger_from_journal
 from dblink_live.store.raw import RawFrames, RawWriter, create_raw, read_raw, trim_raw
@@ -30,10 +36,14 @@ __all__ = [
     "checksum",
     "create_raw",
     "encode_probability",
+    "existing_ancestor",
     "forecast_bytes",
     "forecast_files",
+    "forecast_nodes",
     "forecast_raw_bytes",
+    "forecast_raw_nodes",
     "free_bytes",
+    "free_nodes",
     "ledger_from_journal",
     "network_share_reason",
     "open_run",

@@ -44,6 +44,14 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(existing_ancestor(path)).free
 
 
+def free_nodes(path: Path) -> int | None:
+    """Files and folders that can still be made under ``path``; None where the file system sets no such limit."""
+    if sys.platform == "win32":
+        return None  # NTFS makes room for its records as they come.
+    found = os.statvfs(existing_ancestor(path))
+    return found.f_favail if found.f_files else None
+
+
 def flush_hierarchy(root: Path) -> None:
     """Let the disk have the metadata files of an OME-Zarr, and the directories that name them.
 

@@ -6,7 +6,9 @@ from typing import Literal
 
 import numpy as np
 
-from dblink_live.types import LOCALIZATION_DTYPE, Grid, Shape
+from dblink_live.store.hierarchy import SeriesSpec
+from dblink_live.store.raw import shard_frames
+from dblink_live.types import LOCALIZATION_DTYPE, Grid, Segment, Shape
 
 COUNTS_BYTES_A_PIXEL = 0.25
 """Of a dense map: 0.1 localizations a pixel, which is more than blinking allows, zstd level 3 after bitshuffle."""
@@ -16,6 +18,8 @@ PYRAMID = 4 / 3
 JOURNAL_BYTES_A_WINDOW = 1000
 """Two rows with their indices, file system blocks left half empty, and metadata."""
 FILES_A_WINDOW = 2
+NODES_A_FILE = 3
+"""A shard ``c/t/0/0`` is a file in two folders of its own; a file system may have room for so many of both together."""
 RAW_BYTES_A_FRAME = 64
 """Number, time, and place in its shard."""
 
@@ -57,3 +61,14 @@ def forecast_files(n_windows: int) -> int:
 def forecast_raw_bytes(frame_shape: Shape, dtype: str, n_frames: int) -> int:
     """Bytes that ``n_frames`` recorded camera frames take at most: noise at full depth does not compress."""
     return n_frames * (frame_shape.height * frame_shape.width * np.dtype(dtype).itemsize + RAW_BYTES_A_FRAME)
+
+
+def forecast_nodes(grid: Grid, n_windows: int) -> int:
+    """Files and folders that ``n_windows`` will take, with their pyramids."""
+    n_levels = SeriesSpec("counts", 0, grid, "uint16", window_frames=1, window_s=None).n_levels
+    return NODES_A_FILE * n_levels * forecast_files(n_windows)
+
+
+def forecast_raw_nodes(segment: Segment, n_frames: int) -> int:
+    """Files and folders that ``n_frames`` recorded camera frames take."""
+    return NODES_A_FILE * -(-n_frames // shard_frames(segment))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from synthetic import INFO, WINDOW_FRAMES, make_segment
 
-from dblink_live.store import RunWriter, forecast_bytes, forecast_files
+from dblink_live.store import RunWriter, forecast_bytes, forecast_files, forecast_nodes
 from dblink_live.types import Grid, LocalizationMap, Reconstruction, Shape, empty_localizations
 
 
@@ -29,11 +29,14 @@ def test_a_dense_run_stays_below_its_forecast(tmp_path: Path, live_dtype: str) -
             image = np.where(structure, rng.random(grid.shape), 0.0).astype(np.float32)
             writer.write_reconstruction(Reconstruction(0, window, image, "bounded", 3))
     taken = sum(path.stat().st_size for path in (tmp_path / "run").rglob("*") if path.is_file())
+    n_nodes = sum(1 for _ in (tmp_path / "run").rglob("*"))
     n_files = sum(path.is_file() for path in (tmp_path / "run" / "run.ome.zarr").rglob("*"))
     forecast = forecast_bytes(grid, n_windows, live_dtype=live_dtype, localizations_per_window=0.05 * 90_000)  # type: ignore[arg-type]
     # Below, but not so far below that it would refuse a run that fits.
     assert taken < forecast < 3 * taken
     assert n_files - 10 < forecast_files(n_windows) <= n_files
+    # Two series' own folders and metadata, and the databases, do not grow with the run.
+    assert n_nodes - 20 < forecast_nodes(grid, n_windows) <= n_nodes
 
 
 def test_the_forecast_grows_with_the_run() -> None:
