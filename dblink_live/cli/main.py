@@ -18,6 +18,7 @@ from rich.console import Console
 
 from dblink_live.cli import (
     analyze,
+    calibrate,
     convert,
     demo,
     doctor,
@@ -54,6 +55,7 @@ VERBS: tuple[ModuleType, ...] = (
     report,
     reconstruct,
     localize,
+    calibrate,
     convert,
     simulate,
     evaluate,

@@ -63,7 +63,7 @@ def localize_stack(stack: str, options: argparse.Namespace) -> LocalizedStack:
     """
     from dblink_live.sources import open_source
 
-    source = open_source(source_of(stack), launch=_refuse_cameras)
+    source = open_source(source_of(stack), launch=refuse_cameras)
     try:
         segment = source.open()
         camera = _camera(stack, options, segment)
@@ -123,5 +123,6 @@ def _camera(stack: str, options: argparse.Namespace, segment: Segment) -> Camera
     return camera
 
 
-def _refuse_cameras(recipe: CameraRecipe) -> FrameSource:
+def refuse_cameras(recipe: CameraRecipe) -> FrameSource:
+    """For `open_source`, where only a recording will do."""
     raise SourceError("expected a recorded stack, found a camera; record with dblink-live run")
