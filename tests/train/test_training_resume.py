@@ -149,7 +149,7 @@ def test_a_damaged_state_is_refused(tmp_path: Path, spoil: Callable[[bytes], byt
         train_to_checkpoint(SETTINGS, path)
 
 
-@pytest.mark.parametrize("place", ["dblink_live.train.resume.os", "dblink_live.models.checkpoint.os"])
+@pytest.mark.parametrize("place", ["dblink_live.train.resume.os", "dblink_live.weight_files.os"])
 def test_a_full_disk_stops_with_the_old_pair_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     path = tmp_path / "begun.safetensors"
     begun(path)
