@@ -8,9 +8,9 @@ their checkpoint. Each figure is the mean over the videos of a preset, for F1 at
 video to video: the share of a field that is structure, and with it how hard a video is, varies thirtyfold. A table of
 its own counts the pixels of all videos together, where the fullest field decides.
 
-Beside the models stand the plain sum and the leaky sum (`benchmarks/baselines.py`), given their best length, blur and
-threshold *on these very videos*, an advantage that no network gets. Lookaheads other than 0 and "full" run with hop 4,
-as the live line does. ``--models`` takes names of shipped models or paths of checkpoints.
+Beside the models stand the plain sum and the leaky sum (`dblink_live.analysis.baselines`), given their best length,
+blur and threshold *on these very videos*, an advantage that no network gets. Lookaheads other than 0 and "full" run
+with hop 4, as the live line does. ``--models`` takes names of shipped models or paths of checkpoints.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks.baselines import best_leaky_sum, best_plain_sum
 from benchmarks.report import Report, markdown_table
+from dblink_live.analysis.baselines import best_leaky_sum, best_plain_sum
 from dblink_live.analysis.metrics import Scores, evaluate
 from dblink_live.models import Model, load_model, reconstruct
 from dblink_live.simulate.video import PRESETS, Video, VideoParameters, simulate_video
@@ -75,8 +75,9 @@ def main() -> None:
         videos = videos_with_structure(
             replace(PRESETS[preset], n_windows=options.windows), FIRST_SEED + SEEDS_A_PRESET * index, options.videos
         )
-        sums["plain sum, best settings"].append(best_plain_sum(videos, SUM_SCORED_EVERY).f1_1px)
-        sums["leaky sum, best settings"].append(best_leaky_sum(videos, SUM_SCORED_EVERY).f1_1px)
+        counts, truth = [video.counts for video in videos], [video.truth for video in videos]
+        sums["plain sum, best settings"].append(best_plain_sum(counts, truth, SUM_SCORED_EVERY).f1_1px)
+        sums["leaky sum, best settings"].append(best_leaky_sum(counts, truth, SUM_SCORED_EVERY).f1_1px)
         for model, lookahead in itertools.product(models, options.lookaheads):
             started = time.perf_counter()
             label = f"{model.name}, lookahead {lookahead}"

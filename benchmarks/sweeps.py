@@ -5,7 +5,7 @@
 Density, speed, noise and localization precision are swept around the released simulator, in its multiples (Saguy et
 al., 2023, sweep the same in their supplement); then lookahead, the age of a stream, and how well the probabilities are
 calibrated. Beside the network, live (lookahead 8, hop 4) and with the full pass, stand the centred and the leaky sum at
-their best settings for each very condition (`benchmarks/baselines.py`). The network keeps the threshold of its
+their best settings for each very condition (`dblink_live.analysis.baselines`). The network keeps the threshold of its
 checkpoint.
 
 The picture needs matplotlib (`pip install matplotlib`).
@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.baselines import best_leaky_sum, best_plain_sum
 from benchmarks.quality import videos_with_structure
 from benchmarks.report import Report, markdown_table
+from dblink_live.analysis.baselines import best_leaky_sum, best_plain_sum
 from dblink_live.analysis.metrics import evaluate
 from dblink_live.models import Model, load_model, reconstruct
 from dblink_live.simulate.video import PRESETS, Video, VideoParameters
@@ -114,8 +114,9 @@ def run_sweep(sweep: Sweep, base: VideoParameters, model: Model, n_videos: int) 
             ]
             curves[name].f1.append(float(np.mean([score.f1_1px for score in scores])))
             curves[name].hallucination.append(float(np.mean([score.hallucination[1] for score in scores])))
-        curves["centred sum"].f1.append(best_plain_sum(videos, SUM_SCORED_EVERY).f1_1px)
-        curves["leaky sum"].f1.append(best_leaky_sum(videos, SUM_SCORED_EVERY).f1_1px)
+        counts, truth = [video.counts for video in videos], [video.truth for video in videos]
+        curves["centred sum"].f1.append(best_plain_sum(counts, truth, SUM_SCORED_EVERY).f1_1px)
+        curves["leaky sum"].f1.append(best_leaky_sum(counts, truth, SUM_SCORED_EVERY).f1_1px)
     return curves
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ from dblink_live.cli.options import Verbs, add_json, add_verb, not_negative_int,
 from dblink_live.cli.outcome import Outcome
 
 if TYPE_CHECKING:
+    from dblink_live.analysis.baselines import BestSum
     from dblink_live.analysis.metrics import Scores
 
 
@@ -21,7 +24,7 @@ def add_parser(verbs: Verbs) -> None:
         "evaluate",
         run=run,
         help="score a reconstruction against a known truth",
-        example="dblink-live evaluate --reconstruction out.ome.zarr --truth truth.npz --json",
+        example="dblink-live evaluate --reconstruction out.ome.zarr --truth sim.npz --counts sim.npz",
     )
     parser.add_argument(
         "--reconstruction",
@@ -47,10 +50,18 @@ def add_parser(verbs: Verbs) -> None:
         default=1,
         help="how far a predicted pixel may lie from structure for the F1 score (default 1)",
     )
+    parser.add_argument(
+        "--counts",
+        metavar="C",
+        type=Path,
+        help="localization counts of the same shape: .npy, .npz (key X or counts), .tif or .zarr; the plain and the "
+        "leaky sum are then scored beside, at the settings that are best for them",
+    )
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> Outcome:
+    from dblink_live.analysis.baselines import best_leaky_sum, best_plain_sum
     from dblink_live.analysis.metrics import evaluate
     from dblink_live.cli.videos import as_probability, read_video
 
@@ -59,10 +70,16 @@ def run(options: argparse.Namespace) -> Outcome:
     )
     truth = read_video(options.truth, npz_keys=("truth", "Y"), zarr_keys=("truth", "0"))
     scores = evaluate(reconstruction, truth, threshold=options.threshold, tolerance_px=options.tolerance_px)
-    return Outcome(text=_table(scores), figures=scores.to_json_dict())
+    sums = {}
+    if options.counts is not None:
+        counts = read_video(options.counts, npz_keys=("counts", "X"), zarr_keys=("counts", "0"))
+        sums = {"plain sum": best_plain_sum([counts], [truth]), "leaky sum": best_leaky_sum([counts], [truth])}
+    figures = scores.to_json_dict()
+    figures |= {name.replace(" ", "_"): asdict(best) for name, best in sums.items()}
+    return Outcome(text=_table(scores, sums), figures=figures)
 
 
-def _table(scores: Scores) -> Table:
+def _table(scores: Scores, sums: Mapping[str, BestSum]) -> Table:
     table = Table("score", "value", title=f"threshold {scores.threshold:g}")
     radii = sorted(scores.recall)
     rows = {
@@ -77,4 +94,7 @@ def _table(scores: Scores) -> Table:
     }
     for name, value in rows.items():
         table.add_row(name, f"{value:.4f}")
+    for name, best in sums.items():
+        length = f"+-{best.windows}" if name == "plain sum" else f"decay over {best.windows}"
+        table.add_row(f"F1 at 1 px of the {name} ({length} windows, blur {best.blur_px} px)", f"{best.f1_1px:.4f}")
     return table

@@ -100,3 +100,19 @@ def test_damaged_and_missing_files_are_named(tmp_path: Path, capsys: pytest.Capt
         printed = capsys.readouterr()
         assert name in printed.err
         assert len(printed.err.splitlines()) == 1
+
+
+def test_sums_stand_beside_where_the_counts_are_given(
+    truth: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "sim.npz", X=truth * np.uint16(3), Y=truth)
+    np.save(tmp_path / "r.npy", truth.astype(np.float32))
+    assert evaluate(tmp_path, "r.npy", "--counts", str(tmp_path / "sim.npz"), "--json") == 0
+    scores = json.loads(capsys.readouterr().out)
+    # Counts that equal the structure leave nothing for a network to win; a blur of 0.7 px keeps the line within 1 px.
+    assert scores["plain_sum"]["f1_1px"] == scores["leaky_sum"]["f1_1px"] == 1.0
+    assert evaluate(tmp_path, "r.npy", "--counts", str(tmp_path / "sim.npz")) == 0
+    assert "leaky sum" in capsys.readouterr().out
+    np.save(tmp_path / "narrow.npy", truth[:, :, 1:])
+    assert evaluate(tmp_path, "r.npy", "--counts", str(tmp_path / "narrow.npy")) == 2
+    assert "one shape" in capsys.readouterr().err
