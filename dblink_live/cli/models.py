@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> Outcome:
 
 
 def _list() -> Outcome:
-    from dblink_live.models import list_models, load_model
+    from dblink_live.models import list_models, list_untrained, load_model
 
     table = Table("model", "network", "pitch [nm]", "threshold", "parameters")
     rows: list[dict[str, object]] = []
@@ -42,12 +42,18 @@ def _list() -> Outcome:
         table.add_row(*(str(row[key]) for key in ("name", "architecture", "pixel_size_nm", "threshold", "parameters")))
     if not rows:
         return Outcome(text="no models are shipped with this installation", figures={"models": []})
-    return Outcome(text=table, figures={"models": rows})
+    untrained = list(list_untrained())
+    for name in untrained:
+        table.add_row(name, "ships untrained", "", "", "")
+    return Outcome(text=table, figures={"models": rows, "untrained": untrained})
 
 
 def _card(name: str) -> Outcome:
-    from dblink_live.models import load_model
+    from dblink_live.models import list_untrained, load_model
 
+    card = list_untrained().get(name)
+    if card is not None:
+        return Outcome(text=card, figures={"name": name, "card": card, "trained": False})
     model = load_model(name, device="cpu")
     return Outcome(text=model.card, figures={**_facts(model), "card": model.card})
 

@@ -1,6 +1,14 @@
 """Networks, their checkpoints, and the streaming engine that runs them."""
 
-from dblink_live.models.checkpoint import Envelope, Model, build_network, list_models, load_model, save_checkpoint
+from dblink_live.models.checkpoint import (
+    Envelope,
+    Model,
+    build_network,
+    list_models,
+    list_untrained,
+    load_model,
+    save_checkpoint,
+)
 from dblink_live.models.dblink import DblinkConfig, DblinkNetwork
 from dblink_live.models.device import resolve_device
 from dblink_live.models.light import LightConfig, LightNetwork
@@ -32,6 +40,7 @@ __all__ = [
     "import_released_weights",
     "iter_reconstruct",
     "list_models",
+    "list_untrained",
     "load_model",
     "measure_pass",
     "plan_checkpoints",

@@ -192,6 +192,13 @@ def list_models() -> list[str]:
     return sorted(path.stem for path in zoo.glob(f"*{SUFFIX}")) if zoo.is_dir() else []
 
 
+def list_untrained() -> dict[str, str]:
+    """The cards, by name, of networks that are described but ship without weights."""
+    zoo = _zoo()
+    cards = sorted(zoo.glob("*.md")) if zoo.is_dir() else []
+    return {path.stem: path.read_text(encoding="utf-8") for path in cards if not path.with_suffix(SUFFIX).is_file()}
+
+
 def _zoo() -> Path:
     # The package is installed unpacked (its weights are read by path), so the resource is a real folder.
     return Path(str(resources.files("dblink_live.models"))) / "zoo"
@@ -203,6 +210,11 @@ def _find(name_or_path: str | os.PathLike[str]) -> Path:
         shipped = list_models()
         if name_or_path in shipped:
             return _zoo() / f"{name_or_path}{SUFFIX}"
+        if name_or_path in list_untrained():
+            raise ModelError(
+                f"expected a model with weights, found {name_or_path!r}, which ships untrained; "
+                f"`dblink-live models {name_or_path}` says how to come by weights. Shipped: {', '.join(shipped)}"
+            )
         nearest = difflib.get_close_matches(name_or_path, shipped, n=1)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else "; a checkpoint of yours is given by its path"
         raise ModelError(f"unknown model {name_or_path!r}; shipped: {', '.join(shipped) or 'none'}{hint}")

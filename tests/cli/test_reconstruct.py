@@ -142,6 +142,8 @@ def test_models_prints_a_card_and_facts(checkpoint: Path, capsys: pytest.Capture
     assert main(["models", str(checkpoint)]) == 0
     assert "tiny" in capsys.readouterr().out
     assert main(["models"]) == 0
+    assert main(["models", "dblink", "--json"]) == 0
+    assert "--config paper" in json.loads(capsys.readouterr().out.splitlines()[-1])["card"]
     assert main(["models", "nonsense"]) == 2
 
 

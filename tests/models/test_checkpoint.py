@@ -21,6 +21,7 @@ from dblink_live.models import (
     build_network,
     import_released_weights,
     list_models,
+    list_untrained,
     load_model,
     reconstruct,
     save_checkpoint,
@@ -183,6 +184,12 @@ def test_shipped_models_load_and_have_a_card(name):
     assert 0 < model.threshold < 1
     assert model.envelope.density is not None
     assert reconstruct(np.zeros((2, 16, 16)), model).max() < model.threshold  # an empty field stays empty
+
+
+def test_the_papers_network_ships_untrained_and_says_so():
+    assert "untrained" in list_untrained()["dblink"] and not set(list_untrained()) & set(list_models())
+    with pytest.raises(ModelError, match="ships untrained"):
+        load_model("dblink", device="cpu")
 
 
 def test_networks_are_built_by_name():
