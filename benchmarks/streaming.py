@@ -11,6 +11,9 @@ for the comparison of pictures the re-run window is extended by as many.
 The two see the same past for the first 26 outputs of a stream, whose window still begins at the first map: on such
 outputs they are compared. Later the carried state knows *more* of the past than a window does; the cost of an output
 stays the same.
+
+How fast the light network could be on this machine at all is told by its arithmetic: its operations an output over the
+rate at which matrices are multiplied here.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import time
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.report import Report, markdown_table
 from dblink_live.models import BidirectionalNetwork, DblinkNetwork, LightNetwork, Picture, StreamingEngine
@@ -29,6 +33,7 @@ from dblink_live.types import Shape
 HALF_WINDOW = 25
 """Windows before an output, and from it on, in the released scheme."""
 RERUN = "paper network, window of 50 re-run for each output"
+LIGHT = "light network, streaming, lookahead 8, hop 4"
 LOOKAHEAD = HALF_WINDOW - 1
 COMPARED = (3, 13, HALF_WINDOW)
 """Windows whose pictures must agree; the last has the whole window of 50."""
@@ -87,6 +92,33 @@ def time_rerun(network: BidirectionalNetwork, counts: Tensor) -> float:
     return time.perf_counter() - started
 
 
+def arithmetic_per_output(engine: StreamingEngine, counts: Tensor) -> float:
+    """Floating-point operations an output in the steady state; convolutions and matrix products count, two each for a
+    multiply-add."""
+    state = engine.start(Shape(*counts.shape[1:]))
+    ready: list[Picture] = []
+    warm = engine.lookahead + 2 * engine.hop
+    for t in range(warm):
+        _, state = engine.push(counts[t : t + 1], torch.ones(1), state)
+    with FlopCounterMode(display=False) as counter:
+        for t in range(warm, warm + 4 * engine.hop):
+            pictures, state = engine.push(counts[t : t + 1], torch.ones(1), state)
+            ready += pictures
+    return float(counter.get_total_flops()) / len(ready)
+
+
+def matrix_product_rate(side: int = 1024, repeats: int = 20) -> float:
+    """Floating-point operations a second of this machine's product of two square float32 matrices, the fastest of
+    ``repeats``: what convolutions may come near to."""
+    matrix = torch.randn(side, side)
+    seconds = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        torch.mm(matrix, matrix)
+        seconds.append(time.perf_counter() - started)
+    return 2.0 * side**3 / min(seconds)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=None, help="side of the field in pixels (default 128; quick 64)")
@@ -111,7 +143,7 @@ def main() -> None:
         f"paper network, streaming, lookahead {LOOKAHEAD}, hop 1": StreamingEngine(network, LOOKAHEAD, hop=1),
         f"paper network, streaming, lookahead {LOOKAHEAD}, hop 4": StreamingEngine(network, LOOKAHEAD, hop=4),
         "paper network, streaming, lookahead 8, hop 4": StreamingEngine(network, 8, hop=4),
-        "light network, streaming, lookahead 8, hop 4": StreamingEngine(light_network, 8, hop=4),
+        LIGHT: StreamingEngine(light_network, 8, hop=4),
     }
     schemes: dict[str, list[float]] = {RERUN: []}
     difference = 0.0
@@ -135,6 +167,13 @@ def main() -> None:
         f"{difference:.1e} on windows {', '.join(map(str, COMPARED))} (allowed {TOLERANCE:g}). "
         f"Ratio {ratios[0]:.1f} (hop 1), {ratios[1]:.1f} (hop 4); target {TARGET_RATIO:g}."
     )
+    live = engines[LIGHT]
+    operations, rate = arithmetic_per_output(live, counts), matrix_product_rate()
+    bound_ms = 1e3 * operations / rate
+    print(
+        f"{LIGHT}: {operations / 1e9:.2f} GFlop an output; matrix products run at {rate / 1e9:.0f} GFlop/s here, so at "
+        f"{bound_ms:.1f} ms an output at best; the fastest took {1e3 * min(schemes[LIGHT]) / bound_ms:.1f} times that."
+    )
     report = Report(
         "streaming", {"side_px": side, "repeats": repeats, "threads": torch.get_num_threads(), "quick": options.quick}
     )
@@ -143,6 +182,7 @@ def main() -> None:
         {name: {"ms_median": median, "ms_fastest": fast, "ratio": ratio} for name, median, fast, ratio, _ in rows},
     )
     report.add("largest_difference", difference)
+    report.add("light_network", {"flop_an_output": operations, "matrix_flop_a_second": rate, "bound_ms": bound_ms})
     report.add("ratio", {"hop_1": ratios[0], "hop_4": ratios[1]})
     report.finish(options.json)
     if not difference <= TOLERANCE:
