@@ -1,6 +1,6 @@
 """The validation experiments of the DBlink paper, simulated from camera frames on, where the truth is known.
 
-    python -m benchmarks.validation all --quick     # or one of: filaments drift live mitochondria static
+    python -m benchmarks.validation all --quick     # or one of: filaments drift rotation live mitochondria static
     python -m benchmarks.validation drift --full --out docs/images
 
 Structure -> blinking -> point spread function -> camera -> localizer -> network; nothing is handed on but camera

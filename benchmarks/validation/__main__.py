@@ -9,11 +9,12 @@ from pathlib import Path
 
 from benchmarks.report import Report, markdown_table
 from benchmarks.validation import __doc__ as explanation
-from benchmarks.validation import drift, filaments, live, mitochondria, static
+from benchmarks.validation import drift, filaments, live, mitochondria, rotation, static
 
 EXPERIMENTS = {
     "filaments": filaments.run,
     "drift": drift.run,
+    "rotation": rotation.run,
     "live": live.run,
     "mitochondria": mitochondria.run,
     "static": static.run,

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from dblink_live.localization import localize
 from dblink_live.simulate import SCMOS, CameraSimulator
 from dblink_live.simulate.blinking import BlinkSchedule
+from dblink_live.simulate.fiducials import Beads
 from dblink_live.simulate.specimen import Specimen
 from dblink_live.types import Grid, Localizations, Shape
 from dblink_live.windows import bin_localizations
@@ -50,7 +51,7 @@ class Acquisition:
         return np.stack([self.specimen.mask_at(start + window_frames / 2) for start in starts])
 
 
-def record(specimen: Specimen, n_frames: int, on_per_um2: float, seed: int) -> Acquisition:
+def record(specimen: Specimen, n_frames: int, on_per_um2: float, seed: int, beads: Beads | None = None) -> Acquisition:
     """Photograph ``specimen`` frame by frame and localize what is seen.
 
     ``on_per_um2`` molecules are on at a time a square micrometre of field, on structure that is in view.
@@ -59,6 +60,6 @@ def record(specimen: Specimen, n_frames: int, on_per_um2: float, seed: int) -> A
     places = specimen.place(np.random.default_rng(0).random((4096, 3)), n_frames / 2)
     in_view = ((places >= 0) & (places < np.array(FIELD_NM))).all(axis=1).mean()
     schedule = BlinkSchedule(seed, on_per_um2 * area_um2 / max(in_view, 0.05), MEAN_ON_FRAMES)
-    camera = CameraSimulator(specimen, FIELD, schedule, seed=seed)
+    camera = CameraSimulator(specimen, FIELD, schedule, seed=seed, beads=beads)
     frames = np.stack([camera.frame(number) for number in range(n_frames)])
     return Acquisition(specimen, localize(frames, camera.camera), n_frames)

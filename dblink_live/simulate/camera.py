@@ -15,6 +15,7 @@ import numpy.typing as npt
 from dblink_live.errors import ConfigError
 from dblink_live.simulate.blinking import BlinkSchedule
 from dblink_live.simulate.checks import require, require_seed
+from dblink_live.simulate.fiducials import Beads
 from dblink_live.simulate.noise import digitise, photo_electrons
 from dblink_live.simulate.raster import Mask
 from dblink_live.simulate.sensors import SCMOS
@@ -53,6 +54,8 @@ class CameraSimulator:
         Point spread function and background.
     seed
         Of photon and camera noise.
+    beads
+        Fiducials in the field; None is none.
 
     Raises
     ------
@@ -68,6 +71,7 @@ class CameraSimulator:
         camera: Camera = SCMOS,
         optics: Optics | None = None,
         seed: int = 0,
+        beads: Beads | None = None,
     ) -> None:
         require_seed(seed)
         _require_maps_of(shape, camera)
@@ -77,6 +81,7 @@ class CameraSimulator:
         self.optics = optics or Optics()
         self._schedule = schedule
         self._seed = seed
+        self._beads = beads
         self._sigma_px = self.optics.psf_sigma_nm / camera.pixel_size_nm
         self._reach_px = math.ceil(4 * self._sigma_px)
 
@@ -97,13 +102,19 @@ class CameraSimulator:
     def _signal(self, number: int) -> FloatImage:
         emissions = self._schedule.at(number)
         positions_nm = self.specimen.place(emissions.shares, number)
+        photons = emissions.photons
+        if not len(positions_nm):  # A specimen without structure has no places for molecules.
+            photons = photons[:0]
+        if self._beads is not None:
+            bead_nm, bead_photons = self._beads.at(number)
+            positions_nm, photons = np.concatenate([positions_nm, bead_nm]), np.concatenate([photons, bead_photons])
         if not len(positions_nm):
             return np.zeros(self.shape, np.float32)
         # Structure that has shrunk away bears no molecules.
         is_there = np.isfinite(positions_nm).all(axis=1)
         # Centre of pixel 0 at 0.0: half a pixel from the corner that nanometres count from.
         positions_px = positions_nm[is_there] / self.camera.pixel_size_nm - 0.5
-        spots = render_spots(positions_px, emissions.photons[is_there], self._sigma_px, self.shape, self._reach_px)
+        spots = render_spots(positions_px, photons[is_there], self._sigma_px, self.shape, self._reach_px)
         return spots.astype(np.float32)
 
 
