@@ -149,6 +149,8 @@ class StatusMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
     """Localizations a square micrometre and frame, now."""
     envelope_density: tuple[float, float] | None = None
     """Lowest and highest such density that the model was trained on."""
+    drift_nm: tuple[float, float] | None = None
+    """(y, x) by which the newest picture lies off an early one of its segment; on a living sample it absorbs motion."""
 
 
 class EndMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="end"):

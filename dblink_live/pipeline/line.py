@@ -359,5 +359,6 @@ class LiveLine:
                 message=message,
                 density_per_um2_frame=self._density,
                 envelope_density=self._model.envelope.density,
+                drift_nm=pictures.drift_nm,
             )
         )

@@ -13,12 +13,17 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
+from dblink_live.analysis.live_drift import LiveDrift
 from dblink_live.bus import ImageMessage, Publisher, StatusMessage
 from dblink_live.bus.wire import Topic
-from dblink_live.types import Camera, Frame, Grid, LocalizationMap, Reconstruction
+from dblink_live.types import Camera, FloatImage, Frame, Grid, LocalizationMap, Reconstruction
 
 CAMERA_PICTURES_PER_S = 15.0
 STATUS_PER_S = 4.0
+DRIFT_EVERY_S = 2.0
+"""The Fourier transforms of a large picture take a tenth of a second."""
+SETTLED_PICTURES = 10
+"""The first pictures of a segment know too little for others to be compared with."""
 SUM_WINDOWS = 25
 """The plain sum shows so many windows up to the newest: what conventional localization microscopy would show by now."""
 
@@ -34,11 +39,18 @@ class LivePictures:
         self._sum: npt.NDArray[np.uint32] | None = None
         self._camera_due_s = 0.0
         self._status_due_s = 0.0
+        self._n_live = 0
+        self._drift: LiveDrift | None = None
+        self._drift_due_s = 0.0
+        self.drift_nm: tuple[float, float] | None = None
+        """(y, x) by which the sample has moved in this segment; None while nobody knows."""
 
     def begin_segment(self) -> None:
         """Forget the sum: the next segment may have another geometry."""
         self._recent.clear()
         self._sum = None
+        self._drift = self.drift_nm = None
+        self._n_live = 0
 
     def camera(self, frame: Frame, camera: Camera) -> None:
         """Send a camera frame, unless one was sent a moment ago."""
@@ -82,6 +94,18 @@ class LivePictures:
             grid.origin_nm,
             {"lookahead": reconstruction.lookahead},
         )
+        if topic == "live":
+            self._follow_drift(reconstruction.image, grid)
+
+    def _follow_drift(self, picture: FloatImage, grid: Grid) -> None:
+        self._n_live += 1
+        now = time.perf_counter()
+        if self._n_live <= SETTLED_PICTURES or now < self._drift_due_s:
+            return
+        self._drift_due_s = now + DRIFT_EVERY_S
+        if self._drift is None:
+            self._drift = LiveDrift(grid.pitch_nm)
+        self.drift_nm = self._drift.add(picture)
 
     def status_is_due(self) -> bool:
         """True at most a few times a second."""

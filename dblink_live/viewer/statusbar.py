@@ -6,6 +6,7 @@ lost with those.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -125,6 +126,16 @@ def _lost(status: StatusMessage) -> StatusItem:
 
 def _trust(status: StatusMessage) -> list[StatusItem]:
     items = []
+    if status.drift_nm is not None:
+        y_nm, x_nm = status.drift_nm
+        items.append(
+            StatusItem(
+                "drift",
+                f"drift or motion {math.hypot(y_nm, x_nm):.0f} nm",
+                tip=f"{y_nm:+.0f} nm down, {x_nm:+.0f} nm to the right since the segment's first pictures, by "
+                "cross-correlation; where the sample itself moves, that is counted as drift",
+            )
+        )
     if status.density_per_um2_frame is not None and status.envelope_density is not None:
         low, high = status.envelope_density
         density = status.density_per_um2_frame
@@ -156,7 +167,7 @@ def _trust(status: StatusMessage) -> list[StatusItem]:
 class StatusBar(QFrame):
     """Writes `status_items` in a line, trust to the right."""
 
-    _RIGHT = ("density", "uncalibrated", "model")
+    _RIGHT = ("drift", "density", "uncalibrated", "model")
 
     def __init__(self) -> None:
         super().__init__()

@@ -114,3 +114,10 @@ def test_the_line_writes_what_it_is_told_and_takes_it_away_again(app: QApplicati
     assert labels["filaments"].isVisible()
     bar.close()
     bar.deleteLater()
+
+
+def test_drift_is_named_with_what_it_absorbs() -> None:
+    assert "drift" not in items()
+    shown = items(drift_nm=(-30.0, 40.0))["drift"]
+    assert shown.text == "drift or motion 50 nm"
+    assert "sample itself" in shown.tip
