@@ -30,7 +30,7 @@ from dblink_live.types import Frame, Gap, Segment, Shape
 
 BARE_LOOP = """\
 import sys, time
-from dblink_live.acquire.core import CameraCore
+from dblink_live.mmcore import CameraCore
 from dblink_live.sources.micromanager import build_core
 core = CameraCore(build_core(sys.argv[1]))
 core.set_buffer_mb(512)

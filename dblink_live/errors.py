@@ -23,6 +23,10 @@ class SourceError(DblinkError):
     """Camera frames or a localization table could not be read."""
 
 
+class SourceLostError(SourceError):
+    """The other side of a source went away; opened anew, it may give frames again."""
+
+
 class CalibrationError(DblinkError):
     """A camera fact (pixel size, gain, offset, a sensor map) is missing or contradicts the data."""
 

@@ -147,6 +147,8 @@ class Segment:
     """Why this segment began: start, roi, exposure, restart, gap, resume..."""
     bit_depth: int | None = None
     """Bits a pixel that the source knows of; None when it cannot tell."""
+    is_preview: bool = False
+    """Whether frames are looked at in passing while another program acquires them: some are missed by nature."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,8 @@ class CameraRecipe:
     """Expected rate; buffers are dimensioned for it."""
     buffer_mb: int | None = None
     """Size of the core's circular buffer; None takes at least two seconds of frames."""
+    reopens: bool = False
+    """Whether frames may come again after the other side was lost: a Micro-Manager that is started anew."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +197,7 @@ class GapCause(StrEnum):
     RING = "ring"
     RECORD = "record"
     RECONSTRUCT = "reconstruct"
+    PREVIEW = "preview"
     DESELECTED = "deselected"
     LOST_IN_CRASH = "lost_in_crash"
 

@@ -12,7 +12,7 @@ from dblink_live.acquire.child import spawn
 from dblink_live.acquire.job import Answer, Job
 from dblink_live.acquire.ring import RingCounters, RingEnd, RingError, RingItem
 from dblink_live.acquire.ring_reader import RingReader
-from dblink_live.errors import SourceError
+from dblink_live.errors import SourceError, SourceLostError
 from dblink_live.interfaces import SourceEvent
 from dblink_live.types import CameraRecipe, Gap, GapCause, Segment
 
@@ -208,7 +208,7 @@ class CameraProcess:
         events: list[SourceEvent] = []
         for item in items:
             if isinstance(item, RingError):
-                self._error = SourceError(item.message)
+                self._error = (SourceLostError if item.may_come_back else SourceError)(item.message)
             elif isinstance(item, RingEnd):
                 self._ended = True
             else:
@@ -231,7 +231,7 @@ class CameraProcess:
             self._end_process(grace_s=0.0)
         else:
             return []
-        self._error = SourceError(
+        self._error = SourceLostError(
             f"expected the camera process of {self.name} to go on, {found} after frame {reader.last_number}; "
             "a device driver may have crashed. Start the run again: it resumes as a new segment"
         )

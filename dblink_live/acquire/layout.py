@@ -9,6 +9,7 @@ one writer only. Slots and events carry sequence numbers (a seqlock): odd while 
 
 from __future__ import annotations
 
+import math
 import mmap
 import threading
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from dblink_live.errors import SourceError
 
 MAGIC = int.from_bytes(b"DBLKRING", "little", signed=True)
-VERSION = 1
+VERSION = 2
 N_READERS = 2
 RECONSTRUCTOR, RECORDER = range(N_READERS)
 """The readers' places."""
@@ -79,6 +80,8 @@ class EventKind(IntEnum):
     GAP = 2
     ERROR = 3
     END = 4
+    LOST = 5
+    """An error of another kind: opened anew, the camera may give frames again."""
 
 
 EVENT_DTYPE = np.dtype(
@@ -132,6 +135,19 @@ class RingShape:
     @property
     def nbytes(self) -> int:
         return self.events_at + self.n_events * EVENT_DTYPE.itemsize
+
+
+RING_S = 6.0
+"""Seconds of frames that the ring holds: it bridges hiccups of the reader."""
+MIN_RING_SLOTS = 64
+MAX_RING_BYTES = 2**30
+
+
+def ring_shape(frame_bytes: int, fps: float) -> RingShape:
+    """A ring of about `RING_S` seconds, within `MAX_RING_BYTES`."""
+    wanted = max(MIN_RING_SLOTS, math.ceil(RING_S * fps))
+    affordable = max(4, MAX_RING_BYTES // frame_bytes)
+    return RingShape(n_slots=min(wanted, affordable), slot_bytes=frame_bytes)
 
 
 @dataclass(frozen=True)

@@ -1,28 +1,32 @@
 """The camera process: ``python -m dblink_live.acquire.process``.
 
-It builds a Micro-Manager core, pops its frames into the ring, and does nothing else. It imports neither torch nor
-zarr nor Qt, ignores Ctrl-C (its parent decides), and never outlives its parent by more than `READER_TIMEOUT_S`: it ends
-when its standard input closes, and, where another process keeps that pipe open, when the reader's heartbeat stops.
+It builds a feed (a Micro-Manager core that it owns, an acquisition, a preview), which brings frames into the ring, and
+does nothing else. It imports neither torch nor zarr nor Qt, ignores Ctrl-C (its parent decides), and never outlives its
+parent by more than `READER_TIMEOUT_S`: it ends when its standard input closes, and, where another process keeps that
+pipe open, when the reader's heartbeat stops.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 import threading
 import time
 from contextlib import suppress
 from io import TextIOWrapper
+from typing import NoReturn
 
 from dblink_live.acquire import region
 from dblink_live.acquire.child import read_line, take_stdout, when_stdin_closes
-from dblink_live.acquire.core import CameraCore
 from dblink_live.acquire.job import Answer, Job
-from dblink_live.acquire.prepare import CameraPlan, prepare
-from dblink_live.acquire.pump import HostClock, Order, pump
+from dblink_live.acquire.layout import ring_shape
+from dblink_live.acquire.owned import OwnedCamera
 from dblink_live.acquire.ring import RingWriter
-from dblink_live.errors import DblinkError, PluginError
+from dblink_live.errors import DblinkError, PluginError, SourceLostError
+from dblink_live.feed import FrameFeed, HostClock, Order
+from dblink_live.mmcore import CameraCore
 from dblink_live.types import CameraRecipe
 
 READER_TIMEOUT_S = 20.0
@@ -79,27 +83,26 @@ def main() -> int:
     watch.follow_stdin()
     try:
         clock = HostClock.now()
-        core = CameraCore(build_core(job.recipe))
-        plan = prepare(core, job.recipe, clock)
-        ring = RingWriter(region.create(job.region, plan.ring.nbytes), plan.ring)
+        feed = build_feed(job.recipe)
+        plan = feed.prepare(clock)
+        shape = ring_shape(plan.frame_bytes, plan.fps)
+        ring = RingWriter(region.create(job.region, shape.nbytes), shape)
     except Exception as error:
         # Drivers raise anything; the parent shows it in one line.
         _answer(answers, Answer.of_error(error))
         return 1
     ring.write_segment(plan.segment)
     ring.beat()
-    _answer(answers, Answer(nbytes=plan.ring.nbytes))
+    _answer(answers, Answer(nbytes=shape.nbytes))
     try:
-        failed = _serve(core, plan, ring, watch, clock, job.recipe.n_frames)
+        failed = _serve(feed, ring, watch)
     finally:
-        # The frames are safe by now, and a driver that fails to shut down changes nothing about them.
-        with suppress(Exception):
-            core.unload()
+        feed.close()
     return 1 if failed else 0
 
 
-def build_core(recipe: CameraRecipe) -> object:
-    """Call the recipe's builder.
+def build_feed(recipe: CameraRecipe) -> FrameFeed:
+    """Call the recipe's builder; a core that it returns is owned from then on.
 
     Raises
     ------
@@ -114,14 +117,12 @@ def build_core(recipe: CameraRecipe) -> object:
             f"expected a camera builder module:function, found {recipe.builder!r} ({error}); "
             "is the extra 'micromanager' installed?"
         ) from error
-    core: object = builder(**recipe.options)
-    return core
+    built: object = builder(**recipe.options)
+    return built if isinstance(built, FrameFeed) else OwnedCamera(CameraCore(built), recipe)
 
 
-def _serve(
-    core: CameraCore, plan: CameraPlan, ring: RingWriter, watch: Watch, clock: HostClock, n_frames: int | None
-) -> bool:
-    """Run the camera once somebody asks for it; True when it failed."""
+def _serve(feed: FrameFeed, ring: RingWriter, watch: Watch) -> bool:
+    """Run the feed once somebody asks for it; True when it failed."""
     failed = False
     told = Order.GO_ON
     while told is Order.GO_ON and not ring.start_requested:
@@ -129,15 +130,10 @@ def _serve(
         told = watch.order(ring)
     try:
         if told is Order.GO_ON:
-            pump(
-                core,
-                ring,
-                segment=plan.segment.index,
-                clock=clock,
-                n_frames=n_frames,
-                saturation=plan.saturation,
-                order=lambda: watch.order(ring),
-            )
+            feed.run(ring, lambda: watch.order(ring))
+    except SourceLostError as error:
+        failed = True
+        ring.write_lost(str(error))
     except DblinkError as error:
         failed = True
         ring.write_error(str(error))
@@ -162,5 +158,16 @@ def _answer(channel: TextIOWrapper, answer: Answer) -> None:
         channel.close()
 
 
+def _leave(status: int) -> NoReturn:
+    """End the process, whatever threads drivers and libraries have left running."""
+    with suppress(Exception):
+        sys.stderr.flush()
+    if any(thread.is_alive() and not thread.daemon for thread in threading.enumerate() if thread is not _MAIN):
+        os._exit(status)
+    sys.exit(status)
+
+
+_MAIN = threading.main_thread()
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _leave(main())

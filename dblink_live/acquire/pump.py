@@ -9,73 +9,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
-from enum import Enum
-from typing import Protocol
 
 import numpy as np
 
-from dblink_live.acquire.core import CameraCore, TaggedFrame
 from dblink_live.errors import SourceError
-from dblink_live.types import FrameArray
+from dblink_live.feed import FrameSink, HostClock, Order
+from dblink_live.mmcore import CameraCore, TaggedFrame
+from dblink_live.types import Gap, GapCause
 
 ENDLESS = 2**31 - 1
 """Frames of a sequence that goes on until stopped: the largest number a 32-bit core takes, 248 days at 100 fps."""
 
 _IDLE_S = 0.0005
-_OLDEST_NS = 10_000_000_000
-"""No frame waits longer in the core's buffer: a tag that says so was written by a clock that has been set."""
 _BATCH = 64
-
-
-class Order(Enum):
-    """What the pop loop is told between frames."""
-
-    GO_ON = "go on"
-    STOP = "stop"
-    """Stop the camera and hand over what it has taken."""
-    ABANDON = "abandon"
-    """Stop the camera; nobody will read the rest."""
-
-
-class FrameSink(Protocol):
-    """Where popped frames go. It must not wait."""
-
-    def write_frame(
-        self, segment: int, number: int, t_host_ns: int, data: FrameArray, n_saturated: int = 0
-    ) -> None: ...
-
-    def write_camera_gap(self, segment: int, after: int, count: int | None) -> None: ...
-
-
-@dataclass
-class HostClock:
-    """Turns the core's wall-clock tags into ``perf_counter_ns``, the clock of `Frame.t_host_ns`.
-
-    ``perf_counter`` is one clock for all processes of a machine on Linux, Windows and macOS, so another process can
-    subtract these times from its own.
-    """
-
-    wall_anchor_ns: int
-    host_anchor_ns: int
-
-    @classmethod
-    def now(cls) -> HostClock:
-        return cls(time.time_ns(), time.perf_counter_ns())
-
-    def received_ns(self, frame: TaggedFrame) -> int:
-        """When the core received the frame; now, if its tag is missing or a clock was set in between."""
-        now = time.perf_counter_ns()
-        text = frame.tags.get("TimeReceivedByCore")
-        if text is None:
-            return now
-        try:
-            wall_s = datetime.fromisoformat(text).timestamp()
-        except ValueError:
-            return now
-        received = self.host_anchor_ns + int(wall_s * 1e9) - self.wall_anchor_ns
-        return received if 0 <= now - received < _OLDEST_NS else now
 
 
 def pump(
@@ -136,7 +82,7 @@ def pump(
                 frame = core.pop()
                 number = _image_number(frame, last)
                 if number > last + 1:
-                    sink.write_camera_gap(segment, last, number - last - 1)
+                    sink.write_gap(Gap(segment, last, number - last - 1, GapCause.CAMERA))
                 n_saturated = int(np.count_nonzero(frame.data >= saturation))
                 sink.write_frame(segment, number, clock.received_ns(frame), frame.data, n_saturated)
                 last = number
@@ -145,13 +91,13 @@ def pump(
         if core.is_running():
             core.stop_sequence()
     if core.has_overflowed():
-        sink.write_camera_gap(segment, last, None)
+        sink.write_gap(Gap(segment, last, None, GapCause.CAMERA))
         raise SourceError(
             f"the camera buffer of Micro-Manager overflowed after frame {last}: frames came faster than this computer "
             "took them; close other programs, lower the frame rate or choose a smaller region of interest"
         )
     if not stopping and (n_frames is None or last + 1 < n_frames):
-        sink.write_camera_gap(segment, last, None)
+        sink.write_gap(Gap(segment, last, None, GapCause.CAMERA))
         asked = "to go on until stopped" if n_frames is None else f"{n_frames} frames"
         raise SourceError(f"expected {asked}, found that the camera ended its sequence after frame {last}; see its log")
     return n_done

@@ -34,6 +34,8 @@ from dblink_live.errors import SourceError
 from dblink_live.types import Frame, FrameArray, Gap, GapCause, Segment
 
 UNKNOWN = -1
+_BEFORE_THE_RING = (GapCause.CAMERA, GapCause.PREVIEW)
+"""Causes of losses of frames that never reached the ring."""
 RECORDER_TIMEOUT_S = 5.0
 """A recorder that gave no sign of life for so long holds nothing back any more."""
 
@@ -43,6 +45,8 @@ class RingError:
     """The writer gave up; ``message`` says why."""
 
     message: str
+    may_come_back: bool = False
+    """Whether the camera went away for now, rather than failed."""
 
 
 @dataclass(frozen=True)
@@ -158,13 +162,24 @@ class RingWriter:
         self._segment = segment
         self._write_event(EventKind.SEGMENT, segment=segment.index, text=json.dumps(asdict(segment)))
 
-    def write_camera_gap(self, segment: int, after: int, count: int | None) -> None:
-        """Report frames that the camera took but never handed over; None when their number is not known."""
-        if count is None:
-            self._words[Word.N_CAMERA_UNKNOWN] += 1
-        else:
-            self._words[Word.N_CAMERA_LOST] += count
-        self._write_event(EventKind.GAP, segment=segment, after=after, count=UNKNOWN if count is None else count)
+    def write_gap(self, gap: Gap) -> None:
+        """Report frames that will not come; a count of None where nobody can know how many."""
+        if gap.cause in _BEFORE_THE_RING:
+            if gap.count is None:
+                self._words[Word.N_CAMERA_UNKNOWN] += 1
+            else:
+                self._words[Word.N_CAMERA_LOST] += gap.count
+        self._write_event(
+            EventKind.GAP,
+            segment=gap.segment,
+            after=gap.after,
+            count=UNKNOWN if gap.count is None else gap.count,
+            text=gap.cause.value,
+        )
+
+    def write_lost(self, message: str) -> None:
+        """Say that the other side went away and may come back; follow with `write_end`."""
+        self._write_event(EventKind.LOST, text=message)
 
     def write_error(self, message: str) -> None:
         """Say why nothing more will come; follow with `write_end`."""

@@ -218,10 +218,13 @@ class RingReader:
             return self._segment
         if event.kind is EventKind.GAP:
             count = None if event.count == UNKNOWN else event.count
-            self._last_number = event.after + (count or 0)
-            cause = GapCause(event.text) if event.text else GapCause.CAMERA
+            cause = GapCause(event.text)
+            # Frames of another channel have no numbers here.
+            self._last_number = event.after + (0 if cause is GapCause.DESELECTED else count or 0)
             return Gap(event.segment, event.after, count, cause)
-        return RingError(event.text) if event.kind is EventKind.ERROR else RingEnd()
+        if event.kind is EventKind.END:
+            return RingEnd()
+        return RingError(event.text, may_come_back=event.kind is EventKind.LOST)
 
 
 def _decode(record: np.void) -> _Event:

@@ -42,9 +42,9 @@ def test_items_come_in_the_order_in_which_they_were_written(ring: tuple[RingWrit
     writer, reader = ring
     writer.write_segment(SEGMENT)
     writer.write_frame(0, 0, 100, _pixels(0))
-    writer.write_camera_gap(0, after=0, count=2)
+    writer.write_gap(Gap(0, 0, 2, GapCause.CAMERA))
     writer.write_frame(0, 3, 130, _pixels(3), n_saturated=5)
-    writer.write_camera_gap(0, after=3, count=None)
+    writer.write_gap(Gap(0, 3, None, GapCause.CAMERA))
     writer.write_error("the lamp went out")
     writer.write_end()
     segment, first, gap, second, unknown, error, end = reader.read(10)
@@ -124,7 +124,7 @@ def test_every_number_is_delivered_or_reported_exactly_once(steps: list[tuple[st
                 written.add(number)
                 number += 1
         elif what == "lose":
-            writer.write_camera_gap(0, number - 1, count)
+            writer.write_gap(Gap(0, number - 1, count, GapCause.CAMERA))
             lost_by_camera |= set(range(number, number + count))
             number += count
         else:
@@ -154,7 +154,7 @@ def test_lost_events_are_said_to_be_lost(ring: tuple[RingWriter, RingReader]) ->
     writer.write_frame(0, 0, 0, _pixels(0))
     reader.read(1)
     for _ in range(20):
-        writer.write_camera_gap(0, 0, 1)
+        writer.write_gap(Gap(0, 0, 1, GapCause.CAMERA))
     items = reader.read(1)
     assert items[0] == Gap(0, 0, None, GapCause.RING)
     # The newest seven of eight records are certain to be whole while the writer may be at work on the next.

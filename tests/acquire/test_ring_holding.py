@@ -84,7 +84,7 @@ def test_losses_come_in_one_piece_and_not_frame_by_frame() -> None:
 def test_a_camera_gap_keeps_its_place_behind_frames_that_were_dropped() -> None:
     memory = _Ring()
     memory.write(N_SLOTS + 2)
-    memory.writer.write_camera_gap(0, N_SLOTS + 1, 3)
+    memory.writer.write_gap(Gap(0, N_SLOTS + 1, 3, GapCause.CAMERA))
     items = memory.recorder.read(100)
     assert _gaps(items) == [Gap(0, N_SLOTS - 1, 2, GapCause.RECORD), Gap(0, N_SLOTS + 1, 3, GapCause.CAMERA)]
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from dblink_live.acquire import RingReader, RingShape, RingWriter, process
-from dblink_live.acquire.pump import Order
+from dblink_live.feed import Order
 
 
 @pytest.fixture
