@@ -21,13 +21,15 @@ def add_parser(verbs: Verbs) -> None:
         "table",
         metavar="TABLE",
         type=Path,
-        help="ThunderSTORM's .csv, Picasso's .hdf5 with its .yaml, or rapidSTORM's .txt; what is in it decides",
+        help="ThunderSTORM's .csv, Picasso's .hdf5 with its .yaml, rapidSTORM's .txt, SMAP's .mat, DECODE's .h5, "
+        "or .smlm; what is in it decides",
     )
     parser.add_argument(
         "out",
         metavar="OUT",
         type=Path,
-        help=".csv writes ThunderSTORM's columns, .hdf5 Picasso's and a .yaml beside it, .txt rapidSTORM's",
+        help=".csv writes ThunderSTORM's columns, .hdf5 Picasso's and a .yaml beside it, .txt rapidSTORM's, "
+        ".mat SMAP's, .h5 DECODE's, .smlm the SMLM file format's",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     parser.add_argument(
@@ -40,14 +42,14 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    from dblink_live.tables import read_localizations, write_localizations
+    from dblink_live.tables import format_of, read_localizations, write_localizations
 
     check_new_table(options.out, options.overwrite)
-    if options.out.suffix.lower() == ".hdf5" and options.pixel_size_nm is None and _is_in_nanometres(options.table):
+    table = read_localizations(options.table, options.pixel_size_nm)
+    if format_of(options.out).is_in_pixels and not table.is_pixel_size_known:
         raise UsageError(
             f"expected --pixel-size-nm: {options.table} is in nanometres, and {options.out.name} states camera pixels"
         )
-    table = read_localizations(options.table, options.pixel_size_nm)
     with on_the_way():
         write_localizations(options.out, table)
     return Outcome(
@@ -72,10 +74,3 @@ def check_new_table(path: Path, overwrite: bool) -> None:
         raise UsageError(f"expected a folder to write to, found none at {path.parent}")
     if path.exists() and not overwrite:
         raise UsageError(f"expected a new table, but {path} exists; give another name, or --overwrite")
-
-
-def _is_in_nanometres(path: Path) -> bool:
-    """Picasso's tables alone are in pixels and state their size."""
-    import h5py
-
-    return path.is_file() and not h5py.is_hdf5(path)

@@ -2,22 +2,52 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 
 from dblink_live.errors import CalibrationError, SourceError
-from dblink_live.tables.picasso import read_picasso, write_picasso
-from dblink_live.tables.rapidstorm import START, read_rapidstorm, write_rapidstorm
+from dblink_live.tables import decode, picasso, rapidstorm, smap, smlm, thunderstorm
+from dblink_live.tables.hdf5 import opened
 from dblink_live.tables.table import SUPPORTED, LocalizationTable, check_pixel_size
-from dblink_live.tables.thunderstorm import read_csv, write_csv
 from dblink_live.types import Localizations, Shape
 
-WRITTEN_SUFFIXES = (".csv", ".hdf5", ".txt")
+Reader = Callable[[Path, float | None], LocalizationTable]
+
+
+@dataclass(frozen=True)
+class WrittenFormat:
+    """A format that can be written."""
+
+    write: Callable[[Path, LocalizationTable], None]
+    is_in_pixels: bool
+    """Whether the file states positions or its origin in camera pixels, whose size must then be known."""
+
+
+_WRITTEN: Mapping[str, WrittenFormat] = {
+    ".csv": WrittenFormat(thunderstorm.write_csv, is_in_pixels=False),
+    ".hdf5": WrittenFormat(picasso.write_picasso, is_in_pixels=True),
+    ".txt": WrittenFormat(rapidstorm.write_rapidstorm, is_in_pixels=False),
+    ".mat": WrittenFormat(smap.write_smap, is_in_pixels=True),
+    ".h5": WrittenFormat(decode.write_decode, is_in_pixels=True),
+    ".smlm": WrittenFormat(smlm.write_smlm, is_in_pixels=False),
+}
+WRITTEN_SUFFIXES = tuple(_WRITTEN)
 """Extensions that name a format to write."""
+
+_BY_GROUP: Mapping[str, Reader] = {smap.ROOT: smap.read_smap, "data": decode.read_decode}
+"""HDF5 files by a group at their root; any other is Picasso's."""
+_BY_START: Mapping[bytes, Reader] = {
+    rapidstorm.START: rapidstorm.read_rapidstorm,
+    smap.OLD_START: smap.read_smap,
+    smlm.START: smlm.read_smlm,
+}
 _TEXT_SUFFIXES = (".csv", ".txt")
-_HDF5_SUFFIXES = (".hdf5", ".h5")
+_BINARY_SUFFIXES = {".hdf5": "an HDF5", ".h5": "an HDF5", ".mat": "a MATLAB", ".smlm": "a zip"}
 
 
 def read_localizations(path: str | os.PathLike[str], pixel_size_nm: float | None = None) -> LocalizationTable:
@@ -26,12 +56,13 @@ def read_localizations(path: str | os.PathLike[str], pixel_size_nm: float | None
     Parameters
     ----------
     path
-        A ``.csv`` (ThunderSTORM's, or plain with frame, x and y in nm), a Picasso ``.hdf5`` beside its ``.yaml``, or
-        rapidSTORM's ``.txt``. What is in the file decides, not its name.
+        A ``.csv`` (ThunderSTORM's, or plain with frame, x and y in nm), a Picasso ``.hdf5`` beside its ``.yaml``,
+        rapidSTORM's ``.txt``, SMAP's ``.mat``, DECODE's ``.h5`` or a ``.smlm``. What is in the file decides, not its
+        name.
     pixel_size_nm
         Side of a camera pixel. A table in nanometres is expressed in pixels of this size, 100 nm without one: that
-        changes numbers in pixels only, never in nanometres. For Picasso's tables, which are in pixels, it is needed
-        where the description does not state it.
+        changes numbers in pixels only, never in nanometres. For Picasso's, SMAP's and DECODE's tables, whose positions
+        or origin are in pixels, it is needed where the file does not state it.
 
     Raises
     ------
@@ -45,16 +76,7 @@ def read_localizations(path: str | os.PathLike[str], pixel_size_nm: float | None
     path = Path(path)
     if not path.is_file():
         raise SourceError(f"expected a localization table, found no file {path}; check the path")
-    suffix = path.suffix.lower()
-    if h5py.is_hdf5(path):
-        return read_picasso(path, pixel_size_nm)
-    if _begins_with(path, START):
-        return read_rapidstorm(path, pixel_size_nm)
-    if suffix in _TEXT_SUFFIXES:
-        return read_csv(path, pixel_size_nm)
-    if suffix in _HDF5_SUFFIXES:
-        raise SourceError(f"expected an HDF5 file, but {path} is none or was cut short; copy it again")
-    raise _unsupported(path)
+    return _reader_of(path)(path, pixel_size_nm)
 
 
 def write_localizations(
@@ -69,7 +91,8 @@ def write_localizations(
     Parameters
     ----------
     path
-        ``.csv`` writes ThunderSTORM's columns, ``.hdf5`` Picasso's with the ``.yaml`` beside it, ``.txt`` rapidSTORM's.
+        ``.csv`` writes ThunderSTORM's columns, ``.hdf5`` Picasso's with the ``.yaml`` beside it, ``.txt`` rapidSTORM's,
+        ``.mat`` SMAP's, ``.h5`` DECODE's and ``.smlm`` the SMLM file format's.
     localizations
         Structured array with the columns of `LOCALIZATION_DTYPE`, or a table, whose own facts then stand in for what
         is left out here.
@@ -78,8 +101,8 @@ def write_localizations(
     pixel_size_nm
         Side of a camera pixel; needed for a plain array.
     n_frames
-        Frames of the recording, which only Picasso's format states; None, or fewer than the table needs, takes the last
-        frame that has a localization.
+        Frames of the recording, which Picasso's and SMAP's formats state; None, or fewer than the table needs, takes
+        the last frame that has a localization.
 
     Raises
     ------
@@ -96,21 +119,36 @@ def write_localizations(
     if pixel_size_nm is None:
         raise CalibrationError("expected the camera's pixel size in nm beside plain localizations, found none")
     check_pixel_size(pixel_size_nm)
-    field = Shape(*shape) if shape is not None else LocalizationTable(localizations, pixel_size_nm).field()
-    suffix = path.suffix.lower()
-    if suffix == ".csv":
-        write_csv(path, localizations, pixel_size_nm)
-    elif suffix == ".hdf5":
-        write_picasso(path, localizations, field, pixel_size_nm, n_frames)
-    elif suffix == ".txt":
-        write_rapidstorm(path, localizations, field, pixel_size_nm)
-    else:
-        raise _unsupported(path)
+    table = LocalizationTable(localizations, pixel_size_nm, None, n_frames)
+    format_of(path).write(path, dataclasses.replace(table, shape=Shape(*shape) if shape else table.field()))
 
 
-def _begins_with(path: Path, start: bytes) -> bool:
+def format_of(path: Path) -> WrittenFormat:
+    """The format that the extension of ``path`` names, or a `SourceError` that lists what is supported."""
+    try:
+        return _WRITTEN[path.suffix.lower()]
+    except KeyError:
+        raise _unsupported(path) from None
+
+
+def _reader_of(path: Path) -> Reader:
+    if h5py.is_hdf5(path):
+        with opened(path) as file:
+            found = {name for name in file if isinstance(file[name], h5py.Group)}
+        return next((reader for name, reader in _BY_GROUP.items() if name in found), picasso.read_picasso)
     with path.open("rb") as file:
-        return file.read(len(start)) == start
+        head = file.read(max(len(start) for start in _BY_START))
+    for start, reader in _BY_START.items():
+        if head.startswith(start):
+            return reader
+    suffix = path.suffix.lower()
+    if suffix in _TEXT_SUFFIXES:
+        return thunderstorm.read_csv
+    if suffix in _BINARY_SUFFIXES:
+        raise SourceError(
+            f"expected {_BINARY_SUFFIXES[suffix]} file, but {path} is none or was cut short; copy it again"
+        )
+    raise _unsupported(path)
 
 
 def _unsupported(path: Path) -> SourceError:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from dblink_live.errors import SourceError
 from dblink_live.tables.files import replacing
 from dblink_live.tables.table import NOMINAL_PIXEL_SIZE_NM, TABLE_DTYPE, LocalizationTable, sorted_by_frame
-from dblink_live.types import Localizations, Shape
+from dblink_live.types import Shape
 
 START = b"# <localizations"
 """What the files of this format begin with."""
@@ -78,6 +78,7 @@ def read_rapidstorm(path: Path, pixel_size_nm: float | None = None) -> Localizat
             f"expected whole frame numbers of 0 or more in {path}, found {frames[wrong[0]]:g} in row {wrong[0] + 1}"
         )
     shape = None if pixel_size_nm is None else _field(header, pixel_size_nm)
+    is_known = pixel_size_nm is not None
     pixel_size_nm = NOMINAL_PIXEL_SIZE_NM if pixel_size_nm is None else pixel_size_nm
     localizations = np.zeros(len(values), TABLE_DTYPE)
     for axis, name, column in (("x", _X, columns[0]), ("y", _Y, columns[1])):
@@ -85,11 +86,12 @@ def read_rapidstorm(path: Path, pixel_size_nm: float | None = None) -> Localizat
     localizations["frame"] = frames
     if is_photons:
         localizations["photons"] = values[:, columns[3]]
-    return LocalizationTable(sorted_by_frame(localizations), pixel_size_nm, shape)
+    return LocalizationTable(sorted_by_frame(localizations), pixel_size_nm, shape, is_pixel_size_known=is_known)
 
 
-def write_rapidstorm(path: Path, localizations: Localizations, shape: Shape, pixel_size_nm: float) -> None:
+def write_rapidstorm(path: Path, table: LocalizationTable) -> None:
     """Write positions, frames and photons; the format has no customary place for widths and precisions."""
+    localizations, shape, pixel_size_nm = table.localizations, table.field(), table.pixel_size_nm
     extents_m = [(side - 1) * pixel_size_nm * 1e-9 for side in (shape.width, shape.height)]
     root = ElementTree.Element("localizations", insequence="true", repetitions="variable")
     number = "floating point with . for decimals and optional scientific e-notation"

@@ -20,8 +20,8 @@ NOMINAL_PIXEL_SIZE_NM = 100.0
 nanometres back."""
 
 SUPPORTED = (
-    "ThunderSTORM's .csv (or any with columns frame, x [nm], y [nm]), Picasso's .hdf5 with its .yaml "
-    "and rapidSTORM's .txt"
+    "ThunderSTORM's .csv (or any with columns frame, x [nm], y [nm]), Picasso's .hdf5 with its .yaml, "
+    "rapidSTORM's .txt, SMAP's .mat, DECODE's .h5 and .smlm"
 )
 
 
@@ -38,6 +38,8 @@ class LocalizationTable:
     """Camera field (H, W) in pixels; None where the file does not state it."""
     n_frames: int | None = None
     """Frames of the recording; None where the file does not state it."""
+    is_pixel_size_known: bool = True
+    """False when the table was in nanometres and nobody named the camera's pixel: then `NOMINAL_PIXEL_SIZE_NM`."""
 
     def __len__(self) -> int:
         return len(self.localizations)

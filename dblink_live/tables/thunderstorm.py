@@ -21,7 +21,6 @@ import numpy.typing as npt
 from dblink_live.errors import SourceError
 from dblink_live.tables.files import replacing
 from dblink_live.tables.table import NOMINAL_PIXEL_SIZE_NM, SUPPORTED, TABLE_DTYPE, LocalizationTable, sorted_by_frame
-from dblink_live.types import Localizations
 
 MAX_HEADER = 100_000
 """Characters after which a first line without an end is not one of column names."""
@@ -66,6 +65,7 @@ def read_csv(path: Path, pixel_size_nm: float | None = None) -> LocalizationTabl
     SourceError
         A column is missing; a row is cut short, is not numeric, or has a position or frame that is not finite.
     """
+    is_known = pixel_size_nm is not None
     pixel_size_nm = NOMINAL_PIXEL_SIZE_NM if pixel_size_nm is None else pixel_size_nm
     header = _read_header(path)
     columns = _find_columns(header, path)
@@ -83,11 +83,12 @@ def read_csv(path: Path, pixel_size_nm: float | None = None) -> LocalizationTabl
     for axis in ("x", "y"):
         # The file counts from the corner of pixel (0, 0), we from its centre.
         localizations[axis] -= 0.5
-    return LocalizationTable(sorted_by_frame(localizations), pixel_size_nm)
+    return LocalizationTable(sorted_by_frame(localizations), pixel_size_nm, is_pixel_size_known=is_known)
 
 
-def write_csv(path: Path, localizations: Localizations, pixel_size_nm: float) -> None:
+def write_csv(path: Path, table: LocalizationTable) -> None:
     """Write ThunderSTORM's columns, frames from 1; sigma and uncertainty are root mean squares of their x and y."""
+    localizations, pixel_size_nm = table.localizations, table.pixel_size_nm
     n = len(localizations)
     doubles = {name: localizations[name].astype(np.float64) for name in TABLE_DTYPE.names or ()}
     columns: list[npt.NDArray[np.int64] | npt.NDArray[np.float64]] = [

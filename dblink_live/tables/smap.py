@@ -1,0 +1,235 @@
+"""SMAP's localizations: the struct ``saveloc`` of a MATLAB file.
+
+Format: Ries, "SMAP: a modular super-resolution microscopy analysis platform for SMLM data", Nature Methods 2020;
+https://github.com/jries/SMAP, commit 51d8b9a: ``LocalizationData.savelocs`` writes it, and ``fitloc2locdata.m`` makes
+``xnm`` of the fitted pixel: ``(xpix + roi(1)) * pixelsize``. There ``xpix`` counts as MATLAB does, the centre of the
+first pixel is 1 (``MLE_GPU_Yiming.m`` adds the spot's index from 1), and so do frames. The region's corner on the
+sensor is taken off again here, for a table lies in the frames that it came from.
+
+MATLAB 7.3 files are HDF5 behind 512 bytes of MATLAB's own header; older ones are read by SciPy.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from dblink_live.errors import SourceError
+from dblink_live.tables.columns import Column, as_column, check_present, make_rows
+from dblink_live.tables.files import replacing
+from dblink_live.tables.hdf5 import opened
+from dblink_live.tables.pixels import CameraPixels
+from dblink_live.tables.table import SUPPORTED, LocalizationTable
+from dblink_live.types import Shape
+
+OLD_START = b"MATLAB 5.0 MAT-file"
+"""What MATLAB files of versions 5 to 7 begin with."""
+ROOT = "saveloc"
+_REQUIRED = ("frame", "xnm", "ynm")
+_USED = (*_REQUIRED, "phot", "bg", "PSFxnm", "PSFynm", "xnmerr", "ynmerr", "locprecnm")
+_INFO = ("Width", "Height", "roi", "cam_pixelsize_um", "numberOfFrames")
+_HEADER_BYTES = 512
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What is used of ``saveloc``, whatever MATLAB's version."""
+
+    columns: Mapping[str, Column]
+    info: Mapping[str, npt.NDArray[np.float64]]
+    """Facts of the movie, each flattened; those that are empty or no numbers are left out."""
+
+    def shape(self) -> Shape | None:
+        sides = [self.info.get(name, np.zeros(1))[0] for name in ("Height", "Width")]
+        return Shape(*(int(side) for side in sides)) if min(sides) >= 1 else None
+
+    def pixel_size_nm(self) -> tuple[float, float] | None:
+        sides = self.info.get("cam_pixelsize_um")
+        return None if sides is None else (float(sides[0]) * 1e3, float(sides[-1]) * 1e3)
+
+    def n_frames(self) -> int | None:
+        n = int(self.info.get("numberOfFrames", np.zeros(1))[0])
+        return n if n >= 1 else None
+
+
+def read_smap(path: Path, pixel_size_nm: float | None = None) -> LocalizationTable:
+    """Read SMAP's localizations; ``pixel_size_nm`` is only needed where the file does not state it.
+
+    Raises
+    ------
+    SourceError
+        There is no ``saveloc`` of one movie with frame, xnm and ynm, or a position is not finite.
+    CalibrationError
+        The pixel size is stated nowhere, or differs from ``pixel_size_nm``.
+    """
+    content = _read_hdf5(path) if h5py.is_hdf5(path) else _read_old(path)
+    check_present(_REQUIRED, content.columns, path)
+    pixels = CameraPixels.agreed(content.pixel_size_nm(), pixel_size_nm, f"cam_pixelsize_um of {path}")
+    roi = content.info.get("roi", np.zeros(2))
+    nm = content.columns
+    columns = {
+        "frame": nm["frame"],
+        # MATLAB's 1 is our 0, and the region starts ``roi`` pixels from the sensor's corner.
+        "x": pixels.x(nm["xnm"] / pixels.x_nm - 1 - roi[0]),
+        "y": pixels.y(nm["ynm"] / pixels.y_nm - 1 - roi[1]),
+    }
+    columns |= {name: nm[theirs] for name, theirs in (("photons", "phot"), ("bg", "bg")) if theirs in nm}
+    for name, candidates in (
+        ("sx", ("PSFxnm",)),
+        ("sy", ("PSFynm", "PSFxnm")),
+        ("lpx", ("xnmerr", "locprecnm")),
+        ("lpy", ("ynmerr", "locprecnm")),
+    ):
+        theirs = next((candidate for candidate in candidates if candidate in nm), None)
+        if theirs is not None:
+            columns[name] = nm[theirs] / pixels.table_nm
+    rows = make_rows(path, columns, is_counted_from_1=True)
+    n_frames = content.n_frames()
+    if n_frames is not None and len(rows):
+        # SMAP's own number is that of a preview at times.
+        n_frames = max(n_frames, int(rows["frame"][-1]) + 1)
+    shape = content.shape() if pixels.are_square else None
+    return LocalizationTable(rows, pixels.table_nm, shape, n_frames, pixels.is_table_size_known)
+
+
+def write_smap(path: Path, table: LocalizationTable) -> None:
+    """Write a MATLAB 7.3 file with the columns that SMAP's own fits have; SMAP expects a name that ends in _sml.mat."""
+    rows, nm = table.localizations, table.pixel_size_nm
+    shape = table.field()
+    doubles = {name: rows[name].astype(np.float64) for name in rows.dtype.names or ()}
+    last = int(rows["frame"].max()) + 1 if len(rows) else 0
+    errors = {name: doubles[ours] * nm for name, ours in (("xnmerr", "lpx"), ("ynmerr", "lpy"))}
+    loc = {
+        "xnm": (doubles["x"] + 1) * nm,
+        "ynm": (doubles["y"] + 1) * nm,
+        "phot": doubles["photons"],
+        "bg": doubles["bg"],
+        "PSFxnm": doubles["sx"] * nm,
+        "PSFynm": doubles["sy"] * nm,
+        **errors,
+        "locprecnm": np.sqrt((errors["xnmerr"] ** 2 + errors["ynmerr"] ** 2) / 2),
+        "filenumber": np.ones(len(rows)),
+        "channel": np.zeros(len(rows)),
+    }
+    info: dict[str, list[float]] = {
+        "Width": [shape.width],
+        "Height": [shape.height],
+        "roi": [0, 0, shape.width, shape.height],
+        "cam_pixelsize_um": [nm / 1e3, nm / 1e3],
+        "numberOfFrames": [max(last, table.n_frames or 0)],
+    }
+    with replacing(path) as unfinished:
+        with h5py.File(unfinished, "w", userblock_size=_HEADER_BYTES) as file:
+            _put_text(_put_struct(file, "fileformat"), "name", "sml")
+            saveloc = _put_struct(file, ROOT)
+            columns = _put_struct(saveloc, "loc")
+            _put_numbers(columns, "frame", rows["frame"] + 1, np.float64)
+            for name, values in loc.items():
+                # As SMAP has them: 2 pm in a field of 26 um.
+                _put_numbers(columns, name, values, np.float32)
+            movie = _put_struct(saveloc, "file")
+            _put_text(movie, "name", path.name)
+            for name in ("number", "numberOfTif"):
+                _put_numbers(movie, name, [float(name == "number")], np.float64)
+            facts = _put_struct(movie, "info")
+            for name, numbers in info.items():
+                _put_numbers(facts, name, numbers, np.float64)
+        with unfinished.open("r+b") as raw:
+            raw.write(_matlab_header())
+
+
+def _matlab_header() -> bytes:
+    """116 bytes of text, 8 for data of the system that there is none of, the version and the byte order."""
+    text = b"MATLAB 7.3 MAT-file, Platform: Python, written by dblink-live HDF5 schema 1.00 ."
+    return text.ljust(116) + bytes(8) + b"\x00\x02IM"
+
+
+def _put_struct(parent: h5py.Group, name: str) -> h5py.Group:
+    group = parent.create_group(name)
+    group.attrs["MATLAB_class"] = np.bytes_("struct")
+    return group
+
+
+def _put_numbers(parent: h5py.Group, name: str, values: npt.ArrayLike, dtype: npt.DTypeLike) -> None:
+    """A column vector: MATLAB's N x 1 is 1 x N in HDF5."""
+    array = np.asarray(values, dtype)
+    # MATLAB states the size of an array that holds nothing in place of its content.
+    dataset = parent.create_dataset(name, data=array[np.newaxis] if array.size else np.array([0, 1], np.uint64))
+    dataset.attrs["MATLAB_class"] = np.bytes_("single" if array.dtype == np.float32 else "double")
+    if not array.size:
+        dataset.attrs["MATLAB_empty"] = np.uint8(1)
+
+
+def _put_text(parent: h5py.Group, name: str, text: str) -> None:
+    codes = np.frombuffer(text.encode("utf-16-le"), np.uint16)
+    dataset = parent.create_dataset(name, data=codes[:, np.newaxis])
+    dataset.attrs["MATLAB_class"] = np.bytes_("char")
+    dataset.attrs["MATLAB_int_decode"] = np.int32(2)
+
+
+def _read_hdf5(path: Path) -> _Content:
+    with opened(path) as file:
+        loc, info = file.get(f"{ROOT}/loc"), file.get(f"{ROOT}/file/info")
+        if not isinstance(loc, h5py.Group):
+            raise _no_table(path, sorted(file))
+        if isinstance(info, h5py.Dataset) and info.dtype == h5py.ref_dtype:
+            raise _several(path, info.size)
+        columns = {name: as_column(_numbers(loc[name]), name, path) for name in _USED if name in loc}
+        facts = {name: _numbers(info[name]) for name in _INFO if isinstance(info, h5py.Group) and name in info}
+    return _Content(columns, _flattened(facts))
+
+
+def _numbers(dataset: h5py.Dataset) -> npt.NDArray[np.generic]:
+    return np.zeros(0) if dataset.attrs.get("MATLAB_empty", 0) else np.asarray(dataset[()])
+
+
+def _read_old(path: Path) -> _Content:
+    # Here, for it takes longer to import than most tables take to read.
+    from scipy.io import loadmat
+
+    try:
+        saveloc = loadmat(path, simplify_cells=True, variable_names=[ROOT]).get(ROOT)
+    # SciPy leaves what goes wrong in a damaged file to whatever comes across it.
+    except (OSError, ValueError, TypeError, EOFError, IndexError, KeyError, MemoryError, OverflowError) as error:
+        raise _damaged(path, error) from error
+    except (zlib.error, NotImplementedError) as error:
+        raise _damaged(path, error) from error
+    if not isinstance(saveloc, Mapping) or not isinstance(saveloc.get("loc"), Mapping):
+        raise _no_table(path, saveloc if isinstance(saveloc, Mapping) else ())
+    loc, movie = saveloc["loc"], saveloc.get("file", {})
+    if not isinstance(movie, Mapping):
+        raise _several(path, len(movie))
+    info = movie.get("info", {})
+    columns = {name: as_column(loc[name], name, path) for name in _USED if name in loc}
+    facts = {name: info[name] for name in _INFO if isinstance(info, Mapping) and name in info}
+    return _Content(columns, _flattened(facts))
+
+
+def _flattened(facts: Mapping[str, npt.ArrayLike]) -> dict[str, npt.NDArray[np.float64]]:
+    arrays = {name: np.asarray(value).reshape(-1) for name, value in facts.items()}
+    kept = {name: array for name, array in arrays.items() if array.size and array.dtype.kind in "iuf"}
+    return {name: array.astype(np.float64) for name, array in kept.items() if name != "roi" or array.size >= 2}
+
+
+def _damaged(path: Path, error: Exception) -> SourceError:
+    return SourceError(f"expected a whole MATLAB file, but {path} is damaged: {error}; copy it again")
+
+
+def _no_table(path: Path, found: object) -> SourceError:
+    listed = ", ".join(str(name) for name in found) if isinstance(found, (list, Mapping)) else ""
+    return SourceError(
+        f"expected SMAP's table {ROOT}.loc in {path}, found {listed or 'nothing'}; supported are {SUPPORTED}"
+    )
+
+
+def _several(path: Path, n: int) -> SourceError:
+    return SourceError(
+        f"expected the localizations of one movie in {path}, found {n} movies, whose frames have the same numbers; "
+        "save each file by itself in SMAP"
+    )
