@@ -1,89 +1,64 @@
-"""Comma-separated tables in nanometres: ThunderSTORM's, and plainer ones with a frame, x and y.
+"""Comma-separated tables: ThunderSTORM's, plainer ones with a frame, x and y, and those that DBlink's own code reads.
 
 Format: Ovesny et al., "ThunderSTORM: a comprehensive ImageJ plug-in for PALM and STORM data analysis and
 super-resolution imaging", Bioinformatics 2014. Positions count from the outer corner of pixel (0, 0), the background
 ``offset`` is per pixel, and frames count from 1. Other writers leave units out (``frame,x,y``; then nanometres are
 meant) or count frames from 0 (told by a frame 0). Picasso's own import and export of such tables leave out the half
 pixel between corner and centre: what it exports lies half a pixel from what its HDF5 says.
+
+DBlink's code (https://github.com/alonsaguy/DBlink, commit d7e1292, ``demo/Utils.py``) goes by place: frame from 1, x
+and y in nanometres from the corner, then whatever there is; it passes over the first line unread. A table without
+names is therefore read so, and what we write has these three in front: ThunderSTORM goes by name and does without its
+``id``, which would stand before them.
 """
 
 from __future__ import annotations
 
-import csv
-import textwrap
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from dblink_live.errors import SourceError
+from dblink_live.tables.csv_lines import CsvLines, open_csv
 from dblink_live.tables.files import replacing
-from dblink_live.tables.table import NOMINAL_PIXEL_SIZE_NM, SUPPORTED, TABLE_DTYPE, LocalizationTable, sorted_by_frame
+from dblink_live.tables.named import UsedColumn, used_columns
+from dblink_live.tables.table import NOMINAL_PIXEL_SIZE_NM, TABLE_DTYPE, LocalizationTable, sorted_by_frame
 
-MAX_HEADER = 100_000
-"""Characters after which a first line without an end is not one of column names."""
 ROWS_A_BLOCK = 20_000
 """Rows formatted at once: enough to make Python's own cost a row small."""
-_HEADER = '"id","frame","x [nm]","y [nm]","sigma [nm]","intensity [photon]","offset [photon]","uncertainty_xy [nm]"\n'
-_ROW = "%d,%d,%.5f,%.5f,%.5f,%.5f,%.5f,%.5f\n"
+_HEADER = '"frame","x [nm]","y [nm]","sigma [nm]","intensity [photon]","offset [photon]","uncertainty_xy [nm]"\n'
+_ROW = "%d,%.5f,%.5f,%.5f,%.5f,%.5f,%.5f\n"
 """To a hundredth of a picometre: below the step of float32 at most places of a camera field."""
-
-
-@dataclass(frozen=True)
-class _Column:
-    """A column of the file and the fields that it fills."""
-
-    names: tuple[str, ...]
-    """In lower case, the customary one first."""
-    fields: tuple[str, ...]
-    is_length: bool = False
-    """True when it is in nanometres and ours is in pixels."""
-
-
-_REQUIRED = (
-    _Column(("frame",), ("frame",)),
-    _Column(("x [nm]", "x (nm)", "x_nm", "x"), ("x",), is_length=True),
-    _Column(("y [nm]", "y (nm)", "y_nm", "y"), ("y",), is_length=True),
-)
-_OPTIONAL = (
-    _Column(("sigma [nm]",), ("sx", "sy"), is_length=True),
-    _Column(("sigma1 [nm]",), ("sx",), is_length=True),
-    _Column(("sigma2 [nm]",), ("sy",), is_length=True),
-    _Column(("intensity [photon]", "photons"), ("photons",)),
-    _Column(("offset [photon]", "background"), ("bg",)),
-    _Column(("uncertainty [nm]", "uncertainty_xy [nm]"), ("lpx", "lpy"), is_length=True),
-)
+_BY_PLACE = ("frame", "x [nm]", "y [nm]")
 
 
 def read_csv(path: Path, pixel_size_nm: float | None = None) -> LocalizationTable:
-    """Read a table of nanometres; ``pixel_size_nm`` is the camera pixel in which its positions are wanted.
+    """Read a table; ``pixel_size_nm`` is the camera pixel in which its positions are wanted, or are.
 
     Raises
     ------
     SourceError
         A column is missing; a row is cut short, is not numeric, or has a position or frame that is not finite.
+    CalibrationError
+        Positions are in pixels whose size is not given.
     """
-    is_known = pixel_size_nm is not None
-    pixel_size_nm = NOMINAL_PIXEL_SIZE_NM if pixel_size_nm is None else pixel_size_nm
-    header = _read_header(path)
-    columns = _find_columns(header, path)
-    lines = _check_lines(path, len(header))
-    values = _parse(path, tuple(columns), lines)
-    used = tuple(columns.values())
-    frames = _frames(values[:, used.index(_REQUIRED[0])], lines, path)
-    for column in _REQUIRED[1:]:
-        _check_finite(values[:, used.index(column)], column.names[0], lines, path)
+    lines = open_csv(path)
+    used = used_columns(lines.first if lines.has_names else _by_place(lines), pixel_size_nm, path)
+    values = lines.values(tuple(column.index for column in used))
+    table_nm = NOMINAL_PIXEL_SIZE_NM if pixel_size_nm is None else pixel_size_nm
+    frames = _frames(values[:, 0], lines, used[0])
+    for index, column in enumerate(used[1:3], start=1):
+        _check_finite(values[:, index], column.label, lines)
     localizations = np.zeros(len(values), TABLE_DTYPE)
     for index, column in enumerate(used):
         for name in column.fields:
-            localizations[name] = values[:, index] / pixel_size_nm if column.is_length else values[:, index]
+            localizations[name] = values[:, index] * ((column.nm_per_unit or table_nm) / table_nm)
     localizations["frame"] = frames
     for axis in ("x", "y"):
         # The file counts from the corner of pixel (0, 0), we from its centre.
         localizations[axis] -= 0.5
-    return LocalizationTable(sorted_by_frame(localizations), pixel_size_nm, is_pixel_size_known=is_known)
+    return LocalizationTable(sorted_by_frame(localizations), table_nm, is_pixel_size_known=pixel_size_nm is not None)
 
 
 def write_csv(path: Path, table: LocalizationTable) -> None:
@@ -92,7 +67,6 @@ def write_csv(path: Path, table: LocalizationTable) -> None:
     n = len(localizations)
     doubles = {name: localizations[name].astype(np.float64) for name in TABLE_DTYPE.names or ()}
     columns: list[npt.NDArray[np.int64] | npt.NDArray[np.float64]] = [
-        np.arange(1, n + 1),
         localizations["frame"] + 1,
         (doubles["x"] + 0.5) * pixel_size_nm,
         (doubles["y"] + 0.5) * pixel_size_nm,
@@ -109,104 +83,47 @@ def write_csv(path: Path, table: LocalizationTable) -> None:
             file.write(_ROW * len(block[0]) % tuple(value for row in rows for value in row))
 
 
-def _read_header(path: Path) -> list[str]:
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        line = file.readline(MAX_HEADER)
-    try:
-        names = next(csv.reader([line]), [])
-        # A spreadsheet that took the header for text quotes it once more, as a whole.
-        if len(names) == 1 and "," in names[0]:
-            names = next(csv.reader(names))
-    except csv.Error as error:
-        raise SourceError(f"expected a line of column names in {path}, found {line[:80]!r}: {error}") from error
-    return [name.strip().lower() for name in names]
-
-
-def _find_columns(header: Sequence[str], path: Path) -> dict[int, _Column]:
-    """The columns that the file has, by their index in it."""
-    found = {}
-    for column in (*_REQUIRED, *_OPTIONAL):
-        name = next((name for name in column.names if name in header), None)
-        if name is not None:
-            found[header.index(name)] = column
-        elif column in _REQUIRED:
-            listed = textwrap.shorten(", ".join(header), 200) or "nothing"
-            raise SourceError(
-                f"expected a column {column.names[0]!r} in the first line of {path}, found {listed}; "
-                f"supported are {SUPPORTED}"
-            )
-    return found
-
-
-def _check_lines(path: Path, n_columns: int) -> npt.NDArray[np.int64]:
-    """Line numbers (from 1) of the data rows; every one must have as many fields as the header."""
-    content = np.fromfile(path, np.uint8)
-    ends = np.flatnonzero(content == ord("\n"))
-    if content.size and content[-1] != ord("\n"):
-        ends = np.append(ends, content.size)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    # A line that holds a carriage return and nothing else is empty, too.
-    is_row = (ends - starts > 1) | ((ends > starts) & (content[np.minimum(starts, content.size - 1)] != ord("\r")))
-    is_row[0] = False
-    commas = np.flatnonzero(content == ord(","))
-    n_fields = np.searchsorted(commas, ends) - np.searchsorted(commas, starts) + 1
-    wrong = np.flatnonzero(is_row & (n_fields != n_columns))
-    if len(wrong):
-        at = int(wrong[0])
+def _by_place(lines: CsvLines) -> tuple[str, ...]:
+    """Names for a table that has none."""
+    unnamed = len(lines.first) - len(_BY_PLACE)
+    if unnamed < 0:
         raise SourceError(
-            f"expected {n_columns} values a row in {path}, found {int(n_fields[at])} in line {at + 1}; "
-            "the file was cut short or damaged: export it again"
+            f"expected frame, x and y in the first three columns of {lines.path}, which names none, found "
+            f"{len(lines.first)}; export it with its column names"
         )
-    return np.flatnonzero(is_row) + 1
-
-
-def _parse(path: Path, indices: tuple[int, ...], lines: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    if not len(lines):
-        return np.zeros((0, len(indices)))
-    try:
-        return np.loadtxt(
-            path, delimiter=",", skiprows=1, usecols=indices, comments=None, ndmin=2, encoding="utf-8-sig"
+    if unnamed and _is_numbering(lines):
+        raise SourceError(
+            f"expected frame, x and y in the first three columns of {lines.path}, which names none, found row numbers "
+            "in the first; export it with its column names, or without that column"
         )
-    except ValueError as error:
-        raise _not_a_number(path, indices, error) from error
+    return (*_BY_PLACE, *("" for _ in range(unnamed)))
 
 
-def _not_a_number(path: Path, indices: tuple[int, ...], error: ValueError) -> SourceError:
-    """Find the line that NumPy stumbled over."""
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        for number, line in enumerate(file, start=1):
-            if number == 1 or not line.strip():
-                continue
-            fields = line.split(",")
-            for index in indices:
-                try:
-                    float(fields[index])
-                except ValueError:
-                    return SourceError(
-                        f"expected a number in line {number}, column {index + 1} of {path}, found "
-                        f"{fields[index].strip()!r}; export the table again, with decimal points"
-                    )
-    return SourceError(f"expected numbers in {path}, found something else: {error}")
+def _is_numbering(lines: CsvLines) -> bool:
+    """Whether the first column counts rows, and the second, of whole numbers that never fall, is the frame."""
+    first, second = lines.values((0, 1)).T
+    counts_rows = len(first) > 2 and bool(np.all(np.diff(first) == 1))
+    return counts_rows and bool(np.all(second == np.floor(second)) and np.all(np.diff(second) >= 0))
 
 
-def _frames(values: npt.NDArray[np.float64], lines: npt.NDArray[np.int64], path: Path) -> npt.NDArray[np.int64]:
+def _frames(values: npt.NDArray[np.float64], lines: CsvLines, column: UsedColumn) -> npt.NDArray[np.int64]:
     """Frames from 0."""
-    _check_finite(values, "frame", lines, path)
+    _check_finite(values, column.label, lines)
     wrong = np.flatnonzero((values < 0) | (values != np.floor(values)) | (values >= 2**53))
     if len(wrong):
         raise SourceError(
-            f"expected whole frame numbers of 0 or more in {path}, found {values[wrong[0]]:g} in line "
-            f"{int(lines[wrong[0]])}; correct the table"
+            f"expected whole frame numbers of 0 or more in {lines.path}, found {values[wrong[0]]:g} in line "
+            f"{int(lines.numbers[wrong[0]])}; correct the table"
         )
     first = 0 if len(values) and values.min() == 0 else 1
     return values.astype(np.int64) - first
 
 
-def _check_finite(values: npt.NDArray[np.float64], name: str, lines: npt.NDArray[np.int64], path: Path) -> None:
+def _check_finite(values: npt.NDArray[np.float64], label: str, lines: CsvLines) -> None:
     wrong = np.flatnonzero(~np.isfinite(values))
     if len(wrong):
         at = int(wrong[0])
         raise SourceError(
-            f"expected a finite {name} in every row of {path}, found {values[at]} in line {int(lines[at])}; "
-            "filter such rows out and export the table again"
+            f"expected a finite {label} in every row of {lines.path}, found {values[at]} in line "
+            f"{int(lines.numbers[at])}; filter such rows out and export the table again"
         )

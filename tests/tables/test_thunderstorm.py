@@ -1,4 +1,4 @@
-"""Tables in nanometres: ThunderSTORM's and plainer ones."""
+"""Comma-separated tables: ThunderSTORM's, plainer ones, and those of DBlink's code."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dblink_live.errors import SourceError
+from dblink_live.errors import CalibrationError, SourceError
 from dblink_live.tables import read_localizations, write_localizations
 from dblink_live.types import LOCALIZATION_DTYPE, Shape, empty_localizations
+from dblink_live.windows import bin_localizations
 
 HEADER = '"id","frame","x [nm]","y [nm]","sigma [nm]","intensity [photon]","offset [photon]","uncertainty_xy [nm]"'
 
@@ -63,6 +64,55 @@ def test_plain_tables_are_read(tmp_path: Path, header: str) -> None:
     assert not table.localizations["photons"].any()
 
 
+@pytest.mark.parametrize(
+    ("unit", "nm_per_unit"),
+    [("um", 1e3), ("µm", 1e3), ("px", 80.0)],
+    ids=["micrometres", "the sign for micro", "pixels"],
+)
+def test_other_units_become_ours(tmp_path: Path, unit: str, nm_per_unit: float) -> None:
+    header = ",".join(["frame", *(f"{name} [{unit}]" for name in ("x", "y", "sigma", "uncertainty"))])
+    row = ",".join(["1", *(repr(nm / nm_per_unit) for nm in (200.0, 40.0, 120.0, 8.0))])
+    table = read_localizations(write(tmp_path, header, row), 80.0)
+    # All of them from the corner: ThunderSTORM only divides by the size of a pixel.
+    assert table.localizations[0].tolist()[1:] == pytest.approx((2.0, 0.0, 0.0, 1.5, 1.5, 0.0, 0.1, 0.1))
+
+
+@pytest.mark.parametrize("header", ["frame,x [px],y [px]", "frame,x_px,y_px", "frame,x [nm],y [nm],sigma [px]"])
+def test_pixels_without_their_size_are_refused(tmp_path: Path, header: str) -> None:
+    path = write(tmp_path, header, ",".join("1" * (header.count(",") + 1)))
+    with pytest.raises(CalibrationError, match=r"size of the camera pixels .*'(x|sigma).* --pixel-size-nm"):
+        read_localizations(path)
+    assert len(read_localizations(path, 100.0)) == 1
+
+
+def test_of_several_units_nanometres_are_taken(tmp_path: Path) -> None:
+    table = read_localizations(write(tmp_path, "frame,x [px],y [px],y [nm],x [nm]", "1,7,7,150,50"))
+    assert table.localizations[["x", "y"]].tolist() == [(0.0, 1.0)]
+
+
+def test_a_table_without_names_is_read_by_place_as_dblink_reads_it(tmp_path: Path) -> None:
+    # Further columns count for nothing, quotes neither.
+    table = read_localizations(write(tmp_path, "3,250,50,9", '"1","50","150","oops"'), 100.0)
+    assert table.localizations[["frame", "x", "y"]].tolist() == [(0, 0.0, 1.0), (2, 2.0, 0.0)]
+    assert not table.localizations["photons"].any()
+
+
+def test_dblinks_code_bins_what_is_written_as_we_do(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    rows = empty_localizations(500)
+    rows["frame"] = np.sort(rng.integers(0, 40, 500))
+    rows["x"], rows["y"] = rng.uniform(-0.5, 31.5, (2, 500))
+    write_localizations(tmp_path / "t.csv", rows, Shape(32, 32), 160.0)
+    # As its README and code say: the first line unread, then frame from 1, x and y in nm by place; truncated to pixels.
+    with (tmp_path / "t.csv").open() as file:
+        next(file)
+        first_three = np.array([[float(field) for field in line.split(",")[:3]] for line in file])
+    theirs = np.zeros((4, 128, 128))
+    for frame, x_nm, y_nm in first_three:
+        theirs[int((frame - 1) / 10), int(y_nm * 4 / 160), int(x_nm * 4 / 160)] += 1
+    np.testing.assert_array_equal(theirs, bin_localizations(rows, (32, 32), 160.0, scale=4, window=10))
+
+
 def test_a_frame_0_means_that_frames_count_from_0(tmp_path: Path) -> None:
     table = read_localizations(write(tmp_path, "frame,x,y", "0,1,1", "4.0,1,1"))
     assert table.localizations["frame"].tolist() == [0, 4]
@@ -98,18 +148,26 @@ def test_what_is_not_needed_may_be_unknown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "named"),
     [
-        pytest.param([], "'frame' in the first line", id="empty file"),
+        pytest.param([], "expected a column 'frame' .* found nothing", id="empty file"),
         pytest.param(["frame,y [nm]", "1,2"], r"expected a column 'x \[nm\]'", id="no x"),
-        pytest.param(["frame,x [px],y [px]", "1,2,3"], "found frame, x \\[px\\], y \\[px\\]", id="pixels"),
+        pytest.param(["frame,x [inch],y [inch]", "1,2,3"], r"in nm, um or px .* found 'x \[inch\]'", id="inches"),
+        pytest.param(["frame,x [nm],y [um]", "1,2,3"], r"one unit, found 'x \[nm\]' and 'y \[um\]'", id="mixed units"),
+        pytest.param(["frame,x [nm],y", "1,2,3"], r"one unit, found 'x \[nm\]' and 'y'", id="half a unit"),
+        pytest.param(["frame,x [nm],x [nm],y [nm]", "1,2,3,4"], r"expected one column 'x \[nm\]'", id="x twice"),
+        pytest.param(["frame,x,y,lpx,lpy", "1,2,3,4,5"], "lpx, lpy beside them, which Picasso", id="Picasso's names"),
         pytest.param(["x [nm],y [nm]", "1,2"], "expected a column 'frame'", id="no frame"),
-        pytest.param(["1,2,3", "1,2,3"], "expected a column 'frame'", id="no header"),
+        pytest.param(["1,2", "1,2"], "first three columns .* names none, found 2", id="no names, two columns"),
+        pytest.param(["1,7,2,3", "2,7,4,5", "3,8,1,1"], "found row numbers in the first", id="no names, numbered"),
+        pytest.param(["1,2,3", "1.5,2,3"], "found 1.5 in line 2", id="no names, half a frame"),
+        pytest.param(["1,2,3", "1,2"], "found 2 in line 2", id="no names, cut short"),
+        pytest.param(["1,2,3", "1,2,oops"], "line 2, column 3 .* found 'oops'", id="no names, a word"),
         pytest.param(["frame;x;y", "1;2;3"], "expected a column 'frame'", id="semicolons"),
         pytest.param(["frame,x,y", "1,2,3", "", "1,2"], "found 2 in line 4", id="cut short"),
         pytest.param(["frame,x,y", "1,2,3", "1,2,3,4"], "found 4 in line 3", id="a value too many"),
         pytest.param(["frame,x,y", "1,2,3", "", "1,oops,3"], "line 4, column 2 .* found 'oops'", id="a word"),
         pytest.param(["frame,x,y", "1,,3"], "line 2, column 2 .* found ''", id="a hole"),
-        pytest.param(["frame,x,y", "1,2,3", "", "1,nan,3"], "x \\[nm\\] .* found nan in line 4", id="NaN"),
-        pytest.param(["frame,x,y", "1,2,3", "1,2,-inf"], "y \\[nm\\] .* found -inf in line 3", id="infinity"),
+        pytest.param(["frame,x,y", "1,2,3", "", "1,nan,3"], "finite x .* found nan in line 4", id="NaN"),
+        pytest.param(["frame,x,y", "1,2,3", "1,2,-inf"], "finite y .* found -inf in line 3", id="infinity"),
         pytest.param(["frame,x,y", "nan,2,3"], "finite frame .* line 2", id="frame NaN"),
         pytest.param(["frame,x,y", "1,2,3", "1.5,2,3"], "found 1.5 in line 3", id="half a frame"),
         pytest.param(["frame,x,y", "-1,2,3"], "found -1 in line 2", id="frame below 0"),
@@ -156,7 +214,7 @@ def test_widths_that_differ_are_averaged(tmp_path: Path) -> None:
 
 def test_an_empty_table_is_written_with_its_header(tmp_path: Path) -> None:
     write_localizations(tmp_path / "t.csv", empty_localizations(), Shape(5, 5), 100.0)
-    assert (tmp_path / "t.csv").read_text() == HEADER + "\n"
+    assert (tmp_path / "t.csv").read_text() == HEADER.removeprefix('"id",') + "\n"
     assert len(read_localizations(tmp_path / "t.csv").localizations) == 0
 
 
