@@ -39,6 +39,14 @@ class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     read_noise_e: NonNegative = 0.0
     """Read noise in electrons, standard deviation."""
     bit_depth: Annotated[int, msgspec.Meta(ge=8, le=16)] | None = None
+    preset: str | None = None
+    """What is known of a common camera in a readout mode, ``camera/mode``; other settings win over it."""
+    maps: str | None = None
+    """File of sensor maps, as `calibrate` writes them; a relative path counts from the configuration file."""
+    maps_sha256: str | None = None
+    """Of that file, so that no other takes its place unnoticed."""
+    binning_mode: Literal["sum", "mean"] | None = None
+    """What the camera makes of the counts that it bins; without it maps and presets are refused for binned frames."""
 
 
 class LocalizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -151,6 +159,9 @@ def load_run_config(
         if not isinstance(table, dict):
             raise ConfigError(f"expected a table [{section}] in the configuration, found {table!r}")
         table[key] = value
+        if (section, key) == ("camera", "maps"):
+            table.pop("maps_sha256", None)
+            _anchor(merged, Path())
     return run_config_from_plain(merged)
 
 
@@ -190,15 +201,24 @@ def _wrong_value(plain: Mapping[str, Any], message: str) -> str:
     return f"{expected[0].lower()}{expected[1:]} for {'.'.join(keys)}, found {value!r}"
 
 
+def _anchor(plain: dict[str, Any], folder: Path) -> None:
+    """Make the path of the sensor maps one that holds wherever the configuration is stored next."""
+    camera = plain.get("camera")
+    if isinstance(camera, dict) and isinstance(camera.get("maps"), str):
+        camera["maps"] = str((folder / camera["maps"]).absolute()) if camera["maps"] else None
+
+
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        plain = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"expected a configuration file, found nothing at {path}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    _anchor(plain, path.parent)
+    return plain
 
 
 def _parse_override(text: str) -> tuple[str, str, Any]:

@@ -53,6 +53,7 @@ class StackStatistics:
         self.n_frames = 0
         self._sum: npt.NDArray[np.float64] | None = None
         self._unpaired: npt.NDArray[np.float64] | None = None
+        self._squares: npt.NDArray[np.float64] | None = None
         self._variances: list[float] = []
         self._highest = -1
         self._n_highest = 0
@@ -80,7 +81,11 @@ class StackStatistics:
         if self._unpaired is None:
             self._unpaired = counts
         else:
-            self._variances.append(float(np.var(counts - self._unpaired, ddof=1)) / 2)
+            difference = counts - self._unpaired
+            difference -= difference.mean()
+            squares = difference**2 / 2
+            self._variances.append(float(squares.sum()) / max(squares.size - 1, 1))
+            self._squares = squares if self._squares is None else self._squares + squares
             self._unpaired = None
 
     def _count_highest(self, frame: FrameArray) -> None:
@@ -102,6 +107,21 @@ class StackStatistics:
     def mean(self) -> float:
         """Mean counts of all pixels."""
         return float(self.mean_map.mean())
+
+    @property
+    def n_pairs(self) -> int:
+        """Differences of frames in turn: the degrees of freedom of each pixel's variance."""
+        return len(self._variances)
+
+    @property
+    def variance_map(self) -> npt.NDArray[np.float64]:
+        """[H, W] variance of every pixel from frame to frame in ADU^2, known to sqrt(2 / `n_pairs`)."""
+        if self._squares is None:
+            raise CalibrationError(f"expected 2 frames or more in {self.name}, found {self.n_frames}")
+        # The mean of a difference over H W pixels takes 1 / (H W) of each pixel's variance with it.
+        n_pixels = self._squares.size
+        variance: npt.NDArray[np.float64] = self._squares / self.n_pairs * (n_pixels / max(n_pixels - 1, 1))
+        return variance
 
     @property
     def variance(self) -> float:

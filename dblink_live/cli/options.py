@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal, NoReturn, Protocol
 
 from dblink_live.cli.outcome import Outcome
@@ -83,6 +84,12 @@ def add_camera(parser: argparse.ArgumentParser) -> None:
         metavar="E",
         type=positive,
         help="conversion gain; without it photon numbers are relative and marked uncalibrated",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="TOML",
+        type=Path,
+        help="camera settings of a configuration, as calibrate writes it and run takes it; the options above win",
     )
 
 

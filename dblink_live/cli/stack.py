@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import msgspec
 import numpy as np
 
 from dblink_live.cli.console import progress, say
-from dblink_live.config import CameraConfig
+from dblink_live.config import CameraConfig, load_run_config
 from dblink_live.errors import CalibrationError, SourceError
 from dblink_live.interfaces import Explaining, FrameSource
 from dblink_live.types import Camera, CameraRecipe, Frame, FrameArray, Localizations, Segment, empty_localizations
@@ -104,16 +105,18 @@ def _localize(options: argparse.Namespace, source: FrameSource, camera: Camera, 
 def _camera(stack: str, options: argparse.Namespace, segment: Segment) -> Camera:
     from dblink_live.pipeline.camera_facts import pixel_size_conflict, resolve_camera
 
-    if options.pixel_size_nm is None and segment.pixel_size_nm is None:
+    told = CameraConfig() if options.config is None else load_run_config(options.config).camera
+    stated = {
+        name: value
+        for name in ("pixel_size_nm", "offset_adu", "electrons_per_adu")
+        if (value := getattr(options, name)) is not None
+    }
+    config = msgspec.structs.replace(told, **stated)
+    if config.pixel_size_nm is None and segment.pixel_size_nm is None:
         raise CalibrationError(
             f"expected the camera's pixel size in the sample plane, but {stack} does not state it; "
             "give it with --pixel-size-nm"
         )
-    config = CameraConfig(
-        pixel_size_nm=options.pixel_size_nm,
-        offset_adu=options.offset_adu,
-        electrons_per_adu=options.electrons_per_adu,
-    )
     conflict = pixel_size_conflict(config, segment)
     if conflict is not None:
         say(f"warning: {conflict}")
