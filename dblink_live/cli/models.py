@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -55,7 +56,14 @@ def _card(name: str) -> Outcome:
     if card is not None:
         return Outcome(text=card, figures={"name": name, "card": card, "trained": False})
     model = load_model(name, device="cpu")
-    return Outcome(text=model.card, figures={**_facts(model), "card": model.card})
+    figures = {
+        **_facts(model),
+        "sha256": model.sha256,
+        "envelope": dataclasses.asdict(model.envelope),
+        "training": model.training,
+        "card": model.card,
+    }
+    return Outcome(text=f"{model.card.rstrip()}\n- sha256 of the file: {model.sha256}\n", figures=figures)
 
 
 def _facts(model: Model) -> dict[str, object]:

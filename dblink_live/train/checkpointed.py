@@ -211,7 +211,7 @@ def measure_envelope(specimens: Specimens, seed: int, n_videos: int = 60) -> Env
     best, worst = (round(PITCH_NM * (2 * jitter + 1) / 12**0.5, 1) for jitter in jitters_px)
     return Envelope(
         density=(round(float(np.quantile(densities, 0.02)), 4), round(float(np.quantile(densities, 0.98)), 4)),
-        speed=(specimens.speed[0] * nm_per_window, specimens.speed[1] * nm_per_window),
+        speed=(round(specimens.speed[0] * nm_per_window, 4), round(specimens.speed[1] * nm_per_window, 4)),
         noise=(round(specimens.noise[0] * noise_per_um2, 4), round(specimens.noise[1] * noise_per_um2, 4)),
         precision=(best, worst),
         pitch=(PITCH_NM, PITCH_NM),

@@ -32,6 +32,12 @@ BODY_SPEED = 0.35
 """Bodies of the released simulator move 25 times as fast as its filaments; at full speed they would leave the field."""
 EMPTY_NOISE = 6.0
 """Fields without structure have up to this many times the noise of others."""
+RELEASED_DENSITY = (0.4, 1.3)
+RELEASED_SPEED = 10.0
+RELEASED_BODY_SPEED = (0.4, 2.5)
+"""Bodies of the released simulator are fast as they are."""
+WARMUP_POWER = 3
+"""Warm-ups are the longest one times a uniform number to this power: half of them are shorter than an eighth of it."""
 MOST_BEADS = 4
 BEAD_SCATTER_PX = (0.05, 1.0)
 """How exactly a fiducial bead is localized: 2 to 40 nm, drawn log-uniformly."""
@@ -119,6 +125,8 @@ def draw_video(settings: TrainingSettings, rng: np.random.Generator) -> Video:
     """A video to train on, long enough for a clip with its longest warm-ups."""
     n_windows = settings.video_windows or settings.longest_clip
     specimens = settings.specimens
+    if rng.random() < specimens.released_share:
+        return simulate_video(draw_released_parameters(specimens.structure, n_windows, rng), rng)
     video = simulate_video(draw_parameters(specimens, n_windows, rng), rng)
     if rng.random() < specimens.bunching_share:
         video = bunch(video, rng)
@@ -185,6 +193,20 @@ def draw_parameters(specimens: Specimens, n_windows: int, rng: np.random.Generat
     )
 
 
+def draw_released_parameters(structure: Structure, n_windows: int, rng: np.random.Generator) -> VideoParameters:
+    """Random density and speed of a video that is otherwise as the released simulator draws it."""
+    low, high = np.log(RELEASED_DENSITY)
+    is_body = structure == "mitochondria"
+    speed = rng.uniform(*RELEASED_BODY_SPEED) if is_body else RELEASED_SPEED * rng.random() ** 2
+    return VideoParameters(
+        structure=structure,
+        shape=VIDEO_SHAPE,
+        n_windows=n_windows,
+        density=math.exp(rng.uniform(low, high)),
+        speed=speed,
+    )
+
+
 def bunch(video: Video, rng: np.random.Generator) -> Video:
     """Multiply each localization by a geometric number: fluorophores that stay on for several frames of a window."""
     counts = video.counts.copy()
@@ -217,7 +239,7 @@ def add_beads(video: Video, rng: np.random.Generator) -> Video:
 
 def _draw_warmup(most: int, cold_share: float, rng: np.random.Generator) -> int:
     is_cold = rng.random() < cold_share
-    return 0 if is_cold else int(rng.integers(most + 1))
+    return 0 if is_cold else int((most + 1) * rng.random() ** WARMUP_POWER)
 
 
 def _crop(

@@ -31,6 +31,9 @@ class Specimens(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the network sees: the ranges become its envelope."""
 
     structure: Literal["filaments", "mitochondria"] = "filaments"
+    released_share: Share = 0.0
+    """Share of videos as the released simulator draws them, on which scores are reported: nothing but density and speed
+    varies, the field moves as one and is cut at its border. The shares and ranges below are those of the rest."""
     other_share: Share = 0.25
     """Share of videos of the other structure kinds, so that the prior does not draw filaments everywhere."""
     empty_share: Share = 0.05
@@ -78,7 +81,8 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     supervised_windows: Annotated[int, msgspec.Meta(ge=2)] = 8
     """Consecutive windows of the clip that are decoded and scored; their place is random, so every lookahead occurs."""
     warmup_forward: NonNegativeInt = 56
-    """At most this many windows are run before the clip without gradient, so that the network knows a carried state."""
+    """At most this many windows are run before the clip without gradient, so that the network knows a carried state;
+    short warm-ups are drawn more often, for they cost less, and long ones teach nothing but the age of a state."""
     warmup_reverse: NonNegativeInt = 40
     """The same for the reverse direction, after the clip."""
     cold_forward_share: Share = 0.1

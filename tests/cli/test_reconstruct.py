@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -139,8 +140,12 @@ def test_models_prints_a_card_and_facts(checkpoint: Path, capsys: pytest.Capture
     facts = json.loads(capsys.readouterr().out)
     assert (facts["name"], facts["pixel_size_nm"], facts["threshold"]) == ("tiny", 40.0, 0.4)
     assert facts["architecture"] == "light"
+    assert facts["sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert set(facts["envelope"]) == {"density", "speed", "noise", "precision", "pitch"}
     assert main(["models", str(checkpoint)]) == 0
-    assert "tiny" in capsys.readouterr().out
+    card = capsys.readouterr().out
+    assert "tiny" in card
+    assert facts["sha256"] in card
     assert main(["models"]) == 0
     assert main(["models", "dblink", "--json"]) == 0
     assert "--config paper" in json.loads(capsys.readouterr().out.splitlines()[-1])["card"]

@@ -14,7 +14,7 @@ from dblink_live.errors import ConfigError
 from dblink_live.models import BidirectionalNetwork, build_network, load_model
 from dblink_live.simulate import VideoParameters, simulate_video
 from dblink_live.train import Specimens, TrainingSettings, TrainingStoppedError, load_settings, train_to_checkpoint
-from dblink_live.train.dataset import ClipSampler, add_beads
+from dblink_live.train.dataset import ClipSampler, add_beads, draw_released_parameters, draw_video
 from dblink_live.train.loop import clip_loss, fraction_done, learning_rate_factor, train
 from dblink_live.train.losses import LOSSES, reconstruction_loss, soft_dice, total_variation
 from dblink_live.train.state import begin
@@ -66,6 +66,28 @@ def test_clips_have_their_shapes_and_depend_on_the_seed_alone() -> None:
     assert torch.equal(first.counts, again.counts)
     other = ClipSampler(msgspec.structs.replace(SMALL, seed=2)).sample(0)
     assert other.counts.shape != first.counts.shape or not torch.equal(other.counts, first.counts)
+
+
+def test_a_released_video_varies_in_density_and_speed_alone() -> None:
+    videos = msgspec.structs.replace(SMALL.specimens, released_share=1.0, missing_share=1.0, bead_share=1.0)
+    settings = msgspec.structs.replace(SMALL, specimens=videos, video_windows=60)
+    drawn = [draw_released_parameters("filaments", 60, np.random.default_rng(seed)) for seed in range(20)]
+    released = VideoParameters(n_windows=60)
+    assert all(replace(found, density=1.0, speed=1.0) == released for found in drawn)
+    assert len({found.density for found in drawn}) == len({found.speed for found in drawn}) == 20
+    # No missing windows and no beads, whatever the rest of the videos would have.
+    assert all((draw_video(settings, np.random.default_rng(seed)).present == 1.0).all() for seed in range(5))
+
+
+def test_long_warmups_are_rarer_than_short_ones() -> None:
+    settings = msgspec.structs.replace(
+        SMALL, warmup_forward=100, cold_forward_share=0.0, batch=1, pool_videos=1, steps_per_video=1000
+    )
+    sampler = ClipSampler(settings)
+    lengths = np.array([sampler.sample(step).warmup_forward for step in range(200)])
+    assert lengths.max() > 80
+    # Half of them are shorter than an eighth of the longest: 100 of 200, and 7 more or less by chance.
+    assert 70 < (lengths <= 100 / 8).sum() < 130
 
 
 def test_a_perfect_picture_has_no_dice_loss_and_a_flat_one_no_variation() -> None:
