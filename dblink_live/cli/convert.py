@@ -22,14 +22,14 @@ def add_parser(verbs: Verbs) -> None:
         metavar="TABLE",
         type=Path,
         help="ThunderSTORM's .csv, Picasso's .hdf5 with its .yaml, rapidSTORM's .txt, SMAP's .mat, DECODE's .h5, "
-        "or .smlm; what is in it decides",
+        ".smlm or .parquet; what is in it decides",
     )
     parser.add_argument(
         "out",
         metavar="OUT",
         type=Path,
         help=".csv writes ThunderSTORM's columns, .hdf5 Picasso's and a .yaml beside it, .txt rapidSTORM's, "
-        ".mat SMAP's, .h5 DECODE's, .smlm the SMLM file format's",
+        ".mat SMAP's, .h5 DECODE's, .smlm the SMLM file format's, .parquet ThunderSTORM's columns in binary",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     parser.add_argument(
@@ -65,11 +65,12 @@ def run(options: argparse.Namespace) -> Outcome:
 
 def check_new_table(path: Path, overwrite: bool) -> None:
     """Before any work is done, refuse what could not be written after it."""
-    from dblink_live.tables import WRITTEN_SUFFIXES
+    from dblink_live.tables import WRITTEN_SUFFIXES, format_of
 
     if path.suffix.lower() not in WRITTEN_SUFFIXES:
         *first, last = WRITTEN_SUFFIXES
         raise UsageError(f"expected a table that ends in {', '.join(first)} or {last}, found {path}")
+    format_of(path)
     if not path.parent.is_dir():
         raise UsageError(f"expected a folder to write to, found none at {path.parent}")
     if path.exists() and not overwrite:

@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 
 from dblink_live.errors import CalibrationError, SourceError
-from dblink_live.tables import decode, picasso, rapidstorm, smap, smlm, thunderstorm
+from dblink_live.tables import decode, parquet, picasso, rapidstorm, smap, smlm, thunderstorm
 from dblink_live.tables.hdf5 import opened
 from dblink_live.tables.table import SUPPORTED, LocalizationTable, check_pixel_size
 from dblink_live.types import Localizations, Shape
@@ -26,6 +26,8 @@ class WrittenFormat:
     write: Callable[[Path, LocalizationTable], None]
     is_in_pixels: bool
     """Whether the file states positions or its origin in camera pixels, whose size must then be known."""
+    check_installed: Callable[[], None] | None = None
+    """Raises `SourceError` where the library is missing that the format needs."""
 
 
 _WRITTEN: Mapping[str, WrittenFormat] = {
@@ -35,6 +37,7 @@ _WRITTEN: Mapping[str, WrittenFormat] = {
     ".mat": WrittenFormat(smap.write_smap, is_in_pixels=True),
     ".h5": WrittenFormat(decode.write_decode, is_in_pixels=True),
     ".smlm": WrittenFormat(smlm.write_smlm, is_in_pixels=False),
+    ".parquet": WrittenFormat(parquet.write_parquet, is_in_pixels=False, check_installed=parquet.check_installed),
 }
 WRITTEN_SUFFIXES = tuple(_WRITTEN)
 """Extensions that name a format to write."""
@@ -45,9 +48,10 @@ _BY_START: Mapping[bytes, Reader] = {
     rapidstorm.START: rapidstorm.read_rapidstorm,
     smap.OLD_START: smap.read_smap,
     smlm.START: smlm.read_smlm,
+    parquet.START: parquet.read_parquet,
 }
 _TEXT_SUFFIXES = (".csv", ".txt")
-_BINARY_SUFFIXES = {".hdf5": "an HDF5", ".h5": "an HDF5", ".mat": "a MATLAB", ".smlm": "a zip"}
+_BINARY_SUFFIXES = {".hdf5": "an HDF5", ".h5": "an HDF5", ".mat": "a MATLAB", ".smlm": "a zip", ".parquet": "a Parquet"}
 
 
 def read_localizations(path: str | os.PathLike[str], pixel_size_nm: float | None = None) -> LocalizationTable:
@@ -57,8 +61,8 @@ def read_localizations(path: str | os.PathLike[str], pixel_size_nm: float | None
     ----------
     path
         A ``.csv`` (ThunderSTORM's, or plain with frame, x and y in nm), a Picasso ``.hdf5`` beside its ``.yaml``,
-        rapidSTORM's ``.txt``, SMAP's ``.mat``, DECODE's ``.h5`` or a ``.smlm``. What is in the file decides, not its
-        name.
+        rapidSTORM's ``.txt``, SMAP's ``.mat``, DECODE's ``.h5``, a ``.smlm`` or a ``.parquet``. What is in the file
+        decides, not its name.
     pixel_size_nm
         Side of a camera pixel. A table in nanometres is expressed in pixels of this size, 100 nm without one: that
         changes numbers in pixels only, never in nanometres. For Picasso's, SMAP's and DECODE's tables, whose positions
@@ -92,7 +96,8 @@ def write_localizations(
     ----------
     path
         ``.csv`` writes ThunderSTORM's columns, ``.hdf5`` Picasso's with the ``.yaml`` beside it, ``.txt`` rapidSTORM's,
-        ``.mat`` SMAP's, ``.h5`` DECODE's and ``.smlm`` the SMLM file format's.
+        ``.mat`` SMAP's, ``.h5`` DECODE's, ``.smlm`` the SMLM file format's and ``.parquet`` ThunderSTORM's columns in
+        binary.
     localizations
         Structured array with the columns of `LOCALIZATION_DTYPE`, or a table, whose own facts then stand in for what
         is left out here.
@@ -107,28 +112,39 @@ def write_localizations(
     Raises
     ------
     SourceError
-        The extension names no known format, or the file cannot be written.
+        The extension names no known format, the library is missing that it needs, or the file cannot be written.
     CalibrationError
         The pixel size is impossible, or missing.
     """
     path = Path(path)
+    is_known = True
     if isinstance(localizations, LocalizationTable):
-        pixel_size_nm = pixel_size_nm or localizations.pixel_size_nm
+        is_known = localizations.is_pixel_size_known or pixel_size_nm is not None
+        pixel_size_nm = localizations.pixel_size_nm if pixel_size_nm is None else pixel_size_nm
         shape, n_frames = shape or localizations.shape, n_frames or localizations.n_frames
         localizations = localizations.localizations
     if pixel_size_nm is None:
         raise CalibrationError("expected the camera's pixel size in nm beside plain localizations, found none")
     check_pixel_size(pixel_size_nm)
-    table = LocalizationTable(localizations, pixel_size_nm, None, n_frames)
+    table = LocalizationTable(localizations, pixel_size_nm, None, n_frames, is_known)
     format_of(path).write(path, dataclasses.replace(table, shape=Shape(*shape) if shape else table.field()))
 
 
 def format_of(path: Path) -> WrittenFormat:
-    """The format that the extension of ``path`` names, or a `SourceError` that lists what is supported."""
+    """The format that the extension of ``path`` names.
+
+    Raises
+    ------
+    SourceError
+        It names none; the message lists what is supported. Or the library is missing that the format needs.
+    """
     try:
-        return _WRITTEN[path.suffix.lower()]
+        found = _WRITTEN[path.suffix.lower()]
     except KeyError:
         raise _unsupported(path) from None
+    if found.check_installed is not None:
+        found.check_installed()
+    return found
 
 
 def _reader_of(path: Path) -> Reader:

@@ -120,7 +120,7 @@ def _find(quantity: Quantity, parsed: Sequence[tuple[str, str]], labels: Sequenc
             }
         elif not is_needed:
             found = {i: unit for i, unit in found.items() if unit in _LENGTHS}
-        if is_needed and len(set(found.values())) < len(found):
+        if len(set(found.values())) < len(found):
             twice = ", ".join(labels[i] for i in found)
             raise SourceError(
                 f"expected one column {_customary(quantity)!r} in {path}, found {twice}; remove the others"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,10 @@ from dblink_live.errors import CalibrationError, SourceError
 from dblink_live.tables import TABLE_DTYPE, WRITTEN_SUFFIXES, read_localizations, write_localizations
 from dblink_live.types import Shape, empty_localizations
 from dblink_live.windows import bin_localizations
+
+needs_pyarrow = pytest.mark.skipif(
+    importlib.util.find_spec("pyarrow") is None, reason="pyarrow is an extra: pip install 'dblink-live[parquet]'"
+)
 
 
 @pytest.mark.parametrize(
@@ -48,13 +53,20 @@ def test_an_unknown_extension_is_not_written(tmp_path: Path) -> None:
         write_localizations(tmp_path / "t.xlsx", empty_localizations(), Shape(4, 5), 100.0)
 
 
-@pytest.mark.parametrize("suffix", WRITTEN_SUFFIXES)
+IN_EACH_FORMAT = [
+    pytest.param(suffix, marks=[needs_pyarrow] if suffix == ".parquet" else [], id=suffix)
+    for suffix in WRITTEN_SUFFIXES
+]
+BINARY = [case for case in IN_EACH_FORMAT if case.id not in (".csv", ".txt")]
+
+
+@pytest.mark.parametrize("suffix", IN_EACH_FORMAT)
 def test_what_cannot_be_written_says_so(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(SourceError, match="cannot be written"):
         write_localizations(tmp_path / "no such folder" / f"t{suffix}", empty_localizations(), Shape(4, 5), 100.0)
 
 
-@pytest.mark.parametrize("suffix", WRITTEN_SUFFIXES)
+@pytest.mark.parametrize("suffix", IN_EACH_FORMAT)
 def test_what_lies_there_is_replaced(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"t{suffix}"
     for n in (5, 2):
@@ -80,7 +92,7 @@ NOT_STATED = {
 }
 
 
-@pytest.mark.parametrize("suffix", WRITTEN_SUFFIXES)
+@pytest.mark.parametrize("suffix", IN_EACH_FORMAT)
 def test_what_is_written_is_read_back_sorted_by_frame(tmp_path: Path, suffix: str, rows: np.ndarray) -> None:
     write_localizations(tmp_path / f"t{suffix}", rows, Shape(24, 32), 108.0)
     table = read_localizations(tmp_path / f"t{suffix}", 108.0)
@@ -92,7 +104,7 @@ def test_what_is_written_is_read_back_sorted_by_frame(tmp_path: Path, suffix: st
         np.testing.assert_allclose(table[name], expected[name], rtol=0, atol=5.1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize("suffix", set(WRITTEN_SUFFIXES) - {".csv", ".txt"})
+@pytest.mark.parametrize("suffix", BINARY)
 def test_a_file_cut_short_is_one_clear_error(tmp_path: Path, suffix: str, rows: np.ndarray) -> None:
     path = tmp_path / f"t{suffix}"
     write_localizations(path, rows, Shape(24, 32), 108.0)
