@@ -5,6 +5,7 @@
       counts/            zarr.json  multiscales (axes, transformations), `dblink_live` attributes
         0/               zarr.json  (t, y, x), one shard a window
       live/ full/        as counts
+      mended/            as counts: windows that were made whole from raw frames, in the order of their making
       counts_1/ ...      the same products on the next lattice: another grid or window duration
 
 At every instant the folder is a valid OME-Zarr: an array is made before the group that names it, and a group before the
@@ -36,13 +37,14 @@ BLOCK = 256
 """Windows by which an array grows: one metadata write in 256 windows, and little to trim at the end."""
 MAX_CHUNK = 512
 _PATIENCE_S = 2.0
-_SERIES = re.compile(r"(counts|live|full|raw)(_[1-9][0-9]{0,8})?")
+_SERIES = re.compile(r"(counts|live|full|mended|raw)(_[1-9][0-9]{0,8})?")
 _LEVEL = re.compile(r"[0-9]{1,3}")
 
 _QUANTITIES: dict[Product, str] = {
     "counts": "localizations a pixel",
     "live": "probability of structure, bounded lookahead",
     "full": "probability of structure, all windows",
+    "mended": "localizations a pixel, of windows that lacked frames in counts and were counted again from raw",
 }
 _Result = TypeVar("_Result")
 
@@ -212,10 +214,19 @@ def publish_levels(root: Path, spec: SeriesSpec, n_levels: int) -> None:
 
 def count_levels(root: Path, spec: SeriesSpec, n_windows: int) -> int:
     """Pyramid levels that the metadata names and that hold ``n_windows`` windows."""
+    arrays = [read_array(root / spec.name / level) for level in _named_levels(root, spec)]
+    return sum(array.shape[0] == n_windows for array in arrays)
+
+
+def count_named_levels(root: Path, spec: SeriesSpec) -> int:
+    """Pyramid levels that the metadata names."""
+    return len(_named_levels(root, spec))
+
+
+def _named_levels(root: Path, spec: SeriesSpec) -> list[str]:
     attributes: Any = read_group(root / spec.name).attrs.asdict()
     named = [str(data["path"]) for data in attributes["ome"]["multiscales"][0]["datasets"]]
-    arrays = [read_array(root / spec.name / level) for level in named if _LEVEL.fullmatch(level)]
-    return sum(array.shape[0] == n_windows for array in arrays)
+    return [level for level in named if _LEVEL.fullmatch(level)]
 
 
 def read_group(folder: Path) -> zarr.Group:

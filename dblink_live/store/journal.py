@@ -29,8 +29,10 @@ from dblink_live.types import Gap, GapCause, Grid, RunInfo, Segment, Shape
 FILE_NAME = "journal.sqlite"
 SCHEMA_VERSION = 1
 
-Product = Literal["counts", "live", "full"]
+Product = Literal["counts", "live", "full", "mended"]
 PRODUCTS: tuple[Product, ...] = get_args(Product)
+MapProduct = Literal["counts", "mended"]
+"""Maps: what live processing counted, and windows that lacked frames then and were counted again from raw ones."""
 Status = Literal["running", "finalizing", "complete", "interrupted"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 LedgerDict = dict[str, object]
@@ -77,7 +79,7 @@ class CommittedWindow:
     """One past the last camera frame number."""
     n_frames_missing: int
     n_localizations: int | None
-    """Rows of its localizations; counts only."""
+    """Rows of its localizations; maps only."""
     lookahead: int | None
     """Windows after this one that the picture has seen; live and full only."""
     latency_s: float | None

@@ -13,6 +13,7 @@ import sqlite3
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -32,6 +33,9 @@ CREATE TABLE localizations (
     PRIMARY KEY (segment, window)
 );
 """
+Table = Literal["localizations", "mended"]
+"""Those that live processing found, and those of windows that were localized again from raw frames."""
+_MENDED_SCHEMA = _SCHEMA.split(";")[1].replace("TABLE localizations", "TABLE IF NOT EXISTS mended")
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,12 @@ class PackedLocalizations:
     n: int
     checksum: bytes
     data: bytes
+    table: Table = "localizations"
 
     @classmethod
-    def pack(cls, segment: int, window: int, localizations: Localizations) -> PackedLocalizations:
+    def pack(
+        cls, segment: int, window: int, localizations: Localizations, table: Table = "localizations"
+    ) -> PackedLocalizations:
         """Pack rows of `LOCALIZATION_DTYPE`.
 
         Raises
@@ -59,7 +66,7 @@ class PackedLocalizations:
                 f"with {localizations.ndim} dimensions; make them with dblink_live.types.empty_localizations"
             )
         raw = localizations.astype(_PACKED_DTYPE, copy=False).tobytes()
-        return cls(segment, window, len(localizations), _digest(raw), zlib.compress(raw, _ZLIB_LEVEL))
+        return cls(segment, window, len(localizations), _digest(raw), zlib.compress(raw, _ZLIB_LEVEL), table)
 
 
 class LocalizationWriter:
@@ -84,10 +91,13 @@ class LocalizationWriter:
             return
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO localizations VALUES (?, ?, ?, ?, ?)",
-                [(packed.segment, packed.window, packed.n, packed.checksum, packed.data) for packed in batch],
-            )
+            if any(packed.table == "mended" for packed in batch):
+                self._connection.execute(_MENDED_SCHEMA)
+            for packed in batch:
+                self._connection.execute(
+                    f"INSERT OR REPLACE INTO {packed.table} VALUES (?, ?, ?, ?, ?)",
+                    (packed.segment, packed.window, packed.n, packed.checksum, packed.data),
+                )
         except BaseException:
             self._connection.rollback()
             raise
@@ -119,7 +129,7 @@ class LocalizationReader:
                 "open the run with the dblink-live version that wrote it"
             )
 
-    def read(self, segment: int, window: int) -> Localizations:
+    def read(self, segment: int, window: int, table: Table = "localizations") -> Localizations:
         """Rows of one window, checked against their checksum.
 
         Raises
@@ -128,7 +138,7 @@ class LocalizationReader:
             The window is not there, or its bytes are damaged.
         """
         row = self._connection.execute(
-            "SELECT n, checksum, rows FROM localizations WHERE segment = ? AND window = ?", (segment, window)
+            f"SELECT n, checksum, rows FROM {table} WHERE segment = ? AND window = ?", (segment, window)
         ).fetchone()
         where = f"localizations of segment {segment}, window {window} in {self._path}"
         if row is None:

@@ -91,13 +91,15 @@ def _create_raw(folder: Path, segment: Segment, pixel_size_nm: float) -> int:
         zarr_format=3,
     )
     zarr.create_group(LocalStore(root / name), attributes=raw_attributes(name, segment, pixel_size_nm))
+    # Listed before its session is entered: a death in between leaves an empty series, never a session without one.
+    publish_series(root, [name])
     journal = RawJournal(folder)
     try:
-        journal.add_session(RawSession(segment.index, name, n_frames, None))
+        session = journal.n_sessions
+        journal.add_session(RawSession(session, segment.index, name, n_frames, None))
     finally:
         journal.close()
-    publish_series(root, [name])
-    return segment.index
+    return session
 
 
 def raw_attributes(name: str, segment: Segment, pixel_size_nm: float) -> dict[str, Any]:

@@ -22,12 +22,15 @@ from dblink_live.store.hierarchy import is_series_name
 from dblink_live.types import Gap, GapCause
 
 FILE_NAME = "raw.sqlite"
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 _NUMBER = np.dtype("<i8")
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE sessions (session INTEGER PRIMARY KEY, series TEXT NOT NULL, shard_frames INTEGER NOT NULL, ending TEXT);
+CREATE TABLE sessions (
+    session INTEGER PRIMARY KEY, first_segment INTEGER NOT NULL, series TEXT NOT NULL, shard_frames INTEGER NOT NULL,
+    ending TEXT
+);
 CREATE TABLE shards (
     session INTEGER NOT NULL REFERENCES sessions, shard INTEGER NOT NULL, n_frames INTEGER NOT NULL,
     numbers BLOB NOT NULL, t_host_ns BLOB NOT NULL, checksum BLOB NOT NULL, t_commit_ns INTEGER NOT NULL,
@@ -42,7 +45,10 @@ class RawSession:
     """The frames of one camera process, from its start to its end."""
 
     session: int
-    """Index of the run's segment with which it begins; its frames' numbers hold for that one and those after it."""
+    """Counted from 0."""
+    first_segment: int
+    """Index of the run's segment with which it begins; its frames' numbers hold for that one and those after it. Two
+    sessions begin with the same one where the run died before its segment was announced."""
     series: str
     """The image group in ``run.ome.zarr`` that holds them."""
     shard_frames: int
@@ -78,10 +84,16 @@ class RawJournal:
                         self._connection.execute(statement)
                 self._connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (SCHEMA_VERSION,))
 
+    @property
+    def n_sessions(self) -> int:
+        (n_sessions,) = self._connection.execute("SELECT count(*) FROM sessions").fetchone()
+        return int(n_sessions)
+
     def add_session(self, session: RawSession) -> None:
         with self._transaction():
             self._connection.execute(
-                "INSERT INTO sessions VALUES (?, ?, ?, NULL)", (session.session, session.series, session.shard_frames)
+                "INSERT INTO sessions VALUES (?, ?, ?, ?, NULL)",
+                (session.session, session.first_segment, session.series, session.shard_frames),
             )
 
     def add_shard(self, shard: RawShard) -> None:
@@ -132,7 +144,9 @@ class RawJournalReader:
             )
 
     def sessions(self) -> list[RawSession]:
-        rows = self._connection.execute("SELECT session, series, shard_frames, ending FROM sessions ORDER BY session")
+        rows = self._connection.execute(
+            "SELECT session, first_segment, series, shard_frames, ending FROM sessions ORDER BY session"
+        )
         sessions = [RawSession(*row) for row in rows]
         for session in sessions:
             # A folder from elsewhere may name any place, or a shard of no frames.

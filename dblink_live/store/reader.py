@@ -26,12 +26,13 @@ from dblink_live.store.journal import (
     FullFacts,
     JournalReader,
     LedgerDict,
+    MapProduct,
     Product,
     RunFacts,
     Status,
     StoredSegment,
 )
-from dblink_live.store.localizations import LocalizationReader, concatenate
+from dblink_live.store.localizations import LocalizationReader, Table, concatenate
 from dblink_live.store.lock import is_being_written
 from dblink_live.types import Gap, Localizations, RunInfo
 
@@ -205,25 +206,30 @@ class Run:
         array = self._open(window.series, window.array_index + 1)
         return np.asarray(array[(window.array_index, *region)])
 
-    def localizations(self, segment: int | None = None, window: int | None = None) -> Localizations:
+    def localizations(
+        self, segment: int | None = None, window: int | None = None, product: MapProduct = "counts"
+    ) -> Localizations:
         """Localizations of the committed windows, in order: of all, of a segment, or of one window.
+
+        With ``product="mended"`` those of the windows that were made whole from raw frames, and of no others.
 
         Raises
         ------
         StoreError
             A window was asked for that is not committed, or its bytes are damaged.
         """
+        table: Table = "localizations" if product == "counts" else "mended"
         if window is not None and segment is None:
             segments = self.segments
             if len(segments) != 1:
                 raise StoreError(f"expected a segment beside window {window}: the run has {len(segments)} segments")
             segment = segments[0].segment.index
         if window is not None and segment is not None:
-            if self._journal.window("counts", segment, window) is None:
+            if self._journal.window(product, segment, window) is None:
                 raise StoreError(f"expected window {window} of segment {segment} to be committed, but it is not")
-            return self._localization_reader().read(segment, window)
-        rows = self.windows("counts", segment)
-        return concatenate([self._localization_reader().read(row.segment, row.window) for row in rows])
+            return self._localization_reader().read(segment, window, table)
+        rows = self.windows(product, segment)
+        return concatenate([self._localization_reader().read(row.segment, row.window, table) for row in rows])
 
     def snapshot(self) -> AbstractContextManager[None]:
         """A context in which everything but pixels and localizations is seen as it was on entering.

@@ -18,12 +18,13 @@ from dblink_live.store.journal import (
     CommittedWindow,
     FullFacts,
     JournalReader,
+    MapProduct,
     Product,
     RunFacts,
     Status,
     StoredSegment,
 )
-from dblink_live.store.localizations import PackedLocalizations
+from dblink_live.store.localizations import PackedLocalizations, Table
 from dblink_live.store.series import SeriesSet
 from dblink_live.types import Camera, Gap, Grid, LocalizationMap, Localizations, Reconstruction, RunInfo, Segment
 
@@ -68,7 +69,7 @@ class RunWriter:
         self._committer = Committer(folder.path, folder.journal, folder.localizations)
         self._series = SeriesSet(folder.path, folder.facts)
         self._segments: dict[int, StoredSegment] = {}
-        self._frames: dict[tuple[int, int], _Frames] = {}
+        self._frames: dict[MapProduct, dict[tuple[int, int], _Frames]] = {"counts": {}, "mended": {}}
         self._written: set[tuple[Product, int, int]] = set()
         self._full_facts: FullFacts | None = None
         self._status_if_closed: Status = "interrupted"
@@ -187,8 +188,8 @@ class RunWriter:
         self._series.describe(list(self._segments.values()))
         self._committer.submit(Job(lambda journal: journal.add_segment(stored)))
 
-    def write_map(self, map: LocalizationMap, localizations: Localizations) -> None:
-        """Store a window's counts and its localizations.
+    def write_map(self, map: LocalizationMap, localizations: Localizations, product: MapProduct = "counts") -> None:
+        """Store a window's counts and its localizations; as ``mended``, those that raw frames gave afterwards.
 
         Raises
         ------
@@ -202,9 +203,10 @@ class RunWriter:
                 f"found {map.counts.shape} on {map.grid}; begin a new segment"
             )
         frames = _Frames(map.start, map.stop, map.n_frames_missing)
-        packed = PackedLocalizations.pack(map.segment, map.window, localizations)
-        self._frames[map.segment, map.window] = frames
-        self._store("counts", stored, map.window, map.counts, frames, localizations=packed)
+        table: Table = "localizations" if product == "counts" else "mended"
+        packed = PackedLocalizations.pack(map.segment, map.window, localizations, table)
+        self._frames[product][map.segment, map.window] = frames
+        self._store(product, stored, map.window, map.counts, frames, localizations=packed)
 
     def write_reconstruction(self, reconstruction: Reconstruction) -> None:
         """Store a picture: a bounded one into ``live``, one of the full pass into ``full``.
@@ -219,7 +221,11 @@ class RunWriter:
                 "expected a bounded or full picture, found a provisional one; those are shown and never stored"
             )
         stored = self._stored_segment(reconstruction.segment)
-        frames = self._frames.get((reconstruction.segment, reconstruction.window))
+        product: Product = "live" if reconstruction.stage == "bounded" else "full"
+        key = (reconstruction.segment, reconstruction.window)
+        # Only the full pass comes late enough to see what was mended.
+        mended = self._frames["mended"].get(key) if product == "full" else None
+        frames = mended or self._frames["counts"].get(key)
         if frames is None:
             raise StoreError(
                 f"expected the map of segment {reconstruction.segment}, window {reconstruction.window} to be stored "
@@ -227,7 +233,6 @@ class RunWriter:
             )
         if reconstruction.image.shape != tuple(stored.grid.shape):
             raise StoreError(f"expected a picture of {tuple(stored.grid.shape)}, found {reconstruction.image.shape}")
-        product: Product = "live" if reconstruction.stage == "bounded" else "full"
         image = encode_probability(reconstruction.image, self._facts.live_dtype)
         self._store(product, stored, reconstruction.window, image, frames, picture=reconstruction)
 
@@ -352,7 +357,9 @@ class RunWriter:
         self._series.adopt(segments, reader.series_lengths())
         for row in reader.windows():
             self._written.add((row.product, row.segment, row.window))
-            self._frames[row.segment, row.window] = _Frames(row.start, row.stop, row.n_frames_missing)
+            if row.product == "counts" or row.product == "mended":
+                frames = _Frames(row.start, row.stop, row.n_frames_missing)
+                self._frames[row.product][row.segment, row.window] = frames
         self._full_facts = reader.full_facts()
 
     def _stored_segment(self, index: int) -> StoredSegment:

@@ -12,7 +12,7 @@ WHOLE = (slice(None), slice(None))
 
 
 class SegmentCounts:
-    """The committed windows of a segment, from its first to its last.
+    """The committed maps of a segment, from its first to its last window.
 
     A window that the journal does not name, which only damage can bring about, is a map of zeros of which no frame was
     seen: the networks know such windows.
@@ -25,11 +25,17 @@ class SegmentCounts:
         The segment, with its grid.
     region
         Rows and columns that are read.
+    mended
+        Whether windows that were made whole from raw frames take the place of those that live processing counted.
     """
 
-    def __init__(self, run: Run, stored: StoredSegment, region: tuple[slice, slice] = WHOLE) -> None:
+    def __init__(
+        self, run: Run, stored: StoredSegment, region: tuple[slice, slice] = WHOLE, *, mended: bool = False
+    ) -> None:
         self._run = run
         self._rows = {row.window: row for row in run.windows("counts", stored.segment.index)}
+        if mended:
+            self._rows |= {row.window: row for row in run.windows("mended", stored.segment.index)}
         self._first = min(self._rows, default=0)
         n_windows = max(self._rows, default=-1) + 1 - self._first
         self._region = region

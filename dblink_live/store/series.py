@@ -159,5 +159,5 @@ def specs_of(segments: list[StoredSegment], facts: RunFacts) -> list[SeriesSpec]
 
 
 def _make_spec(product: Product, lattice: int, grid: Grid, window_s: float | None, facts: RunFacts) -> SeriesSpec:
-    dtype = "uint16" if product == "counts" else facts.live_dtype
+    dtype = "uint16" if product in ("counts", "mended") else facts.live_dtype
     return SeriesSpec(product, lattice, grid, dtype, facts.window_frames, window_s)

@@ -13,10 +13,12 @@ from dblink_live.store.arrays import checksum
 from dblink_live.store.hierarchy import FOLDER_NAME
 from dblink_live.store.journal import PRODUCTS, CommittedWindow, LedgerDict, Status, StoredSegment
 from dblink_live.store.ledger_check import balance_problems, ledger_from_journal
+from dblink_live.store.lock import is_being_written
 from dblink_live.store.ome_check import check_hierarchy
 from dblink_live.store.raw_check import check_raw
 from dblink_live.store.reader import Run, open_run
 from dblink_live.store.series import specs_of
+from dblink_live.store.tail_check import check_tail
 from dblink_live.types import Gap, Localizations
 
 MAX_PROBLEMS = 100
@@ -61,8 +63,9 @@ def verify_run(path: str | Path, on_progress: Callable[[int, int], None] = lambd
     """Check a run; it may be finished, interrupted or, as far as it has got, still being written.
 
     Checked are: both databases' own integrity; every committed window's pixels against the checksum taken when they
-    were handed over; its localizations, and their number against the map; the OME-Zarr hierarchy; each segment's
-    ledger, in itself and against the committed windows; and the camera frames where they were recorded.
+    were handed over; its localizations, and their number against the map; the OME-Zarr hierarchy, and what lies at the
+    end of each of its arrays; each segment's ledger, in itself and against the committed windows; and the camera frames
+    where they were recorded.
 
     Parameters
     ----------
@@ -81,7 +84,9 @@ def verify_run(path: str | Path, on_progress: Callable[[int, int], None] = lambd
         status = run.status
         with run.snapshot():
             known = _Journal(run.windows(), run.segments, run.gaps, run.ledger)
-        report = VerifyReport(status, {name: sum(row.product == name for row in known.rows) for name in PRODUCTS})
+        found = {name: sum(row.product == name for row in known.rows) for name in PRODUCTS}
+        # Few runs have mended windows; a zero would only be asked about.
+        report = VerifyReport(status, {name: n for name, n in found.items() if n or name != "mended"})
         report.problems += run.damage()
         _check_arrays(run, known, report)
         _check_pairs(known.rows, report)
@@ -95,7 +100,11 @@ def verify_run(path: str | Path, on_progress: Callable[[int, int], None] = lambd
         problems, notes = check_raw(run.path)
         report.problems += problems
         report.notes += notes
-        n_maps, n_full = report.windows["counts"], report.windows["full"]
+        n_maps, n_full = len(_maps(known.rows)), report.windows["full"]
+        if found["mended"]:
+            report.notes.append(
+                f"{found['mended']} windows that lacked frames were made whole from raw ones (`mended`)"
+            )
         if run.full_facts is not None and n_full < n_maps:
             report.notes.append(f"the full pass covers {n_full} of {n_maps} windows; `dblink-live refine` goes on")
         if status == "interrupted":
@@ -128,16 +137,30 @@ def _check_arrays(run: Run, known: _Journal, report: VerifyReport) -> None:
                 f"series {name}: expected committed windows side by side, found gaps among {len(taken)} of them"
             )
     committed = {name: len(taken) for name, taken in places.items()}
-    specs = [spec for spec in specs_of(known.segments, run.facts) if spec.product != "full" or spec.name in committed]
-    report.problems += check_hierarchy(run.path / FOLDER_NAME, specs, committed)
+    specs = specs_of(known.segments, run.facts)
+    specs = [spec for spec in specs if spec.product in ("counts", "live") or spec.name in committed]
+    root = run.path / FOLDER_NAME
+    report.problems += check_hierarchy(root, specs, committed)
+    # A complete run to which a pass is being added has a tail there, until that pass is finalized.
+    is_trimmed = report.status == "complete" and not is_being_written(run.path)
+    for spec in specs:
+        must_be_trimmed = is_trimmed and spec.product in ("counts", "live")
+        problems, notes = check_tail(root, spec, committed.get(spec.name, 0), must_be_trimmed)
+        report.problems += [f"series {spec.name}: {text}" for text in problems]
+        report.notes += [f"series {spec.name}: {text}" for text in notes]
 
 
 def _check_pairs(rows: list[CommittedWindow], report: VerifyReport) -> None:
     """Every picture belongs to a stored map."""
-    maps = {(row.segment, row.window) for row in rows if row.product == "counts"}
+    maps = _maps(rows)
     for row in rows:
         if (row.segment, row.window) not in maps:
             report.problems.append(f"{_name(row)}: expected its map to be committed, found none")
+
+
+def _maps(rows: list[CommittedWindow]) -> set[tuple[int, int]]:
+    """Segment and window of every map, whether live processing counted it or it was mended."""
+    return {(row.segment, row.window) for row in rows if row.product in ("counts", "mended")}
 
 
 def _check_window(run: Run, row: CommittedWindow, stored: StoredSegment | None) -> str | None:
@@ -151,10 +174,10 @@ def _check_window(run: Run, row: CommittedWindow, stored: StoredSegment | None) 
     if checksum(image) != row.checksum:
         place = f"{FOLDER_NAME}/{row.series}/0 at t = {row.array_index}"
         return f"{_name(row)}: its pixels in {place} differ from what was committed"
-    if row.product != "counts":
+    if row.product != "counts" and row.product != "mended":
         return None
     try:
-        localizations = run.localizations(row.segment, row.window)
+        localizations = run.localizations(row.segment, row.window, row.product)
     except StoreError as error:
         return f"{_name(row)}: {error}"
     if len(localizations) != row.n_localizations:

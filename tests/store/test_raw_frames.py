@@ -152,6 +152,23 @@ def test_a_camera_that_starts_again_gets_a_series_of_its_own(tmp_path: Path) -> 
     assert verify_run(folder).ok
 
 
+def test_a_run_that_died_before_its_first_segment_is_recorded_again(tmp_path: Path) -> None:
+    """Its recorder had begun: both recordings then belong to segment 0."""
+    folder = tmp_path / "run"
+    frames = _frames(70, "uint16")
+    writer = RunWriter.create(folder, INFO, window_frames=10)
+    assert create_raw(folder, _segment("uint16"), 100.0) == 0
+    _record(folder, frames).close()
+    assert create_raw(folder, _segment("uint16"), 100.0) == 1
+    writer.begin_segment(_segment("uint16"), Grid(40.0, Shape(18, 28)))
+    _record(folder, frames[:3], session=1).close()
+    trim_raw(folder)
+    writer.finalize()
+    sessions = [(raw.session.first_segment, raw.session.series, len(raw.numbers)) for raw in read_raw(folder)]
+    assert sessions == [(0, "raw", 70), (0, "raw_1", 3)]
+    assert verify_run(folder).ok
+
+
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with _begin(folder):

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import zarr
 from synthetic import GRID, INFO, WINDOW_FRAMES, balanced_ledger, make_map, make_segment, write_run
 
-from dblink_live.store import RunWriter, open_run, verify_run
-from dblink_live.types import Gap, GapCause
+from dblink_live.store import RunWriter, SegmentCounts, open_run, verify_run
+from dblink_live.types import Gap, GapCause, Grid, Reconstruction, Shape
 
 N_WINDOWS = 6
 
@@ -64,6 +68,15 @@ def _swap_shards(run: Path) -> None:
 
 def _shorten_array(run: Path) -> None:
     _edit(run / "run.ome.zarr" / "counts" / "0" / "zarr.json", lambda m: m.update(shape=[4, 37, 53]))
+
+
+def _leave_room(run: Path) -> None:
+    _edit(run / "run.ome.zarr" / "live" / "0" / "zarr.json", lambda m: m.update(shape=[256, 37, 53]))
+
+
+def _leave_a_window(run: Path) -> None:
+    c = run / "run.ome.zarr" / "counts" / "0" / "c"
+    shutil.copytree(c / "5", c / "6")
 
 
 def _lose_dimension_names(run: Path) -> None:
@@ -130,6 +143,8 @@ def _lose_a_row(run: Path) -> None:
         pytest.param(_truncate_shard, "counts of segment 0, window 3: cannot be read", id="truncated-shard"),
         pytest.param(_swap_shards, "counts of segment 0, window 0: its pixels", id="swapped-shards"),
         pytest.param(_shorten_array, "expected room for 6 committed windows, found 4", id="array-too-short"),
+        pytest.param(_leave_room, "series live: expected an array of 3 windows, found room for 253 more", id="room"),
+        pytest.param(_leave_a_window, "series counts: .* found room for 0 more and 1 in it", id="window-left"),
         pytest.param(_lose_dimension_names, "expected dimension_names", id="no-dimension-names"),
         pytest.param(_misspell_unit, "expected axes", id="unit-um"),
         pytest.param(_change_scale, "expected coordinates", id="scale"),
@@ -155,6 +170,57 @@ def test_damage_is_found(tmp_path: Path, damage: Callable[[Path], None], message
     assert not report.ok
     text = " ".join(report.problems)
     assert re.search(message, text), text
+
+
+def test_what_was_in_flight_at_a_death_is_noted_and_is_no_problem(tmp_path: Path) -> None:
+    writer = write_run(tmp_path / "run", N_WINDOWS, finalize=False)
+    writer.close()
+    _leave_a_window(tmp_path / "run")
+    report = verify_run(tmp_path / "run")
+    assert report.ok, report.problems
+    assert any("series counts: 1 windows behind the last committed one were in flight" in n for n in report.notes)
+
+
+def test_a_pyramid_that_does_not_show_its_last_window_is_found(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    write_run(run, 4, Grid(40.0, Shape(530, 20)))
+    assert verify_run(run).ok
+    coarse = zarr.open_array(run / "run.ome.zarr" / "counts" / "1", mode="r+")
+    coarse[3] = 0
+    (problem,) = verify_run(run).problems
+    assert "series counts: level 1: expected the maximum of 2 x 2 pixels" in problem
+
+
+def test_windows_that_were_mended_stand_beside_what_was_counted_live(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    write_run(run, N_WINDOWS)
+    before = {path: path.read_bytes() for path in (run / "run.ome.zarr" / "counts" / "0" / "c").rglob("*/0/0")}
+    map, localizations = make_map(0, 1)
+    whole = replace(map, counts=np.zeros_like(map.counts), n_frames_missing=0)
+    with RunWriter.append_to(run) as writer:
+        writer.write_map(whole, localizations[:0], product="mended")
+        # A window that live processing never came to.
+        writer.write_map(*make_map(0, N_WINDOWS), product="mended")
+        image = np.zeros(GRID.shape, np.float32)
+        writer.write_reconstruction(Reconstruction(0, 1, image, "full", 0))
+        writer.write_reconstruction(Reconstruction(0, N_WINDOWS, image, "full", 0))
+    report = verify_run(run)
+    assert report.ok, report.problems
+    assert report.windows == {"counts": N_WINDOWS, "live": 3, "full": 2, "mended": 2}
+    assert any("2 windows that lacked frames were made whole" in note for note in report.notes)
+    assert {path: path.read_bytes() for path in before} == before
+    with open_run(run) as opened:
+        assert [row.n_frames_missing for row in opened.windows("full")] == [0, N_WINDOWS % 3]
+        assert opened.windows("counts")[1].n_frames_missing == 1
+        assert len(opened.localizations(0, 1)) == len(localizations)
+        assert len(opened.localizations(0, 1, "mended")) == 0
+        assert len(opened.localizations(product="mended")) == len(make_map(0, N_WINDOWS)[1])
+        (stored,) = opened.segments
+        assert SegmentCounts(opened, stored).shape[0] == N_WINDOWS
+        mended = SegmentCounts(opened, stored, mended=True)
+        assert mended.shape[0] == N_WINDOWS + 1 and mended.present[1] == 1.0 and not mended[1:2].any()
+    _sql(run, "UPDATE mended SET rows = zeroblob(40) WHERE window = 6", "localizations.sqlite")
+    assert any("mended of segment 0, window 6" in problem for problem in verify_run(run).problems)
 
 
 def test_a_sound_run_in_json(tmp_path: Path) -> None:
