@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.kills import kill_a_run, kill_and_resume
+from benchmarks.killing import kill_a_run, kill_and_resume
 
 
 @pytest.mark.slow
@@ -21,7 +21,13 @@ def test_what_was_committed_survives_and_is_what_was_shown(tmp_path: Path, delay
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("victim", "end"), [("main", "resumed"), ("acquire", "resumed"), ("viewer", "went on to its end")]
+    ("victim", "end"),
+    [
+        ("main", "resumed"),
+        ("acquire", "resumed"),
+        ("viewer", "went on to its end"),
+        ("record", "went on to its end"),
+    ],
 )
 def test_whichever_process_is_killed_the_run_comes_to_its_end(tmp_path: Path, victim: str, end: str) -> None:
     """A reader at the edge of what is committed sees whole windows all the while."""

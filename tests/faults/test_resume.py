@@ -186,10 +186,10 @@ def test_a_half_built_pyramid_is_built_again(repository: Path, tmp_path: Path, f
 @pytest.mark.slow
 def test_a_camera_goes_on_for_the_frames_that_are_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("pymmcore_plus")
-    from benchmarks import kills
+    from benchmarks.killing import kill_a_run
 
     folder = tmp_path / "killed.run"
-    assert kills.kill_a_run(folder, 1.0, frames=250).problems == []
+    assert kill_a_run(folder, 1.0, frames=250).problems == []
     with open_run(folder) as run:
         n_kept = 10 * run.committed_count("counts")
     assert main(["resume", str(folder), "--no-view", "--json"]) == 0
