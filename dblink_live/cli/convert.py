@@ -22,7 +22,7 @@ def add_parser(verbs: Verbs) -> None:
         metavar="TABLE",
         type=Path,
         help="ThunderSTORM's .csv, Picasso's .hdf5 with its .yaml, rapidSTORM's .txt, SMAP's .mat, DECODE's .h5, "
-        ".smlm or .parquet; what is in it decides",
+        "Elyra's .txt, .smlm or .parquet; what is in it decides",
     )
     parser.add_argument(
         "out",

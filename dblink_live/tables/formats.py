@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 
 from dblink_live.errors import CalibrationError, SourceError
-from dblink_live.tables import decode, parquet, picasso, rapidstorm, smap, smlm, thunderstorm
+from dblink_live.tables import decode, elyra, parquet, picasso, rapidstorm, smap, smlm, thunderstorm
 from dblink_live.tables.hdf5 import opened
 from dblink_live.tables.table import SUPPORTED, LocalizationTable, check_pixel_size
 from dblink_live.types import Localizations, Shape
@@ -46,6 +46,7 @@ _BY_GROUP: Mapping[str, Reader] = {smap.ROOT: smap.read_smap, "data": decode.rea
 """HDF5 files by a group at their root; any other is Picasso's."""
 _BY_START: Mapping[bytes, Reader] = {
     rapidstorm.START: rapidstorm.read_rapidstorm,
+    elyra.START: elyra.read_elyra,
     smap.OLD_START: smap.read_smap,
     smlm.START: smlm.read_smlm,
     parquet.START: parquet.read_parquet,
@@ -61,8 +62,8 @@ def read_localizations(path: str | os.PathLike[str], pixel_size_nm: float | None
     ----------
     path
         A ``.csv`` (ThunderSTORM's, or plain with frame, x and y in nm), a Picasso ``.hdf5`` beside its ``.yaml``,
-        rapidSTORM's ``.txt``, SMAP's ``.mat``, DECODE's ``.h5``, a ``.smlm`` or a ``.parquet``. What is in the file
-        decides, not its name.
+        rapidSTORM's ``.txt``, SMAP's ``.mat``, DECODE's ``.h5``, Elyra's ``.txt``, a ``.smlm`` or a ``.parquet``.
+        What is in the file decides, not its name.
     pixel_size_nm
         Side of a camera pixel. A table in nanometres is expressed in pixels of this size, 100 nm without one: that
         changes numbers in pixels only, never in nanometres. For Picasso's, SMAP's and DECODE's tables, whose positions

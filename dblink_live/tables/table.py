@@ -21,7 +21,7 @@ nanometres back."""
 
 SUPPORTED = (
     "ThunderSTORM's .csv (or any with columns frame, x [nm], y [nm]), Picasso's .hdf5 with its .yaml, "
-    "rapidSTORM's .txt, SMAP's .mat, DECODE's .h5, .smlm and .parquet"
+    "rapidSTORM's .txt, SMAP's .mat, DECODE's .h5, Elyra's .txt, .smlm and .parquet"
 )
 
 
