@@ -8,7 +8,7 @@ the dozen calls that an acquisition needs, under one set of names and with plain
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -16,6 +16,10 @@ import numpy as np
 
 from dblink_live.errors import SourceError
 from dblink_live.types import FrameArray, Shape
+
+_TAGS_OF_POPPED = ("ImageNumber", "TimeReceivedByCore")
+"""Reading a tag costs time, and the pop loop has none to spare."""
+_TAGS_OF_SEEN = (*_TAGS_OF_POPPED, "Binning", "PixelType")
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,34 @@ class CameraCore:
         return micrometres * 1000.0 if micrometres > 0 else None
 
     @property
+    def channel(self) -> str | None:
+        """Preset of the channel group that the devices stand at; None where there is none."""
+        group = str(self._call("getChannelGroup"))
+        return (str(self._call("getCurrentConfig", group)) or None) if group else None
+
+    @property
+    def stage_um(self) -> tuple[float, float] | None:
+        """(x, y) of the XY stage; None without one."""
+        if not str(self._call("getXYStageDevice")):
+            return None
+        return float(self._call("getXPosition")), float(self._call("getYPosition"))
+
+    @property
+    def focus_device(self) -> str:
+        """Label of the focus drive; empty without one."""
+        return str(self._call("getFocusDevice"))
+
+    def presets(self, group: str) -> list[str]:
+        """Presets of a configuration group; none where there is no such group."""
+        if not self._call("isGroupDefined", group):
+            return []
+        names = self._call("getAvailableConfigs", group)
+        # Java hands over a vector of strings, which is asked for its elements.
+        if hasattr(names, "size"):
+            return [str(names.get(index)) for index in range(int(names.size()))]
+        return [str(name) for name in names]
+
+    @property
     def bit_depth(self) -> int:
         return int(self._call("getImageBitDepth"))
 
@@ -219,25 +251,42 @@ class CameraCore:
     def pop(self) -> TaggedFrame:
         """Take the oldest frame out of the core's buffer."""
         if self._new_metadata is None:
-            image = self._call("popNextTaggedImage")
-            tags = {str(key): str(value) for key, value in dict(image.tags).items()}
-            data = np.asarray(image.pix)
-            if data.ndim == 1:
-                data = data.reshape(int(tags["Height"]), int(tags["Width"]))
-            # Java has no unsigned types: its bytes and shorts hold the same bits.
-            if data.dtype.kind == "i":
-                data = data.view(f"u{data.itemsize}")
-            return TaggedFrame(cast(FrameArray, data), tags)
-        metadata = self._new_metadata()
-        pixels = self._call("popNextImageMD", metadata)
-        return TaggedFrame(
-            cast(FrameArray, pixels),
-            {
-                name: metadata.GetSingleTag(name).GetValue()
-                for name in ("ImageNumber", "TimeReceivedByCore")
-                if metadata.HasTag(name)
-            },
-        )
+            return self._tagged_frame(self._call("popNextTaggedImage"))
+        return self._with_metadata(self._new_metadata(), "popNextImageMD", _TAGS_OF_POPPED)
+
+    def peek(self, n_before_last: int) -> TaggedFrame:
+        """The newest frame of a core that is another's, or the n-th before it; it stays in the buffer.
+
+        Raises
+        ------
+        Exception
+            The buffer holds no such frame now. The kind depends on the core.
+        """
+        if self._new_metadata is not None:
+            if n_before_last:
+                return self._with_metadata(self._new_metadata(), "getNBeforeLastImageMD", _TAGS_OF_SEEN, n_before_last)
+            return self._with_metadata(self._new_metadata(), "getLastImageMD", _TAGS_OF_SEEN)
+        if n_before_last:
+            return self._tagged_frame(self._call("getNBeforeLastTaggedImage", n_before_last))
+        return self._tagged_frame(self._call("getLastTaggedImage"))
+
+    def _with_metadata(self, metadata: Any, method: str, wanted: Iterable[str], *arguments: object) -> TaggedFrame:
+        """From pymmcore, which fills the metadata that it is given."""
+        pixels = self._call(method, *arguments, metadata)
+        tags = {name: metadata.GetSingleTag(name).GetValue() for name in wanted if metadata.HasTag(name)}
+        return TaggedFrame(cast(FrameArray, pixels), tags)
+
+    @staticmethod
+    def _tagged_frame(image: Any) -> TaggedFrame:
+        """From a ``TaggedImage`` of Java: flat pixels, and tags."""
+        tags = {str(key): str(value) for key, value in dict(image.tags).items()}
+        data = np.asarray(image.pix)
+        if data.ndim == 1:
+            data = data.reshape(int(tags["Height"]), int(tags["Width"]))
+        # Java has no unsigned types: its bytes and shorts hold the same bits.
+        if data.dtype.kind == "i":
+            data = data.view(f"u{data.itemsize}")
+        return TaggedFrame(cast(FrameArray, data), tags)
 
 
 def _metadata_factory(core: object) -> Callable[[], Any] | None:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from dblink_live.feed import HostClock
 from dblink_live.mmcore import CameraCore
 from dblink_live.types import Segment
+
+BUFFER_S = 3.0
+"""Seconds of frames that the core's circular buffer holds: it bridges hiccups of whoever takes them."""
+MIN_BUFFER_MB = 16
+MAX_BUFFER_MB = 2048
+"""A large sensor is read far less often than its exposure of 1 ms would allow; this much memory is the limit."""
 
 _REASONS = {
     "dtype": "pixel type",
@@ -60,6 +68,11 @@ def segment_of(core: CameraCore, clock: HostClock, *, interval_ms: float | None 
 def frame_bytes_of(segment: Segment) -> int:
     """Bytes of one of its frames."""
     return segment.shape.height * segment.shape.width * np.dtype(segment.dtype).itemsize
+
+
+def buffer_mb(frame_bytes: int, fps: float) -> int:
+    """Size of a core's circular buffer: `BUFFER_S` of frames, within `MIN_BUFFER_MB` and `MAX_BUFFER_MB`."""
+    return min(max(MIN_BUFFER_MB, math.ceil(BUFFER_S * fps * frame_bytes / 2**20)), MAX_BUFFER_MB)
 
 
 def saturation_of(segment: Segment) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -10,14 +9,8 @@ from dblink_live.acquire.pump import pump
 from dblink_live.errors import SourceError
 from dblink_live.feed import FeedPlan, FrameSink, HostClock, Order
 from dblink_live.mmcore import CameraCore
-from dblink_live.segments import frame_bytes_of, saturation_of, segment_of
+from dblink_live.segments import buffer_mb, frame_bytes_of, saturation_of, segment_of
 from dblink_live.types import CameraRecipe
-
-BUFFER_S = 3.0
-"""Seconds of frames that the core's circular buffer holds: it bridges hiccups of the pop loop."""
-MIN_BUFFER_MB = 16
-MAX_BUFFER_MB = 2048
-"""A large sensor is read far less often than its exposure of 1 ms would allow; this much memory is the limit."""
 
 
 class OwnedCamera:
@@ -57,8 +50,7 @@ class OwnedCamera:
         segment = segment_of(core, clock, interval_ms=1000.0 / recipe.fps if recipe.fps else None)
         frame_bytes = frame_bytes_of(segment)
         fps = 1000.0 / max(segment.frame_interval_ms or 0.0, 0.5)
-        wanted_mb = math.ceil(BUFFER_S * fps * frame_bytes / 2**20)
-        core.set_buffer_mb(recipe.buffer_mb or min(max(MIN_BUFFER_MB, wanted_mb), MAX_BUFFER_MB))
+        core.set_buffer_mb(recipe.buffer_mb or buffer_mb(frame_bytes, fps))
         self._saturation = saturation_of(segment)
         return FeedPlan(segment, frame_bytes, fps)
 

@@ -16,7 +16,6 @@ import threading
 import time
 from contextlib import suppress
 from io import TextIOWrapper
-from typing import NoReturn
 
 from dblink_live.acquire import region
 from dblink_live.acquire.child import read_line, take_stdout, when_stdin_closes
@@ -158,16 +157,9 @@ def _answer(channel: TextIOWrapper, answer: Answer) -> None:
         channel.close()
 
 
-def _leave(status: int) -> NoReturn:
-    """End the process, whatever threads drivers and libraries have left running."""
-    with suppress(Exception):
-        sys.stderr.flush()
-    if any(thread.is_alive() and not thread.daemon for thread in threading.enumerate() if thread is not _MAIN):
-        os._exit(status)
-    sys.exit(status)
-
-
-_MAIN = threading.main_thread()
-
 if __name__ == "__main__":
-    _leave(main())
+    status = main()
+    # Not by way of the interpreter's end: it would wait for threads that libraries have left, and for answers over a
+    # bridge to a program that is gone. Everything that matters lies in the ring, and the devices are shut down.
+    sys.stderr.flush()
+    os._exit(status)

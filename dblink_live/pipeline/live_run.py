@@ -11,7 +11,7 @@ from typing import Self
 
 import torch
 
-from dblink_live.acquire import CameraProcess
+from dblink_live.acquire import launch_camera
 from dblink_live.bus import EndMessage, Publisher, Refusals, StartMessage, read_server_keys
 from dblink_live.config import PublishConfig, RunConfig
 from dblink_live.errors import DblinkError
@@ -250,7 +250,7 @@ def open_live_run(
 
 def open_for_run(spec: SourceSpec, config: RunConfig, stack: ExitStack, n_kept: int = 0) -> tuple[OpenSource, Camera]:
     """Open the source that ``spec`` names, to be closed with ``stack``, and resolve its camera."""
-    source = open_source(spec, launch=CameraProcess, n_kept=n_kept)
+    source = open_source(spec, launch=launch_camera, n_kept=n_kept)
     stack.callback(source.close)
     segment = source.open()
     default = default_camera(spec)

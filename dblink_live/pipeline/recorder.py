@@ -117,7 +117,8 @@ def start_recorder(
         The array cannot be made, or the recorder does not come up.
     """
     if not isinstance(source, CameraProcess):
-        writer.event(f"raw frames are not recorded: those of {source.name} are stored already")
+        owner = "are another program's to store" if source.is_live else "are stored already"
+        writer.event(f"raw frames are not recorded: those of {source.name} {owner}")
         return None
     session = create_raw(writer.path, replace(segment, index=first_segment), pixel_size_nm)
     recorder = Recorder(source, writer, session)

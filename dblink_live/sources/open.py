@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dblink_live.errors import SourceError
 from dblink_live.interfaces import FrameSource
-from dblink_live.sources import micromanager, simulated
+from dblink_live.sources import acquisition_tee, live_preview, micromanager, simulated
 from dblink_live.sources.ndtiff import DEFAULT_IDLE_S, NdtiffFollower, NdtiffOptions
 from dblink_live.sources.picasso_raw import RawStack
 from dblink_live.sources.replay import ReplaySource, StackOpener
@@ -18,7 +18,7 @@ from dblink_live.sources.tiff import TiffStack
 from dblink_live.types import CameraRecipe
 
 CameraLauncher = Callable[[CameraRecipe], FrameSource]
-"""Runs a camera that we own: `dblink_live.acquire.CameraProcess`, handed in by whoever composes the line."""
+"""Runs a camera in a process: `dblink_live.acquire.launch_camera`, handed in by whoever composes the line."""
 
 
 def open_source(source: str | SourceSpec, *, launch: CameraLauncher, n_kept: int = 0) -> FrameSource:
@@ -47,6 +47,10 @@ def open_source(source: str | SourceSpec, *, launch: CameraLauncher, n_kept: int
     match spec.scheme:
         case "mm:core":
             return launch(micromanager.recipe(spec))
+        case "mm:acquisition":
+            return launch(acquisition_tee.recipe(spec, n_kept))
+        case "mm:live":
+            return launch(live_preview.recipe(spec))
         case "sim":
             return launch(simulated.recipe(spec))
         case "tiff":

@@ -25,7 +25,7 @@ class SourceSpec:
     """What to read frames from."""
 
     scheme: str
-    """mm:core, sim, tiff, raw, zarr or ndtiff."""
+    """mm:core, mm:acquisition, mm:live, sim, tiff, raw, zarr or ndtiff."""
     target: str = ""
     """A path, or the specimen of ``sim:``."""
     fps: float | None = None
@@ -51,6 +51,12 @@ class SourceSpec:
     """Whether the path is a folder in which the next dataset will appear; None finds out."""
     idle_s: float | None = None
     """A dataset that has not grown for so long has stopped."""
+    events: str | None = None
+    """TOML file that says what an acquisition takes."""
+    save: str | None = None
+    """Folder in which an acquisition stores its images as well."""
+    port: int | None = None
+    """Of the server of a running Micro-Manager."""
 
     @property
     def is_recording(self) -> bool:
@@ -66,8 +72,6 @@ class Scheme:
     targets: tuple[str, ...] | None = None
     """Allowed targets; None takes any path; an empty tuple takes none."""
     required: tuple[str, ...] = ()
-    missing: str = ""
-    """Why this version cannot serve it; empty for schemes that work."""
 
 
 SCHEMES: dict[str, Scheme] = {
@@ -78,9 +82,10 @@ SCHEMES: dict[str, Scheme] = {
     "zarr": Scheme(("fps", "frames", "seed")),
     "ndtiff": Scheme(("channel", "position", "start", "frames", "watch", "idle_s")),
     "mm:acquisition": Scheme(
-        missing="own the camera with mm:core?config=FILE, or replay the saved stack with tiff:PATH"
+        ("config", "port", "events", "frames", "exposure_ms", "roi", "binning", "channel", "position", "save"),
+        targets=(),
     ),
-    "mm:live": Scheme(missing="own the camera with mm:core?config=FILE"),
+    "mm:live": Scheme(("port", "frames"), targets=()),
 }
 
 
@@ -90,8 +95,8 @@ def parse_source(text: str) -> SourceSpec:
     Raises
     ------
     SourceError
-        Unknown scheme, specimen or option (the nearest is named), a value out of its range, a missing path, or a scheme
-        that this version does not serve.
+        Unknown scheme, specimen or option (the nearest is named), a value out of its range, options that exclude each
+        other, or a missing path.
 
     Examples
     --------
@@ -103,18 +108,30 @@ def parse_source(text: str) -> SourceSpec:
     body, query = _split_options(text)
     name, target = _split_scheme(body)
     scheme = SCHEMES[name]
-    if scheme.missing:
-        raise SourceError(f"the source {name}: is not in this version; {scheme.missing}")
     _check_target(name, scheme, target)
     values = _parse_options(name, scheme, query)
     for key in scheme.required:
         if key not in values:
             raise SourceError(f"expected the option {key} of {name}, found none; for example {name}?{key}=...")
+    if name == "mm:acquisition":
+        _check_acquisition(values)
     if values.get("start") == "newest" and "frames" in values:
         raise SourceError(
             f"expected a number from which to count frames of {name}, found start=newest; say start=N, or omit frames"
         )
     return SourceSpec(scheme=name, target=target, **values)
+
+
+def _check_acquisition(values: dict[str, Any]) -> None:
+    if "config" in values and "port" in values:
+        raise SourceError(
+            "expected config (a core of our own) or port (a running Micro-Manager) for mm:acquisition, found both"
+        )
+    if "events" not in values and "frames" not in values:
+        raise SourceError(
+            "expected what to acquire for mm:acquisition, found neither events nor frames; name a TOML file with "
+            "events=PLAN.toml, or say frames=1000"
+        )
 
 
 def _split_options(text: str) -> tuple[str, str]:
@@ -195,6 +212,13 @@ def _positive_int(text: str) -> int:
     return value
 
 
+def _port(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 65535:
+        raise ValueError
+    return value
+
+
 def _natural(text: str) -> int:
     value = int(text)
     if value < 0:
@@ -233,4 +257,7 @@ _CONVERTERS: dict[str, tuple[str, Callable[[str], float | int | str | Roi]]] = {
     "start": ("the number of a frame, or newest", _start),
     "watch": ("true or false", _yes_or_no),
     "idle_s": ("a time above 0 s", _positive_float),
+    "events": ("the path of a .toml file", str),
+    "save": ("the path of a folder", str),
+    "port": ("a port from 1 to 65535", _port),
 }
