@@ -123,9 +123,15 @@ def _read_header(path: Path) -> _Header:
     with path.open(encoding="utf-8", errors="replace") as file:
         line = file.readline(MAX_HEADER)
     try:
-        fields = list(ElementTree.fromstring(line.lstrip("# ").strip()).iter("field"))
+        root = ElementTree.fromstring(line.lstrip("# ").strip())
     except ElementTree.ParseError as error:
         raise SourceError(f"expected rapidSTORM's description of columns in {path}, found {error}") from error
+    if root.find("localizations") is not None:
+        raise SourceError(
+            f"expected one localization a row in {path}, found tracks, of several localizations each; "
+            "export the localizations from before they were tracked"
+        )
+    fields = list(root.iter("field"))
     return _Header(*(tuple(field.get(key, "") for field in fields) for key in ("identifier", "unit", "max")))
 
 

@@ -91,3 +91,8 @@ def test_real_tables(shared_data: Path) -> None:
     drift = read_localizations(bead, 118.0)
     assert drift.shape == Shape(128, 128)
     assert len(np.unique(drift["frame"])) > 9900
+
+
+def test_tracks_are_refused(shared_data: Path) -> None:
+    with pytest.raises(SourceError, match="one localization a row .* found tracks"):
+        read_localizations(shared_data / "format_zoo_locan" / "rapidSTORM_dstorm_track_data.txt")
