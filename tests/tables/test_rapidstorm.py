@@ -94,5 +94,5 @@ def test_real_tables(shared_data: Path) -> None:
 
 
 def test_tracks_are_refused(shared_data: Path) -> None:
-    with pytest.raises(SourceError, match="one localization a row .* found tracks"):
+    with pytest.raises(SourceError, match=r"one localization a row .* found tracks"):
         read_localizations(shared_data / "format_zoo_locan" / "rapidSTORM_dstorm_track_data.txt")
