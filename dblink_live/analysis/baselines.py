@@ -31,6 +31,8 @@ class BestSum:
     windows: int
     """Half-width, or time constant."""
     blur_px: float
+    threshold: float
+    """Of the blurred sum, in localizations a pixel."""
 
 
 def best_plain_sum(counts: Sequence[Video], truth: Sequence[Video], every: int = 1) -> BestSum:
@@ -56,6 +58,16 @@ def best_leaky_sum(counts: Sequence[Video], truth: Sequence[Video], every: int =
     return _best(counts, truth, TIME_CONSTANTS, leaky_sum, every)
 
 
+def score_plain_sum(settings: BestSum, counts: Sequence[Video], truth: Sequence[Video], every: int = 1) -> float:
+    """Mean F1 at 1 px of the centred sum at settings that were found on *other* videos, as a network's threshold is.
+
+    Parameters as for `best_plain_sum`.
+    """
+    cut = np.array([settings.threshold])
+    sums = (windowed_sum(video, settings.windows, settings.blur_px)[::every] for video in counts)
+    return float(np.mean([f1_at_thresholds(image, s[::every], cut)[0] for image, s in zip(sums, truth, strict=True)]))
+
+
 def _best(
     counts: Sequence[Video],
     truth: Sequence[Video],
@@ -74,5 +86,7 @@ def _best(
         sums = [summed(video, length, blur_px)[::every] for video in counts]
         cuts = np.linspace(0.0, max(float(image.max(initial=0.0)) for image in sums), N_THRESHOLDS + 1)[:-1]
         scores = [f1_at_thresholds(image, video[::every], cuts) for image, video in zip(sums, truth, strict=True)]
-        tried.append(BestSum(float(np.mean(scores, axis=0).max()), length, blur_px))
+        mean = np.mean(scores, axis=0)
+        best = int(mean.argmax())
+        tried.append(BestSum(float(mean[best]), length, blur_px, float(cuts[best])))
     return max(tried, key=lambda best: best.f1_1px)
