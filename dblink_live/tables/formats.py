@@ -13,7 +13,7 @@ import h5py
 from dblink_live.errors import CalibrationError, SourceError
 from dblink_live.tables import decode, elyra, parquet, picasso, rapidstorm, smap, smlm, thunderstorm
 from dblink_live.tables.hdf5 import opened
-from dblink_live.tables.table import SUPPORTED, LocalizationTable, check_pixel_size
+from dblink_live.tables.table import SUPPORTED, LocalizationTable, check_pixel_size, sorted_by_frame
 from dblink_live.types import Localizations, Shape
 
 Reader = Callable[[Path, float | None], LocalizationTable]
@@ -101,7 +101,7 @@ def write_localizations(
         binary.
     localizations
         Structured array with the columns of `LOCALIZATION_DTYPE`, or a table, whose own facts then stand in for what
-        is left out here.
+        is left out here. Rows are written in the order of their frames.
     shape
         Camera field (H, W) in pixels; None takes the smallest that holds every localization.
     pixel_size_nm
@@ -127,7 +127,8 @@ def write_localizations(
     if pixel_size_nm is None:
         raise CalibrationError("expected the camera's pixel size in nm beside plain localizations, found none")
     check_pixel_size(pixel_size_nm)
-    table = LocalizationTable(localizations, pixel_size_nm, None, n_frames, is_known)
+    # Picasso, for one, takes for granted that rows are in order.
+    table = LocalizationTable(sorted_by_frame(localizations), pixel_size_nm, None, n_frames, is_known)
     format_of(path).write(path, dataclasses.replace(table, shape=Shape(*shape) if shape else table.field()))
 
 

@@ -61,6 +61,13 @@ def test_files_are_laid_out_as_picasso_lays_them_out(written: Path, shared_data:
     assert sorted(path.name for path in written.parent.iterdir()) == ["locs.hdf5", "locs.yaml"]
 
 
+def test_rows_are_written_in_the_order_of_their_frames(tmp_path: Path, rows: Localizations) -> None:
+    # Picasso links localizations of successive frames by their order.
+    write_localizations(tmp_path / "t.hdf5", rows[::-1], Shape(24, 32), 130.0)
+    with h5py.File(tmp_path / "t.hdf5") as file:
+        assert np.all(np.diff(file["locs"]["frame"].astype(int)) >= 0)
+
+
 def test_without_a_length_the_movie_ends_at_the_last_localization(tmp_path: Path, rows: Localizations) -> None:
     write_localizations(tmp_path / "t.hdf5", rows, Shape(32, 32), 130.0)
     assert read_localizations(tmp_path / "t.hdf5").n_frames == rows["frame"].max() + 1

@@ -90,8 +90,9 @@ NOT_STATED = {
 
 @pytest.mark.parametrize("suffix", IN_EACH_FORMAT)
 def test_what_is_written_is_read_back_sorted_by_frame(tmp_path: Path, suffix: str, rows: np.ndarray) -> None:
-    write_localizations(tmp_path / f"t{suffix}", rows, Shape(24, 32), 108.0)
-    table = read_localizations(tmp_path / f"t{suffix}", 108.0)
+    path = tmp_path / f"t{suffix}"
+    write_localizations(path, rows, Shape(24, 32), 108.0)
+    table = read_localizations(path, 108.0)
     assert (table.pixel_size_nm, table.is_pixel_size_known) == (108.0, True)
     expected = rows[np.argsort(rows["frame"], kind="stable")]
     np.testing.assert_array_equal(table["frame"], expected["frame"])
