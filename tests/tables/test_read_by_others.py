@@ -1,7 +1,7 @@
 """What we write, read by the programs of the field; both are the extra `compare`.
 
 pip install 'dblink-live[compare]'
-python -m pytest tests/tables/test_against_others.py
+python -m pytest tests/tables/test_read_by_others.py
 """
 
 from __future__ import annotations
