@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -101,3 +102,23 @@ def test_valid_while_another_process_writes(tmp_path: Path, writing: subprocess.
     with open_run(path) as run:
         row = run.windows("counts")[17]
         assert checksum(run.read_window(row)) == row.checksum
+
+
+@pytest.mark.parametrize("program", ["zarr", "tensorstore", "napari-ome-zarr"])
+def test_programs_that_know_nothing_of_the_journal_read_committed_windows(
+    tmp_path: Path, program: str, repository: Path
+) -> None:
+    if program == "napari-ome-zarr":
+        pytest.importorskip("napari_ome_zarr", reason="napari-ome-zarr is not installed")
+    path = tmp_path / "run"
+    command = [sys.executable, str(WRITER), str(path), str(tmp_path / "published"), "--pause-s", "0.01"]
+    environment = {**os.environ, "PYTHONPATH": str(repository)}
+    process = subprocess.Popen(command, env=environment)  # it writes on and on
+    try:
+        _wait_for_first_window(path, process)
+        reader = [sys.executable, str(Path(__file__).with_name("foreign_reader.py")), str(path), program, "20"]
+        done = subprocess.run(reader, check=True, capture_output=True, text=True, env=environment)
+    finally:
+        process.kill()
+        process.wait()
+    assert done.stdout.splitlines()[-1] == "compared 20, of which 0 were wrong"
