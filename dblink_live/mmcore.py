@@ -93,7 +93,7 @@ class CameraCore:
         if int(self.binning) == binning:
             return
         try:
-            allowed = [str(value) for value in self._call("getAllowedPropertyValues", self.label, "Binning")]
+            allowed = _strings(self._call("getAllowedPropertyValues", self.label, "Binning"))
         except Exception:
             allowed = []
         # Drivers spell binning 2 as "2" or "2x2".
@@ -114,7 +114,7 @@ class CameraCore:
         SourceError
             The region is empty, does not lie on the sensor, or the camera chose another one.
         """
-        self._call("clearROI")
+        self.clear_roi()
         shape = self.shape
         if x < 0 or y < 0 or width < 1 or height < 1 or x + width > shape.width or y + height > shape.height:
             raise SourceError(
@@ -130,6 +130,10 @@ class CameraCore:
                 f"expected a region of {width} x {height} pixels, found that the camera chose "
                 f"{self.shape.width} x {self.shape.height}; many sensors crop in steps, ask for that size"
             )
+
+    def clear_roi(self) -> None:
+        """Take the whole sensor."""
+        self._call("clearROI")
 
     def set_buffer_mb(self, megabytes: int) -> None:
         self._call("setCircularBufferMemoryFootprint", int(megabytes))
@@ -189,11 +193,16 @@ class CameraCore:
         """Presets of a configuration group; none where there is no such group."""
         if not self._call("isGroupDefined", group):
             return []
-        names = self._call("getAvailableConfigs", group)
-        # Java hands over a vector of strings, which is asked for its elements.
-        if hasattr(names, "size"):
-            return [str(names.get(index)) for index in range(int(names.size()))]
-        return [str(name) for name in names]
+        return _strings(self._call("getAvailableConfigs", group))
+
+    def allowed_values(self, device: str, name: str) -> list[str] | None:
+        """Values that a device's property may take, none where there is no list; None without such a property."""
+        try:
+            if not self._call("hasProperty", device, name):
+                return None
+        except Exception:
+            return None  # No such device.
+        return _strings(self._call("getAllowedPropertyValues", device, name))
 
     @property
     def bit_depth(self) -> int:
@@ -287,6 +296,13 @@ class CameraCore:
         if data.dtype.kind == "i":
             data = data.view(f"u{data.itemsize}")
         return TaggedFrame(cast(FrameArray, data), tags)
+
+
+def _strings(names: Any) -> list[str]:
+    """From a tuple of pymmcore, or from Java's vector, which is asked for each element."""
+    if hasattr(names, "size"):
+        return [str(names.get(index)) for index in range(int(names.size()))]
+    return [str(name) for name in names]
 
 
 def _metadata_factory(core: object) -> Callable[[], Any] | None:

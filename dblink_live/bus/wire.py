@@ -151,6 +151,8 @@ class StatusMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
     """Lowest and highest such density that the model was trained on."""
     drift_nm: tuple[float, float] | None = None
     """(y, x) by which the newest picture lies off an early one of its segment; on a living sample it absorbs motion."""
+    preview: bool = False
+    """Frames are looked at in passing while another program acquires them: some are missed by nature."""
 
 
 class EndMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="end"):

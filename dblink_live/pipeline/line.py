@@ -66,6 +66,8 @@ class LineTotals:
     windows_live: int
     is_calibrated: bool
     stopped_early: bool
+    is_preview: bool = False
+    """Whether another program acquired the frames, and this one looked at them in passing."""
 
 
 class LiveLine:
@@ -115,6 +117,8 @@ class LiveLine:
         self._on_progress = on_progress
         self._should_stop = should_stop
         self._open: _OpenSegment | None = None
+        self._next: Segment | None = None
+        """What follows a gap that ended a segment: it begins with its first frame, if no other is announced before."""
         self._n_segments = first_segment
         self._closed: list[Ledger] = []
         self._latency = LatencyRecorder()
@@ -125,6 +129,7 @@ class LiveLine:
         self._last_number = 0
         self._density: float | None = None
         self._is_calibrated = True
+        self._is_preview = False
         self._stopping = False
         self.last_frame: FrameArray | None = None
         """The newest camera frame [H, W]."""
@@ -183,6 +188,7 @@ class LiveLine:
             windows_live=self._n_live,
             is_calibrated=self._is_calibrated,
             stopped_early=self._stopping,
+            is_preview=self._is_preview,
         )
 
     def _digest(self, events: Iterable[SourceEvent]) -> None:
@@ -201,12 +207,14 @@ class LiveLine:
         self._process(batch)
 
     def _begin_segment(self, announced: Segment) -> None:
+        self._next = None
         # Numbered here: a long gap starts a segment that the source knows nothing of.
         segment = replace(announced, index=self._n_segments)
         self._n_segments += 1
         camera = resolve_camera(self._config.camera, segment, self._default_camera)
         self._is_calibrated = self._is_calibrated and camera.is_calibrated
         self.pixel_size_nm = camera.pixel_size_nm
+        self._is_preview = segment.is_preview
         grid = Grid.covering(segment.shape, camera.pixel_size_nm, self._model.pixel_size_nm)
         self._writer.begin_segment(segment, grid, camera=camera)
         conflict = pixel_size_conflict(self._config.camera, segment)
@@ -246,7 +254,10 @@ class LiveLine:
         self._open = None
 
     def _process(self, batch: list[Frame]) -> None:
-        if not batch or self._open is None:
+        if not batch:
+            return
+        self._begin_next()
+        if self._open is None:
             return
         current = self._open
         numbers = np.array([frame.number for frame in batch], dtype=np.int64)
@@ -266,6 +277,7 @@ class LiveLine:
 
     def _skip(self, gap: Gap) -> None:
         """Account for frames that will not come; a loss too long or of unknown size ends the segment."""
+        self._begin_next()
         if self._open is None:
             return
         current = self._open
@@ -277,9 +289,13 @@ class LiveLine:
         longest = self._config.windows.max_gap_windows * self._config.windows.frames
         if gap.count is None or gap.count > longest:
             self._end_segment()
-            self._begin_segment(replace(current.segment, reason=f"gap ({gap.cause.value})"))
+            self._next = replace(current.segment, reason=f"gap ({gap.cause.value})")
         else:
             self._commit(self._accumulator(gap.after + 1).add_gap(own))
+
+    def _begin_next(self) -> None:
+        if self._next is not None:
+            self._begin_segment(self._next)
 
     def _accumulator(self, first_frame: int) -> WindowAccumulator:
         current = self._open
@@ -360,5 +376,6 @@ class LiveLine:
                 density_per_um2_frame=self._density,
                 envelope_density=self._model.envelope.density,
                 drift_nm=pictures.drift_nm,
+                preview=totals.is_preview,
             )
         )

@@ -77,6 +77,7 @@ def figures_of_run(finished: LiveRun, scores: TruthScores | None) -> dict[str, o
         "latency_s": {"p50": totals.latency.p50, "p99": totals.latency.p99},
         "device": finished.device,
         "calibrated": totals.is_calibrated,
+        "preview": totals.is_preview,
     }
     if finished.resumed is not None:
         figures["resumed"] = asdict(finished.resumed)
@@ -120,6 +121,8 @@ def table_of_run(finished: LiveRun, scores: TruthScores | None) -> Table:
     table.add_row("frames a second asked / held", f"{_text(finished.fps_asked)} / {_text(totals.fps_held)}")
     table.add_row("latency p50 / p99", f"{_text(totals.latency.p50, 2)} s / {_text(totals.latency.p99, 2)} s")
     table.add_row("device", finished.device)
+    if totals.is_preview:
+        table.add_row("preview", "Micro-Manager acquired these frames; this run looked at them in passing")
     if not totals.is_calibrated:
         table.add_row("camera", "UNCALIBRATED: photon numbers and precisions are relative")
     if scores is not None:

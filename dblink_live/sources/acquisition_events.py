@@ -28,7 +28,7 @@ _ONLY_USEQ = ("time_plan", "stage_positions", "z_plan", "grid_plan", "axis_order
 _AXES = {"t": "time", "p": "position", "c": "channel", "z": "z", "g": "grid"}
 """useq's index letters, and what pycromanager calls the axes."""
 _SPLITTING = ("properties", "stage_positions")
-"""What pycromanager 1.0 does not look at when it joins events into one sequence of the camera: it would be set once."""
+"""What pycromanager 1.0 neither compares nor sets when it joins events into one sequence of the camera."""
 
 
 def time_lapse(n_frames: int) -> list[Event]:
@@ -66,13 +66,23 @@ def read_events(path: Path) -> list[Event]:
 
 
 def batches(events: Iterable[Event]) -> Iterator[list[Event]]:
-    """Events in lists within which pycromanager may join them into sequences of the camera."""
+    """Events in lists within which pycromanager may join them into sequences of the camera.
+
+    An event that sets something of `_SPLITTING` is a list of its own, and those after it that want the same need not
+    say so: pycromanager 1.0 forgets such settings when it joins events.
+    """
     batch: list[Event] = []
+    before: Event = {}
     for event in events:
-        if batch and any(event.get(key) != batch[-1].get(key) for key in _SPLITTING):
+        changes = any(event.get(key) != before.get(key) for key in _SPLITTING)
+        if batch and changes:
             yield batch
             batch = []
-        batch.append(event)
+        before = event
+        if changes:
+            yield [event]
+        else:
+            batch.append({key: value for key, value in event.items() if key not in _SPLITTING})
     if batch:
         yield batch
 

@@ -18,7 +18,7 @@ class AcquisitionPlan:
     """An acquisition, and the images of it that are reconstructed."""
 
     events: list[Event]
-    """Up to the last image that is wanted."""
+    """All that are to be taken, those of other channels and positions among them."""
     numbers: Mapping[frozenset[Any], int]
     """Frame numbers, from 0, of the images that were chosen, by their axes."""
     channel: str | None
@@ -66,8 +66,9 @@ class AcquisitionPlan:
             if is_chosen and first is None:
                 first = axes
             is_chosen = is_chosen and first is not None and _but_time(axes) == _but_time(first)
+            is_kept_already = n_chosen < n_skip
             n_chosen += is_chosen
-            if n_chosen <= n_skip:
+            if is_kept_already:
                 continue
             kept.append(event)
             if is_chosen:
@@ -98,6 +99,13 @@ class AcquisitionPlan:
                 raise SourceError(
                     f"expected the preset {preset!r} of the group {group!r}, which the plan names, found {found} in "
                     "Micro-Manager's configuration"
+                )
+        for device, name, value in {tuple(triple) for event in self.events for triple in event.get("properties", [])}:
+            allowed = core.allowed_values(device, name)
+            if allowed is None or (allowed and str(value) not in allowed):
+                found = f"the values {', '.join(allowed)}" if allowed else "no such property"
+                raise SourceError(
+                    f"expected the property {name!r} of {device!r} to take the plan's {value!r}, found {found}"
                 )
         if any("x" in event or "y" in event for event in self.events) and core.stage_um is None:
             raise SourceError("expected an XY stage for the positions of the plan, found none in the configuration")

@@ -216,13 +216,15 @@ class AcquisitionTee:
         if is_stopped:
             return
         n_planned = len(self._plan.numbers)
-        if self._failure is not None:
-            reason = words.reason() or bridge.first_line(self._failure)
+        n_missing = n_planned - self._base - self._last - 1
+        # What fails at the last event, the engine tells nobody: it only prints it.
+        reason = words.reason() if self._failure is not None or n_missing > 0 else None
+        if self._failure is not None or reason is not None:
+            reason = reason or bridge.first_line(self._failure or SourceError())
             self._tell_unknown(sink)
             raise SourceError(
                 f"the acquisition ended after {self._n_taken} of {n_planned} frames: {_in_plain_words(reason)}"
             )
-        n_missing = n_planned - self._base - self._last - 1
         if n_missing > 0 and self._segment is not None:
             sink.write_gap(Gap(self._segment.index, self._last, n_missing, GapCause.CAMERA))
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _N_LINES = 400
-_ERROR = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception)): (.+)$")
-_WRAPPERS = ("HardwareControlException",)
+_ERROR = re.compile(r"^(?:[\w.]+\.)?\w*(?:Error|Exception): (.+)$")
+_WRAPPERS = ("Error executing event",)
 
 
 class LastWords(io.TextIOBase):
@@ -35,7 +35,7 @@ class LastWords(io.TextIOBase):
         for line in [*self._lines, self._rest]:
             match = _ERROR.match(line.strip())
             if match and match.group(1) not in _WRAPPERS:
-                return match.group(2).strip()
+                return match.group(1)
         return None
 
 

@@ -126,6 +126,16 @@ def _lost(status: StatusMessage) -> StatusItem:
 
 def _trust(status: StatusMessage) -> list[StatusItem]:
     items = []
+    if status.preview:
+        items.append(
+            StatusItem(
+                "preview",
+                "PREVIEW",
+                Tone.WARNING,
+                "Micro-Manager acquires these frames and this run looks at them in passing: what it misses is counted",
+                is_badge=True,
+            )
+        )
     if status.drift_nm is not None:
         y_nm, x_nm = status.drift_nm
         items.append(
@@ -167,7 +177,7 @@ def _trust(status: StatusMessage) -> list[StatusItem]:
 class StatusBar(QFrame):
     """Writes `status_items` in a line, trust to the right."""
 
-    _RIGHT = ("drift", "density", "uncalibrated", "model")
+    _RIGHT = ("preview", "drift", "density", "uncalibrated", "model")
 
     def __init__(self) -> None:
         super().__init__()

@@ -225,6 +225,22 @@ def test_a_loss_of_unknown_size_starts_a_segment_and_is_never_called_zero(
     assert verify_run(writer.path).ok
 
 
+def test_a_segment_that_is_announced_after_an_unknown_loss_follows_it(frames: np.ndarray, writer: RunWriter) -> None:
+    """As when Micro-Manager was started again: no empty segment lies between."""
+    events = camera_events(frames[:100], {})
+    again = replace(SEGMENT, index=1, reason="restart", is_preview=True)
+    events += [Gap(0, 99, None, GapCause.PREVIEW), again, *camera_events(frames[:50], {})]
+    events += [Gap(0, 49, None, GapCause.PREVIEW)]
+    totals = LiveLine(ScriptedSource(events), load_model("filaments", device="cpu"), CONFIG, writer).run(SEGMENT)
+    writer.finalize()
+    assert totals.is_preview
+    assert totals.has_unknown_loss
+    with open_run(writer.path) as run:
+        assert [stored.segment.reason for stored in run.segments] == ["start", "restart"]
+        assert [stored.segment.is_preview for stored in run.segments] == [False, True]
+    assert verify_run(writer.path).ok
+
+
 def test_a_long_gap_starts_a_segment(frames: np.ndarray, writer: RunWriter) -> None:
     config = run_config_from_plain({"camera": CAMERA, "windows": {"max_gap_windows": 3}})
     source = ScriptedSource(camera_events(frames, {60: (50, GapCause.CAMERA)}))

@@ -91,6 +91,9 @@ def core_class(core: Any) -> JavaClass:
     def plain(name: str, *types: str) -> Method:
         return (name, types, lambda _, *arguments: getattr(core, name)(*arguments))
 
+    def listed(name: str, *types: str) -> Method:
+        return (name, types, lambda _, *arguments: JavaObject(STR_VECTOR, peer=getattr(core, name)(*arguments)))
+
     def with_metadata(name: str, *arguments: int) -> JavaObject:
         metadata = pymmcore.Metadata()
         pixels = getattr(core, name)(*arguments, metadata)
@@ -104,13 +107,11 @@ def core_class(core: Any) -> JavaClass:
             plain("getCurrentConfig", STRING),
             plain("getProperty", STRING, STRING),
             plain("isGroupDefined", STRING),
+            plain("hasProperty", STRING, STRING),
             plain("isConfigDefined", STRING, STRING),
             ("getROI", (), lambda _: JavaObject(RECTANGLE, dict(zip(RECTANGLE.fields, core.getROI(), strict=True)))),
-            (
-                "getAvailableConfigs",
-                (STRING,),
-                lambda _, group: JavaObject(STR_VECTOR, peer=core.getAvailableConfigs(group)),
-            ),
+            listed("getAvailableConfigs", STRING),
+            listed("getAllowedPropertyValues", STRING, STRING),
             ("getLastTaggedImage", (), lambda _: with_metadata("getLastImageMD")),
             ("getNBeforeLastTaggedImage", (LONG,), lambda _, n: with_metadata("getNBeforeLastImageMD", n)),
         ),

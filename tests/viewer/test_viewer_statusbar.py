@@ -86,6 +86,12 @@ def test_a_rate_that_is_not_held_is_amber(held: float, state: Any, tone: Tone) -
     assert items(fps_asked=50.0, fps_held=held, state=state)["rate"].tone is tone
 
 
+def test_a_preview_is_a_badge() -> None:
+    assert "preview" not in items()
+    assert items(preview=True)["preview"].text == "PREVIEW"
+    assert items(preview=True)["preview"].is_badge
+
+
 def test_uncalibrated_is_a_badge() -> None:
     assert "uncalibrated" not in items()
     badge = items(calibrated=False)["uncalibrated"]
