@@ -1,7 +1,7 @@
 """Scores of trained models on videos that neither training nor calibration has seen.
 
     python -m benchmarks.quality [--videos 6] [--windows 200] [--models M ...] [--presets P ...] [--no-sums]
-        [--json FILE]
+        [--docs docs] [--json FILE]
 
 The videos are those of `dblink_live.simulate.video.PRESETS`, drawn with seeds of their own; a seed whose video has no
 structure in its field is passed over, because nothing can be found there. Networks are cut at the threshold stored in
@@ -13,7 +13,8 @@ Beside the models stand the plain sum and the leaky sum (`dblink_live.analysis.b
 blur and threshold *on these very videos*, an advantage that no network gets; and the plain sum on a network's terms,
 whose settings were the best on calibration videos of the default preset and serve for all presets. Lookaheads other
 than 0 and "full" run with hop 4, as the live line does. ``--models`` takes names of shipped models or paths of
-checkpoints; without a name behind it, the sums alone are scored.
+checkpoints; without a name behind it, the sums alone are scored. ``--docs`` writes the tables into the block of
+``quality.md`` that is named after the models, or "sums".
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
+from benchmarks.documents import measured_with, write_block
 from benchmarks.report import Report, markdown_table
 from dblink_live.analysis.baselines import best_leaky_sum, best_plain_sum, score_plain_sum
 from dblink_live.analysis.metrics import Scores, evaluate
@@ -40,9 +43,15 @@ SUM_SCORED_EVERY = 4
 """Windows apart: the sums change slowly."""
 MEASURES = {
     "F1 at 0 px": lambda scores: scores.f1_0px,
+    "recall at 1 px": lambda scores: scores.recall[1],
+    "hallucination at 0 px": lambda scores: scores.hallucination[0],
     "hallucination at 1 px": lambda scores: scores.hallucination[1],
+    "hallucination at 2 px": lambda scores: scores.hallucination[2],
     "the paper's fidelity": lambda scores: scores.fidelity,
     "the paper's false-positive rate": lambda scores: scores.false_positive_rate,
+    "PSNR [dB]": lambda scores: scores.psnr_db,
+    "SSIM": lambda scores: scores.ssim,
+    "temporal consistency": lambda scores: scores.temporal_consistency,
 }
 
 
@@ -69,8 +78,10 @@ def main() -> None:
     parser.add_argument("--presets", nargs="+", choices=list(PRESETS), default=list(PRESETS))
     parser.add_argument("--lookaheads", nargs="+", type=_lookahead, default=[0, 8, 25, "full"])
     parser.add_argument("--no-sums", action="store_true", help="networks alone: the sums take most of the time")
+    parser.add_argument("--docs", type=Path, help="write the tables into quality.md of this folder")
     parser.add_argument("--json", default=None)
     options = parser.parse_args()
+    began = time.perf_counter()
     report = Report("quality", {"videos": options.videos, "windows": options.windows})
     models = [load_model(name) for name in options.models]
     sums: dict[str, list[float]] = {}
@@ -100,7 +111,12 @@ def main() -> None:
             scored.setdefault(label, []).append(column)
             took_s = time.perf_counter() - started
             print(f"{preset}: {label}: F1 {column.f1_1px[0]:.3f} ({took_s:.0f} s)", file=sys.stderr, flush=True)
-    print_tables(options.presets, sums, scored)
+    text = tables(options.presets, sums, scored)
+    print(text)
+    if options.docs is not None:
+        head = measured_with(models, time.perf_counter() - began)
+        name = " ".join(["quality", *(model.name for model in models)]) if models else "quality sums"
+        write_block(options.docs / "quality.md", name, f"{head}\n\n{text}")
     report.add("sums", {name: dict(zip(options.presets, values, strict=True)) for name, values in sums.items()})
     report.add(
         "scores",
@@ -118,21 +134,23 @@ def main() -> None:
     report.finish(options.json)
 
 
-def print_tables(presets: list[str], sums: dict[str, list[float]], scored: dict[str, list[Column]]) -> None:
+def tables(presets: list[str], sums: dict[str, list[float]], scored: dict[str, list[Column]]) -> str:
     """One table a measure: a row a model and lookahead, a column a preset."""
     rows: list[list[object]] = [[name, *values] for name, values in sums.items()]
     for label, columns in scored.items():
         means = (column.f1_1px for column in columns)
         rows.append([label, *(f"{mean:.3f} ± {deviation:.3f}" for mean, deviation in means)])
-    print(markdown_table(["F1 at 1 px", *presets], rows), end="\n\n")
-    rows = [[label, *(column.together.f1_1px for column in columns)] for label, columns in scored.items()]
-    print(markdown_table(["F1 at 1 px, pixels of all videos together", *presets], rows), end="\n\n")
-    for name, measure in MEASURES.items():
-        rows = [
-            [label, *(float(np.mean([measure(scores) for scores in column.videos])) for column in columns)]
-            for label, columns in scored.items()
-        ]
-        print(markdown_table([name, *presets], rows), end="\n\n")
+    parts = [markdown_table(["F1 at 1 px, mean and deviation over videos", *presets], rows)]
+    if scored:
+        rows = [[label, *(column.together.f1_1px for column in columns)] for label, columns in scored.items()]
+        parts.append(markdown_table(["F1 at 1 px, pixels of all videos together", *presets], rows))
+        for name, measure in MEASURES.items():
+            rows = [
+                [label, *(float(np.mean([measure(scores) for scores in column.videos])) for column in columns)]
+                for label, columns in scored.items()
+            ]
+            parts.append(markdown_table([name, *presets], rows))
+    return "\n\n".join(parts)
 
 
 def videos_with_structure(parameters: VideoParameters, first_seed: int, n_videos: int) -> list[Video]:

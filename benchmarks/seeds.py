@@ -1,7 +1,7 @@
 """How much of a score is the seed, and what the loss is worth: the same recipes trained from several seeds.
 
     python -m benchmarks.seeds --folder FOLDER [--recipes live mse_control] [--seeds 1 2] [--steps 1000] [--processes 2]
-        [--videos 4] [--windows 100] [--json FILE]
+        [--videos 4] [--windows 100] [--docs docs] [--json FILE]
 
 Each recipe is trained anew from each seed, for the same number of steps, one thread a training; checkpoints go to
 ``FOLDER/RECIPE_SEED.safetensors``. Trainings that are finished there are taken as they are, interrupted ones go on. All
@@ -21,6 +21,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from benchmarks.documents import measured_with, write_block
 from benchmarks.quality import videos_with_structure
 from benchmarks.report import Report, markdown_table
 from dblink_live.analysis.metrics import Scores, evaluate
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument(
         "--presets", nargs="+", choices=list(PRESETS), default=["default", "half density", "3x speed", "8x speed"]
     )
+    parser.add_argument("--docs", type=Path, help="write the tables into quality.md of this folder")
     parser.add_argument("--json", default=None)
     options = parser.parse_args()
     wanted = [(recipe, seed) for recipe in options.recipes for seed in options.seeds]
@@ -80,11 +82,15 @@ def main() -> None:
                         [float(np.mean([10 ** (-scores.psnr_db / 10) for scores in each])) for each in scored]
                     )
     n_seeds = len(options.seeds)
-    print(f"F1 at 1 px: mean over {options.videos} videos, of {n_seeds} seeds the mean (lowest to highest)\n")
+    first = f"F1 at 1 px, mean over {options.videos} videos; of {n_seeds} seeds the mean (lowest to highest)"
     rows = [[f"{recipe}, lookahead {sight}", *map(_spread, values)] for (recipe, sight), values in f1.items()]
-    print(markdown_table(["", *options.presets], rows), end="\n\n")
+    text = markdown_table([first, *options.presets], rows) + "\n\n"
     rows = [[f"{recipe}, full pass", *map(_spread, values)] for recipe, values in mean_square.items()]
-    print(markdown_table(["mean square error", *options.presets], rows))
+    text += markdown_table(["mean square error", *options.presets], rows)
+    print(text)
+    if options.docs is not None:
+        head = f"{options.steps} steps each; {measured_with([])}"
+        write_block(options.docs / "quality.md", "seeds", f"{head}\n\n{text}")
     report = Report("seeds", {key: str(value) for key, value in vars(options).items()})
     report.add("f1_1px", {f"{recipe}, lookahead {sight}": values for (recipe, sight), values in f1.items()})
     report.add("mean_square_error", mean_square)

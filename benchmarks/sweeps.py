@@ -1,6 +1,6 @@
 """How good the reconstruction is away from the conditions of the paper's simulator, one condition at a time.
 
-    python -m benchmarks.sweeps [--quick] [--model filaments] [--out docs/images/sweeps.png] [--json FILE]
+    python -m benchmarks.sweeps [--quick] [--model filaments] [--out docs/images/sweeps.png] [--docs docs] [--json FILE]
 
 Density, speed, noise and localization precision are swept around the released simulator, in its multiples (Saguy et
 al., 2023, sweep the same in their supplement); then lookahead, the age of a stream, and how well the probabilities are
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.documents import measured_with, write_block
 from benchmarks.quality import videos_with_structure
 from benchmarks.report import Report, markdown_table
 from dblink_live.analysis.baselines import best_leaky_sum, best_plain_sum
@@ -71,30 +73,39 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one video of 60 windows a value instead of 2 of 120")
     parser.add_argument("--model", default="filaments")
     parser.add_argument("--out", type=Path, default=Path("docs/images/sweeps.png"))
+    parser.add_argument("--docs", type=Path, help="write the tables into quality.md of this folder")
     parser.add_argument("--json", default=None)
     options = parser.parse_args()
+    began = time.perf_counter()
     n_videos, n_windows = (1, 60) if options.quick else (2, 120)
     model = load_model(options.model)
     report = Report("sweeps", {"model": model.name, "videos": n_videos, "windows": n_windows})
     base = replace(PRESETS["mitochondria" if model.name == "mitochondria" else "default"], n_windows=n_windows)
     swept = {sweep.name: run_sweep(sweep, base, model, n_videos) for sweep in SWEEPS}
+    tables = []
     for sweep in SWEEPS:
         curves = swept[sweep.name]
         rows = [[name, *curve.f1] for name, curve in curves.items()]
-        print(markdown_table([f"F1 at 1 px, {sweep.name}", *sweep.values], rows), end="\n\n")
+        tables.append(markdown_table([f"F1 at 1 px, {sweep.name}", *sweep.values], rows))
         report.add(sweep.name, {name: vars(curve) for name, curve in curves.items()} | {"values": sweep.values})
     fast = videos_with_structure(replace(base, speed=8.0 * base.speed), FIRST_SEED, n_videos)
     normal = videos_with_structure(base, FIRST_SEED, n_videos)
     sight = {name: by_lookahead(model, videos) for name, videos in (("default", normal), ("8x speed", fast))}
-    print(
-        markdown_table(["F1 at 1 px, lookahead", *LOOKAHEADS], [[name, *f1] for name, f1 in sight.items()]), end="\n\n"
-    )
+    rows = [[name, *f1] for name, f1 in sight.items()]
+    tables.append(markdown_table(["F1 at 1 px, lookahead", *LOOKAHEADS], rows))
     ages = by_age(model, normal)
     n_ages = len(next(iter(ages.values())))
     header = ["F1 at 1 px, windows from the start", *(AGE_BLOCK * block for block in range(n_ages))]
-    print(markdown_table(header, [[name, *f1] for name, f1 in ages.items()]), end="\n\n")
+    tables.append(markdown_table(header, [[name, *f1] for name, f1 in ages.items()]))
     reliability = calibration(model, normal)
-    print(f"expected calibration error: {reliability.error:.4f}")
+    tables.append(f"Expected calibration error: {reliability.error:.4f}")
+    text = "\n\n".join(tables)
+    print(text)
+    if options.docs is not None:
+        head = measured_with([model], time.perf_counter() - began)
+        write_block(
+            options.docs / "quality.md", "sweeps", f"{head}; {n_videos} videos of {n_windows} windows\n\n{text}"
+        )
     report.add("lookahead", {"values": LOOKAHEADS, **sight})
     report.add("age", {"windows": AGE_BLOCK, **ages})
     report.add("reliability", {"said": reliability.said, "true": reliability.true, "error": reliability.error})
