@@ -37,8 +37,8 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--source",
         metavar="SPEC",
-        help="mm:core?config=FILE, ndtiff:PATH, tiff:PATH, zarr:PATH, raw:PATH, sim:filaments or sim:mitochondria, "
-        "with options after '?' "
+        help="mm:core?config=FILE, mm:acquisition?events=PLAN, mm:live, ndtiff:PATH, tiff:PATH, zarr:PATH, raw:PATH, "
+        "sim:filaments or sim:mitochondria, with options after '?' "
         "(needed unless --config names one)",
     )
     parser.add_argument("--out", metavar="RUN", type=Path, required=True, help="the run folder to make")

@@ -22,7 +22,7 @@ from dblink_live.acquire.child import read_line, take_stdout, when_stdin_closes
 from dblink_live.acquire.ring import RingEnd, RingError, RingItem
 from dblink_live.errors import DblinkError
 from dblink_live.store import RawWriter
-from dblink_live.types import Frame, Gap, GapCause
+from dblink_live.types import Frame, Gap, GapCause, Segment
 
 READY = "ready"
 MAX_FRAMES_A_READ = 16
@@ -106,6 +106,9 @@ def _take(item: RingItem, writer: RawWriter) -> str | None:
             writer.append(item.number, item.t_host_ns, item.data)
         case Gap():
             writer.record_gap(item)
+        case Segment() if item.index > 0:
+            # Its frames are numbered anew and may be of another size.
+            return f"a new segment began ({item.reason}); only the first one is recorded"
         case RingError():
             return f"the camera failed: {item.message}"
         case RingEnd():

@@ -11,6 +11,8 @@ import pytest
 
 pytest.importorskip("pycromanager", reason="needs the extra 'micromanager'")
 
+from bridge_client import RunningMicroManager
+
 from dblink_live.acquire import launch_camera
 from dblink_live.errors import SourceError
 from dblink_live.interfaces import FrameSource, SourceEvent
@@ -97,3 +99,63 @@ def test_a_failing_device_ends_it_in_one_line(
     assert (found[-1].count, found[-1].cause) == (None, GapCause.CAMERA)
     source.close()
     assert "Traceback" not in "".join(capfd.readouterr())
+
+
+@pytest.fixture
+def running() -> Iterator[RunningMicroManager]:
+    micromanager = RunningMicroManager()
+    yield micromanager
+    micromanager.kill()
+
+
+def test_an_acquisition_in_a_running_micromanager_is_seen_as_well(
+    acquisition: Opener, running: RunningMicroManager, tmp_path: Path
+) -> None:
+    """The Java backend of the same class, over the bridge."""
+    running.do("setROI", 0, 0, 64, 48)
+    events = tmp_path / "plan.toml"
+    events.write_text(
+        "num_time_points = 5\nchannel_group = 'Channel'\nchannels = ['DAPI', 'FITC']\nchannel_exposures_ms = [4, 6]\n"
+    )
+    found = _run(acquisition(events, config=None, port=running.port, channel="FITC"))
+    segment = found[0]
+    assert isinstance(segment, Segment)
+    assert (segment.shape, segment.channel, segment.exposure_ms) == (Shape(48, 64), "FITC", 6.0)
+    assert _numbers(found) == [0, 1, 2, 3, 4]
+    gaps = [event for event in found if isinstance(event, Gap)]
+    assert sum(gap.count or 0 for gap in gaps) == 5
+    assert all(gap.cause is GapCause.DESELECTED for gap in gaps)
+
+
+def test_a_sequence_over_the_bridge_arrives_whole(acquisition: Opener, running: RunningMicroManager) -> None:
+    running.do("setROI", 0, 0, 64, 48)
+    assert _numbers(_run(acquisition(config=None, port=running.port, frames=40))) == list(range(40))
+
+
+def test_a_micromanager_that_is_closed_ends_it_with_the_reason(
+    acquisition: Opener, running: RunningMicroManager
+) -> None:
+    running.do("setROI", 0, 0, 64, 48)
+    running.do("setExposure", 20.0)
+    source = acquisition(config=None, port=running.port, frames=100_000)
+    found: list[SourceEvent] = [source.open()]
+    while len(_numbers(found)) < 2:
+        found += source.read(64, 0.2)
+    running.kill()
+    with pytest.raises(SourceError, match=f"Micro-Manager at port {running.port} was closed"):
+        while True:
+            found += source.read(64, 0.2)
+    assert isinstance(found[-1], Gap)
+    assert found[-1].count is None
+
+
+def test_a_busy_camera_is_left_alone(acquisition: Opener, running: RunningMicroManager) -> None:
+    running.start_live()
+    with pytest.raises(SourceError, match="found 'Camera' busy with a sequence; end Live"):
+        acquisition(config=None, port=running.port, frames=5).open()
+    assert running.do("isSequenceRunning")
+
+
+def test_settings_of_a_running_micromanager_are_its_own(acquisition: Opener) -> None:
+    with pytest.raises(SourceError, match="set them in its window"):
+        acquisition(config=None, port=4827, frames=5, binning=2).open()

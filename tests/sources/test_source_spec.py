@@ -46,6 +46,20 @@ from dblink_live.sources import SourceSpec, parse_source
             ),
             id="core",
         ),
+        pytest.param("mm:live", SourceSpec("mm:live"), id="preview"),
+        pytest.param("mm:live?port=4900&frames=9", SourceSpec("mm:live", port=4900, frames=9), id="preview elsewhere"),
+        pytest.param(
+            "mm:acquisition?config=x.cfg&events=C:\\p.toml&channel=DAPI&position=0&save=D:\\kept",
+            SourceSpec(
+                "mm:acquisition",
+                config="x.cfg",
+                events="C:\\p.toml",
+                channel="DAPI",
+                position="0",
+                save="D:\\kept",
+            ),
+            id="acquisition",
+        ),
     ],
 )
 def test_specifications_parse(text: str, spec: SourceSpec) -> None:
@@ -75,8 +89,10 @@ def test_specifications_parse(text: str, spec: SourceSpec) -> None:
         pytest.param("mm:core", "expected the option config of mm:core", id="no config"),
         pytest.param("mm:core?config=x&roi=1,2,3", "x,y,width,height in pixels, found '1,2,3'", id="roi"),
         pytest.param("mm:core?config=x&roi=0,0,0,4", "x,y,width,height in pixels", id="empty roi"),
-        pytest.param("mm:acquisition", "mm:acquisition: is not in this version", id="tee"),
-        pytest.param("mm:live", "mm:live: is not in this version", id="live"),
+        pytest.param("mm:acquisition?config=x", "found neither events nor frames", id="nothing to acquire"),
+        pytest.param("mm:acquisition?config=x&port=1&frames=2", "found both", id="two cores"),
+        pytest.param("mm:live?port=0", "port from 1 to 65535, found '0'", id="port"),
+        pytest.param("mm:live?fps=5", "unknown option 'fps' of mm:live", id="pace of a preview"),
         pytest.param("ndtiff:", "expected a path after ndtiff:, found none", id="no dataset"),
         pytest.param("ndtiff:x?start=last", "number of a frame, or newest, found 'last'", id="start"),
         pytest.param("ndtiff:x?start=newest&frames=5", "found start=newest; say start=N", id="frames of the newest"),
