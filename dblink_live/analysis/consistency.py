@@ -4,7 +4,8 @@
 every two pictures, after rotation and drift were undone. For a sample that does not change it would be 1; it is lower
 by what flickers. A video that is always the same is consistent and may still be wrong.
 
-`revision` compares two pictures of the same window: what was shown live against what the full pass says.
+`revision` compares two pictures of the same window: what was shown at once (provisional), what was committed with some
+lookahead (bounded), and what the full pass says.
 """
 
 from __future__ import annotations

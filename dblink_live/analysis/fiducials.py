@@ -18,6 +18,9 @@ FloatArray = npt.NDArray[np.float64]
 
 RADIUS_NM = 200.0
 PRESENCE = 0.8
+SPREAD = 1 / 3
+"""Of the radius, within which half of a bead's localizations lie. On dense structure, which too is seen in every frame,
+they spread over all of it: half of them lie beyond half the radius."""
 BLOCK_FRAMES = 20
 
 
@@ -76,7 +79,8 @@ def find_fiducials(
     """Beads at the beginning of a recording, [N, 2] (y, x) in nm, the one seen most often first; N may be 0.
 
     A bead is a place within whose ``radius_nm`` a localization lies in at least ``presence`` of the first
-    ``block_frames`` frames, and that can be followed through as many of all blocks, wherever drift takes it.
+    ``block_frames`` frames, half of them in its middle, and that can be followed through as many of all blocks,
+    wherever drift takes it.
 
     Raises
     ------
@@ -97,8 +101,10 @@ def find_fiducials(
     for at in np.argsort(-n_seen, kind="stable"):
         if n_seen[at] < presence * n_frames:
             break
-        if all(math.dist(points[at], other) > 2 * radius_nm for other in found):
-            found.append(np.median(points[near[at]], axis=0))
+        centre = np.median(points[near[at]], axis=0)
+        is_tight = np.median(np.linalg.norm(points[near[at]] - centre, axis=1)) <= SPREAD * radius_nm
+        if is_tight and all(math.dist(points[at], other) > 2 * radius_nm for other in found):
+            found.append(centre)
     if not found:
         return np.zeros((0, 2))
     candidates = np.array(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -23,16 +24,22 @@ from dblink_live.analysis.frc import (
     rolling_frc,
 )
 from dblink_live.analysis.rcc import redundant_cross_correlation
-from dblink_live.analysis.support import Maps, supported_fraction
+from dblink_live.analysis.regions import RegionFrc, frc_of_regions
+from dblink_live.analysis.support import Maps, left_out_fraction, supported_fraction
 from dblink_live.errors import AnalysisError, CalibrationError
 from dblink_live.types import FloatImage, Localizations
 
 N_DECORRELATED = 9
 """Pictures that decorrelation analysis is done on; the median counts."""
-N_FIGURES = 11
+N_FIGURES = 15
 """So many questions are asked of a subject that answers all of them."""
 N_STRETCHES = 5
-"""Into which a recording is cut for its resolution over time."""
+"""A stretch for the resolution over time is so large a part of the recording; each begins in the middle of the last."""
+LEAST_FOR_RCC = 2000
+"""Localizations below which redundant cross-correlation, of 20 stretches, is not believed: with fewer than about a
+hundred each, chance decides which shift fits best."""
+STEPS = (("provisional", "bounded"), ("bounded", "full"), ("provisional", "full"))
+"""Revisions that are measured."""
 
 _Found = TypeVar("_Found")
 
@@ -48,7 +55,13 @@ class Subject:
     pitch_nm: float | None = None
     """Side of a pixel of the pictures."""
     provisional: FloatImage | None = None
-    """[K, H, W], the same windows as they were shown before all later ones were known."""
+    """[M, H, W], the windows ``revised`` as they can be shown at once, without any later window."""
+    bounded: FloatImage | None = None
+    """[M, H, W], the same windows as they were committed live."""
+    full: FloatImage | None = None
+    """[M, H, W], and as the full pass says."""
+    revised: npt.NDArray[np.int64] | None = None
+    """[M], windows of these three."""
     all_pictures: Maps | None = None
     """[T, H, W], every window's picture; read window by window."""
     counts: Maps | None = None
@@ -60,6 +73,8 @@ class Subject:
     """Side of the camera pixels that positions are given in."""
     halves: tuple[FloatImage, FloatImage] | None = None
     """[T', H', W'] each: reconstructions by the same network from independent halves of the localizations."""
+    reference: FloatImage | None = None
+    """[H, W], or [K, H, W] of the same windows as ``pictures``: what these are compared with."""
     has_fiducials: bool = False
     """Beads are in the sample, and are to be looked for."""
     missing: dict[str, str] = field(default_factory=dict)
@@ -74,7 +89,11 @@ class Figures:
     frc_localizations_nm: float | None = None
     frc_reconstruction: FrcCurve | None = None
     frc_reconstruction_nm: float | None = None
+    frc_reference: FrcCurve | None = None
+    """Of the pictures against a reference."""
+    frc_reference_nm: float | None = None
     frc_rolling: RollingFrc | None = None
+    frc_regions: RegionFrc | None = None
     decorrelation_nm: float | None = None
     drift: Drift | None = None
     """Of the pictures, in windows."""
@@ -85,11 +104,24 @@ class Figures:
     """After drift was undone."""
     consistency_as_shown: float | None = None
     supported_fraction: float | None = None
-    revision: float | None = None
-    """Median over the windows."""
+    left_out_fraction: float | None = None
+    revisions: dict[tuple[str, str], npt.NDArray[np.float64]] = field(default_factory=dict)
+    """By (before, after): the share of each window's picture that changed; NaN where both are empty."""
+    revised: npt.NDArray[np.int64] | None = None
+    """The windows of these."""
     _at_most_nm: dict[str, float] = field(default_factory=dict)
     _on_progress: Callable[[int], None] | None = None
     _n_asked: int = 0
+
+    @property
+    def revision(self) -> float | None:
+        """Median share of a live picture that the full pass changed; None where it is not known."""
+        return self.median_revision("bounded", "full")
+
+    def median_revision(self, before: str, after: str) -> float | None:
+        """Median share of a picture that changed between two stages; None where it is not known."""
+        shares = self.revisions.get((before, after))
+        return None if shares is None else float(np.nanmedian(shares))
 
     def at_most_nm(self, name: str) -> float | None:
         """Two pixels, where the resolution called ``name`` is finer than that; else None."""
@@ -127,14 +159,28 @@ def summarize(subject: Subject, on_progress: Callable[[int], None] | None = None
     found = Figures(_on_progress=on_progress)
     _resolution(found, subject)
     _motion(found, subject)
-    found.supported_fraction = found.ask(
-        "supported_fraction",
-        subject,
-        ("all_pictures", "counts"),
-        lambda: supported_fraction(_known(subject.all_pictures), _known(subject.counts), subject.threshold),
-    )
-    found.revision = found.ask("revision", subject, ("pictures", "provisional"), lambda: _revision(subject))
+    for name, measure in (("supported_fraction", supported_fraction), ("left_out_fraction", left_out_fraction)):
+        share = found.ask(name, subject, ("all_pictures", "counts"), partial(_of_all, subject, measure))
+        setattr(found, name, share)
+    _revise(found, subject)
     return found
+
+
+def _of_all(subject: Subject, measure: Callable[[Maps, Maps, float], float]) -> float:
+    return measure(_known(subject.all_pictures), _known(subject.counts), subject.threshold)
+
+
+def revision_name(before: str, after: str) -> str:
+    """What a revision is called in ``gaps``; that by the full pass is the one most asked for."""
+    return "revision" if (before, after) == ("bounded", "full") else f"revisions.{before}_to_{after}"
+
+
+def _revise(found: Figures, subject: Subject) -> None:
+    found.revised = subject.revised
+    for step in STEPS:
+        shares = found.ask(revision_name(*step), subject, step, partial(_revision, subject, *step))
+        if shares is not None:
+            found.revisions[step] = shares
 
 
 def _resolution(found: Figures, subject: Subject) -> None:
@@ -146,6 +192,9 @@ def _resolution(found: Figures, subject: Subject) -> None:
     found.frc_localizations = curve
     found.frc_localizations_nm = found.resolution("frc_nm.localizations", curve)
     found.frc_rolling = found.ask("frc_rolling_nm", subject, needs, lambda: _rolling(_known(table), _known(pixel_nm)))
+    found.frc_regions = found.ask(
+        "frc_regions_nm", subject, needs, lambda: frc_of_regions(_known(table), _known(pixel_nm))
+    )
     halves, pitch_nm = subject.halves, subject.pitch_nm
     curve = found.ask(
         "frc_nm.reconstruction",
@@ -155,6 +204,10 @@ def _resolution(found: Figures, subject: Subject) -> None:
     )
     found.frc_reconstruction = curve
     found.frc_reconstruction_nm = found.resolution("frc_nm.reconstruction", curve)
+    if subject.reference is not None:
+        needs = ("pictures", "pitch_nm", "reference")
+        found.frc_reference = found.ask("frc_nm.reference", subject, needs, lambda: _against_reference(subject))
+        found.frc_reference_nm = found.resolution("frc_nm.reference", found.frc_reference)
     found.decorrelation_nm = found.ask(
         "decorrelation_nm", subject, ("pictures", "pitch_nm"), lambda: _decorrelation(subject)
     )
@@ -170,7 +223,7 @@ def _motion(found: Figures, subject: Subject) -> None:
         "drift_localizations_nm",
         subject,
         ("localizations", "pixel_size_nm"),
-        lambda: redundant_cross_correlation(_known(subject.localizations), _known(subject.pixel_size_nm)),
+        lambda: _rcc(_known(subject.localizations), _known(subject.pixel_size_nm)),
     )
     if subject.has_fiducials:
         found.fiducials = found.ask("fiducials", subject, ("localizations", "pixel_size_nm"), lambda: _beads(subject))
@@ -182,6 +235,14 @@ def _motion(found: Figures, subject: Subject) -> None:
     )
 
 
+def _rcc(table: Localizations, pixel_size_nm: float) -> Drift:
+    if len(table) < LEAST_FOR_RCC:
+        raise AnalysisError(
+            f"expected {LEAST_FOR_RCC} localizations or more, found {len(table)}: chance would decide the drift"
+        )
+    return redundant_cross_correlation(table, pixel_size_nm)
+
+
 def _beads(subject: Subject) -> FiducialTracks:
     table, pixel_size_nm = _known(subject.localizations), _known(subject.pixel_size_nm)
     start = find_fiducials(table, pixel_size_nm)
@@ -190,12 +251,19 @@ def _beads(subject: Subject) -> FiducialTracks:
     return track_fiducials(table, pixel_size_nm, start)
 
 
+def _against_reference(subject: Subject) -> FrcCurve:
+    """Of the middle picture against a reference picture, or of all against those of a reference video."""
+    pictures, reference = _known(subject.pictures), _known(subject.reference)
+    if reference.ndim == 2:
+        pictures = pictures[len(pictures) // 2]
+    return fourier_ring_correlation(pictures, reference, _known(subject.pitch_nm))
+
+
 def _rolling(table: Localizations, pixel_size_nm: float) -> RollingFrc:
     n_frames = int(table["frame"].max()) - int(table["frame"].min()) + 1 if len(table) else 0
     if n_frames < 2 * N_STRETCHES:
         raise AnalysisError(f"expected {2 * N_STRETCHES} frames or more for a resolution over time, found {n_frames}")
-    span = n_frames // N_STRETCHES
-    return rolling_frc(table, pixel_size_nm, span, span)
+    return rolling_frc(table, pixel_size_nm, n_frames // N_STRETCHES)
 
 
 def _decorrelation(subject: Subject) -> float:
@@ -227,12 +295,11 @@ def _consistency(pictures: FloatImage, drift_px: Drift | None) -> float:
     return consistency(still, inside)
 
 
-def _revision(subject: Subject) -> float:
-    changed = revision(_known(subject.provisional), _known(subject.pictures))
-    known = changed[np.isfinite(changed)]
-    if not len(known):
+def _revision(subject: Subject, before: str, after: str) -> npt.NDArray[np.float64]:
+    changed = revision(_known(getattr(subject, before)), _known(getattr(subject, after)))
+    if not np.isfinite(changed).any():
         raise AnalysisError("expected pictures that show something, found none")
-    return float(np.median(known))
+    return changed
 
 
 def _known(value: _Found | None) -> _Found:

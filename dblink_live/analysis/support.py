@@ -6,6 +6,9 @@ A learned prior can invent structure. Two maps stand against that, neither of wh
 - *split consistency*: the same network on two halves of the data, drawn from different frames. What both draw is in the
   data, or in the prior of the network, which both share; what only one draws hangs on a few localizations.
 
+And the other way round: how many localizations lie where nothing is drawn? Noise does, and so does structure that the
+prior does not know.
+
 How well each of them finds pixels that are wrong is measured by ``python -m benchmarks.trust``.
 """
 
@@ -116,10 +119,7 @@ def supported_fraction(
         Nothing is predicted anywhere, or a picture holds NaN.
     """
     n_windows, _, _ = _check(counts, half_width, radius_px)
-    if tuple(pictures.shape) != tuple(counts.shape):
-        raise ConfigError(f"expected pictures and counts of one shape, found {pictures.shape} and {counts.shape}")
-    if not 0.0 < threshold < 1.0:
-        raise ConfigError(f"expected a threshold between 0 and 1, found {threshold}")
+    _check_pictures(pictures, counts, threshold)
     side = 2 * radius_px + 1
     n_predicted = n_supported = 0
     total = np.asarray(counts[0:half_width], np.int64).sum(axis=0)
@@ -130,15 +130,38 @@ def supported_fraction(
             total += np.asarray(counts[entering : entering + 1], np.int64)[0]
         if leaving >= 0:
             total -= np.asarray(counts[leaving : leaving + 1], np.int64)[0]
-        picture = np.asarray(pictures[window : window + 1], np.float32)[0]
-        if not np.isfinite(picture).all():
-            raise AnalysisError(f"expected finite values, found NaN or infinity in picture {window}; remove it")
-        predicted = picture > threshold
+        predicted = _picture(pictures, window) > threshold
         n_predicted += int(np.count_nonzero(predicted))
         n_supported += int(np.count_nonzero(_neighbourhood_sum(total, side)[predicted] >= least))
     if n_predicted == 0:
         raise AnalysisError(f"expected pixels above the threshold {threshold:g}, found none in {n_windows} pictures")
     return n_supported / n_predicted
+
+
+def left_out_fraction(pictures: Maps, counts: Maps, threshold: float, radius_px: int = RADIUS_PX) -> float:
+    """Share of the localizations, over all windows, farther than ``radius_px`` from everything their picture predicts.
+
+    Parameters and errors as `supported_fraction`, but for a video without localizations, which is an `AnalysisError`.
+
+    Examples
+    --------
+    >>> pictures, counts = np.zeros((1, 9, 9), np.float32), np.zeros((1, 9, 9), np.uint16)
+    >>> pictures[0, 4, 4], counts[0, 5, 5], counts[0, 4, 7] = 0.9, 3, 1
+    >>> left_out_fraction(pictures, counts, threshold=0.5)
+    0.25
+    """
+    n_windows, _, _ = _check(counts, 0, radius_px)
+    _check_pictures(pictures, counts, threshold)
+    side = 2 * radius_px + 1
+    n_all = n_near = 0
+    for window in range(n_windows):
+        seen = np.asarray(counts[window : window + 1], np.int64)[0]
+        near = maximum_filter(_picture(pictures, window) > threshold, side, mode="constant")
+        n_all += int(seen.sum())
+        n_near += int(seen[near].sum())
+    if n_all == 0:
+        raise AnalysisError(f"expected localizations, found none in {n_windows} windows")
+    return 1.0 - n_near / n_all
 
 
 def split_consistency(
@@ -175,6 +198,20 @@ def _check(counts: Maps, half_width: int, radius_px: int) -> tuple[int, int, int
         raise ConfigError(f"expected reaches of 0 or more, found {half_width} windows and {radius_px} px")
     n_windows, height, width = counts.shape
     return n_windows, height, width
+
+
+def _check_pictures(pictures: Maps, counts: Maps, threshold: float) -> None:
+    if tuple(pictures.shape) != tuple(counts.shape):
+        raise ConfigError(f"expected pictures and counts of one shape, found {pictures.shape} and {counts.shape}")
+    if not 0.0 < threshold < 1.0:
+        raise ConfigError(f"expected a threshold between 0 and 1, found {threshold}")
+
+
+def _picture(pictures: Maps, window: int) -> FloatImage:
+    picture: FloatImage = np.asarray(pictures[window : window + 1], np.float32)[0]
+    if not np.isfinite(picture).all():
+        raise AnalysisError(f"expected finite values, found NaN or infinity in picture {window}; remove it")
+    return picture
 
 
 def _neighbourhood_sum(values: npt.NDArray[np.int64], side: int) -> npt.NDArray[np.int64]:

@@ -14,12 +14,14 @@ from rich.table import Table
 from dblink_live.cli.console import progress, say
 from dblink_live.cli.options import Verbs, add_json, add_verb, not_negative_int, positive
 from dblink_live.cli.outcome import Outcome, on_the_way
+from dblink_live.cli.undrift import check_undrifted, write_undrifted
 from dblink_live.errors import AnalysisError
 
 if TYPE_CHECKING:
     from dblink_live.analysis.drift import Drift
     from dblink_live.analysis.fiducials import FiducialTracks
     from dblink_live.analysis.frc import FrcCurve
+    from dblink_live.analysis.regions import RegionFrc
     from dblink_live.analysis.summary import Figures
     from dblink_live.cli.subject import Chosen
 
@@ -51,15 +53,30 @@ def add_parser(verbs: Verbs) -> None:
         "--no-split",
         dest="split",
         action="store_false",
-        help="do not reconstruct again from two halves of the frames; the FRC of the reconstruction is then unknown",
+        help="run no network: neither over two halves of the frames, nor for provisional pictures; the FRC of the "
+        "reconstruction and what became of provisional pictures are then unknown",
     )
     parser.add_argument(
-        "--model", metavar="M", help="network for the two halves, by name or checkpoint (default: the run's own)"
+        "--model", metavar="M", help="network to run again, by name or checkpoint (default: the run's own)"
     )
     parser.add_argument(
         "--fiducials",
         action="store_true",
         help="look for beads, seen in nearly every frame, and measure drift and rotation by them as well",
+    )
+    parser.add_argument(
+        "--reference",
+        metavar="F",
+        type=Path,
+        help="a picture, or a video of as many windows, on the same pixels, for instance of conventional STORM: the "
+        "FRC of the reconstruction against it is measured as well",
+    )
+    parser.add_argument(
+        "--undrift",
+        metavar="OUT",
+        type=Path,
+        help="write the run's localizations (.csv, .hdf5, ...) or maps (.npy) with the drift taken away, as beads tell "
+        "it (--fiducials) or redundant cross-correlation",
     )
     parser.add_argument(
         "--pitch-nm", metavar="NM", type=positive, help="side of a pixel of a reconstruction that does not state it"
@@ -71,14 +88,26 @@ def run(options: argparse.Namespace) -> Outcome:
     from dblink_live.analysis.summary import N_FIGURES, summarize
     from dblink_live.cli.subject import open_subject
 
-    with open_subject(options) as chosen, on_the_way(), progress("measuring", N_FIGURES, "figures") as advance:
-        found = summarize(chosen.subject, advance)
+    if options.undrift is not None:
+        check_undrifted(options.undrift)
+    with open_subject(options) as chosen:
+        with on_the_way(), progress("measuring", N_FIGURES, "figures") as advance:
+            found = summarize(chosen.subject, advance)
+        if options.undrift is not None:
+            with on_the_way():
+                source = write_undrifted(
+                    options.undrift, chosen.subject, found, chosen.window_frames, chosen.first_frame
+                )
+            say(f"{options.undrift}: without the drift that {source} tells")
     for name, reason in found.gaps.items():
         say(f"{name} is unknown: {reason}")
-    return Outcome(text=_table(options.path, chosen, found), figures=_figures(options.path, chosen, found))
+    return Outcome(text=_table(options.path, chosen, found), figures=figures_of(options.path, chosen, found))
 
 
-def _figures(path: Path, chosen: Chosen, found: Figures) -> dict[str, object]:
+def figures_of(path: Path, chosen: Chosen, found: Figures) -> dict[str, object]:
+    """What ``--json`` prints."""
+    from dblink_live.analysis.summary import STEPS
+
     drift, rolling = found.drift, found.frc_rolling
     looked_at = chosen.subject.pictures
     return {
@@ -96,13 +125,20 @@ def _figures(path: Path, chosen: Chosen, found: Figures) -> dict[str, object]:
             "localizations": found.at_most_nm("frc_nm.localizations"),
             "reconstruction": found.at_most_nm("frc_nm.reconstruction"),
         },
+        "frc_reference_nm": found.frc_reference_nm,
         "frc_curves": {
+            "reference": _curve(found.frc_reference),
             "localizations": _curve(found.frc_localizations),
             "reconstruction": _curve(found.frc_reconstruction),
         },
         "frc_rolling_nm": None
         if rolling is None
-        else {"first_frame": rolling.frame.tolist(), "localizations": _plain(rolling.resolution_nm)},
+        else {
+            "first_frame": rolling.frame.tolist(),
+            "frames": rolling.span_frames,
+            "localizations": _plain(rolling.resolution_nm),
+        },
+        "frc_regions_nm": _regions(found.frc_regions),
         "decorrelation_nm": found.decorrelation_nm,
         "drift_nm": _largest_nm(drift),
         "drift_path_nm": None
@@ -113,7 +149,15 @@ def _figures(path: Path, chosen: Chosen, found: Figures) -> dict[str, object]:
         "consistency": found.consistency,
         "consistency_as_shown": found.consistency_as_shown,
         "supported_fraction": found.supported_fraction,
+        "left_out_fraction": found.left_out_fraction,
         "revision": found.revision,
+        "revisions": {f"{before}_to_{after}": found.median_revision(before, after) for before, after in STEPS},
+        "revision_by_window": None
+        if found.revised is None
+        else {
+            "window": found.revised.tolist(),
+            **{f"{before}_to_{after}": _plain(shares) for (before, after), shares in found.revisions.items()},
+        },
         "gaps": found.gaps,
         "notes": list(NOTES),
     }
@@ -130,7 +174,9 @@ def _table(path: Path, chosen: Chosen, found: Figures) -> Table:
         "FRC (1/7) of the raw localizations [nm]": _bounded(
             found.frc_localizations_nm, found.at_most_nm("frc_nm.localizations")
         ),
-        "    of five stretches of time, one by one [nm]": over_time,
+        "    with the half-bit threshold [nm]": _text(_half_bit_nm(found.frc_localizations)),
+        "    of stretches of time, each a fifth of the recording [nm]": over_time,
+        "    of the regions, best / median / worst [nm]": _extremes(found.frc_regions),
         "FRC (1/7) of the reconstruction, from two halves of the frames [nm]": _bounded(
             found.frc_reconstruction_nm, found.at_most_nm("frc_nm.reconstruction")
         ),
@@ -139,10 +185,18 @@ def _table(path: Path, chosen: Chosen, found: Figures) -> Table:
         "drift of the localizations [nm]": _text(_largest_nm(found.drift_localizations)),
         "consistency between every two pictures, drift undone": _text(found.consistency, 3),
         "share of the predicted pixels that localizations support": _text(found.supported_fraction, 3),
-        "share of a picture that the full pass revised": _text(found.revision, 3),
+        "share of the localizations where nothing is predicted": _text(found.left_out_fraction, 3),
+        "share of a picture that was revised: provisional to bounded": _text(
+            found.median_revision("provisional", "bounded"), 3
+        ),
+        "    bounded to full": _text(found.revision, 3),
+        "    provisional to full": _text(found.median_revision("provisional", "full"), 3),
     }
     for name, value in rows.items():
         table.add_row(name, value)
+    if chosen.subject.reference is not None:
+        against = _bounded(found.frc_reference_nm, found.at_most_nm("frc_nm.reference"))
+        table.add_row("FRC (1/7) of the reconstruction against the reference [nm]", against)
     if found.fiducials is not None:
         beads = _fiducials(found.fiducials) or {}
         table.add_row("beads / their drift [nm] / turn at the end [degree]", " / ".join(map(str, beads.values())))
@@ -157,6 +211,28 @@ def _half_bit_nm(curve: FrcCurve | None) -> float | None:
         return curve.resolution_nm("half-bit")
     except AnalysisError:
         return None
+
+
+def _regions(regions: RegionFrc | None) -> dict[str, object] | None:
+    if regions is None:
+        return None
+    return {
+        "origin_nm": list(regions.origin_nm),
+        "side_nm": regions.side_nm,
+        "localizations": [_plain(row) for row in regions.resolution_nm()],
+        "half_bit": [_plain(row) for row in regions.resolution_nm("half-bit")],
+        "curves": [[_curve(curve) for curve in row] for row in regions.curves],
+    }
+
+
+def _extremes(regions: RegionFrc | None) -> str:
+    if regions is None:
+        return "unknown"
+    found = regions.resolution_nm()
+    known = found[np.isfinite(found)]
+    if not len(known):
+        return "unknown"
+    return " / ".join(_text(float(value)) for value in (known.min(), np.median(known), known.max()))
 
 
 def _largest_nm(drift: Drift | None) -> float | None:

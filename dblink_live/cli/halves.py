@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dblink_live.cli.console import progress
+from dblink_live.cli.run_model import check_pitch, model_of
 from dblink_live.config import run_config_from_plain
 from dblink_live.errors import AnalysisError, ModelError, PluginError
 from dblink_live.store import CommittedWindow, Product, Run, StoredSegment
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 Region = tuple[slice, slice]
 MAX_VALUES = 2**23
 """Pixels that are reconstructed again from each half: some seconds to a minute."""
-PITCH_TOLERANCE = 0.005
-"""Relative difference of two pitches that are still the same scale."""
 DEFAULT_THRESHOLD = 0.5
 
 
@@ -58,7 +57,7 @@ def split_reconstruction(
         The model that was ``asked`` for is unknown, or for another pitch.
     """
     try:
-        model = _model(run, product, asked)
+        model = model_of(run, product, asked)
     except (ModelError, PluginError) as error:
         if asked is not None:
             raise
@@ -73,7 +72,7 @@ def split_reconstruction(
         n_windows = max(1, MAX_VALUES // n_pixels)
         first = max(0, (len(rows) - n_windows) // 2)
         counts = count_halves(run, stored, rows[first : first + n_windows], region)
-        _check_pitch(stored, model)
+        check_pitch(stored, model)
     except AnalysisError as error:
         return Halves(reason=str(error), threshold=model.threshold)
     except ModelError as error:
@@ -127,26 +126,3 @@ def _reconstruct(
                 shown[window] = picture
                 advance(n_before + window + 1)
     return pictures[0], pictures[1]
-
-
-def _model(run: Run, product: Product, asked: str | None) -> Model:
-    from dblink_live.models import load_model
-
-    own, full = run_config_from_plain(run.config).reconstruct.model, run.full_facts
-    recorded = full.model_sha256 if product == "full" and full is not None else run.info.model_sha256
-    model = load_model(asked or own)
-    if asked is None and recorded and model.sha256 != recorded:
-        raise ModelError(
-            f"expected the model that made the pictures of {product} (sha256 {recorded[:12]}), found another under the "
-            f"run's name {own!r} ({model.sha256[:12]}); give the right one with --model"
-        )
-    return model
-
-
-def _check_pitch(stored: StoredSegment, model: Model) -> None:
-    pitch_nm = stored.grid.pitch_nm
-    if abs(pitch_nm - model.pixel_size_nm) > PITCH_TOLERANCE * model.pixel_size_nm:
-        raise ModelError(
-            f"expected a model for the run's grid of {pitch_nm:g} nm, found {model.name!r} for "
-            f"{model.pixel_size_nm:g} nm; give another --model"
-        )

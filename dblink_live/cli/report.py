@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from dblink_live.cli import analyze
 from dblink_live.cli.console import progress
-from dblink_live.cli.options import Parser, Verbs, add_json, add_verb
+from dblink_live.cli.options import Parser, Verbs, add_json, add_verb, positive_int
 from dblink_live.cli.outcome import Outcome
+from dblink_live.cli.recorded import add_recording, is_run, make_run, refuse_recording_options
 from dblink_live.errors import DblinkError, ModelError, PluginError
 
 if TYPE_CHECKING:
@@ -24,16 +25,30 @@ def add_parser(verbs: Verbs) -> None:
         help="write a self-contained HTML page about a run: what was done, why to believe it, pictures, a movie",
         example="dblink-live report cell1.run",
     )
-    parser.add_argument("path", metavar="RUN", type=Path, help="a run folder; the page is written into its report/")
+    parser.add_argument(
+        "path",
+        metavar="RUN|TABLE|STACK",
+        type=Path,
+        help="a run folder, into whose report/ the page is written; or a localization table or stack, of which a run "
+        "is made first",
+    )
     parser.add_argument(
         "--no-split",
         dest="split",
         action="store_false",
-        help="do not reconstruct again from two halves of the frames; the FRC of the reconstruction is then a gap",
+        help="run no network: neither over two halves of the frames, nor for provisional pictures; both are then gaps",
+    )
+    parser.add_argument("--fiducials", action="store_true", help="look for beads, and measure drift by them as well")
+    parser.add_argument(
+        "--compare",
+        metavar="N",
+        type=positive_int,
+        help="also show windowed STORM, a plain sum of N windows around each moment, and blind inpainting of 7",
     )
     parser.add_argument(
-        "--model", metavar="M", help="network for the two halves, by name or checkpoint (default: the run's own)"
+        "--model", metavar="M", help="network to run, by name or checkpoint (default: the run's own, or filaments)"
     )
+    add_recording(parser)
     add_json(parser)
 
 
@@ -41,11 +56,16 @@ def run(options: argparse.Namespace) -> Outcome:
     from dblink_live.report import write_report
     from dblink_live.store import open_run
 
-    # What is no run is refused before anything is worked out.
-    open_run(options.path).close()
-    found = _figures(options)
+    if is_run(options.path):
+        refuse_recording_options(options)
+        # What is no run is refused before anything is worked out.
+        open_run(options.path).close()
+    else:
+        options.path = make_run(options)
+    found, measured = _figures(options)
     with progress("reporting", None, "windows read") as advance:
-        summary = write_report(options.path, found, on_progress=advance)
+        half_width = None if options.compare is None else options.compare // 2
+        summary = write_report(options.path, found, on_progress=advance, compare_half_width=half_width)
     text = str(summary.path)
     if summary.gaps:
         text += f"\nnot known: {'; '.join(summary.gaps)}"
@@ -57,22 +77,24 @@ def run(options: argparse.Namespace) -> Outcome:
             "windows": summary.n_windows,
             "movie": summary.has_movie,
             "gaps": list(summary.gaps),
+            "figures": measured,
         },
     )
 
 
-def _figures(options: argparse.Namespace) -> Figures | str:
-    """What `analyze` finds in the run, or why it finds nothing: a page with gaps is better than no page."""
+def _figures(options: argparse.Namespace) -> tuple[Figures | str, dict[str, object] | None]:
+    """What `analyze` finds in the run and prints of it, or why it finds nothing: a page with gaps beats no page."""
     from dblink_live.analysis.summary import N_FIGURES, summarize
     from dblink_live.cli.subject import open_subject
 
     try:
         with open_subject(_for_analyze(options)) as chosen, progress("measuring", N_FIGURES, "figures") as advance:
-            return summarize(chosen.subject, advance)
+            found = summarize(chosen.subject, advance)
+            return found, analyze.figures_of(options.path, chosen, found)
     except DblinkError as error:
         if options.model is not None and isinstance(error, ModelError | PluginError):
             raise
-        return str(error)
+        return str(error), None
 
 
 def _for_analyze(options: argparse.Namespace) -> argparse.Namespace:
@@ -80,6 +102,8 @@ def _for_analyze(options: argparse.Namespace) -> argparse.Namespace:
     parser = Parser(prog="dblink-live")
     analyze.add_parser(parser.add_subparsers(dest="verb"))
     told = [] if options.split else ["--no-split"]
+    if options.fiducials:
+        told.append("--fiducials")
     if options.model is not None:
         told += ["--model", options.model]
     return parser.parse_args(["analyze", *told, "--", str(options.path)])

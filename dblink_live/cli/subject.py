@@ -13,11 +13,12 @@ import numpy.typing as npt
 
 from dblink_live.analysis.summary import Subject
 from dblink_live.cli.halves import Region, split_reconstruction
+from dblink_live.cli.stages import stages_of
 from dblink_live.cli.stored_video import StoredVideo
 from dblink_live.cli.videos import as_probability, is_zarr, read_video, zarr_pitch_nm
 from dblink_live.errors import ConfigError, SourceError, StoreError
 from dblink_live.store import Product, Run, StoredSegment, open_run
-from dblink_live.types import Localizations
+from dblink_live.types import FloatImage, Localizations
 
 MAX_VALUES = 2**25
 """Pixels of pictures that are held at once: 128 MB, and a few times as much while they are moved."""
@@ -33,6 +34,10 @@ class Chosen(NamedTuple):
     product: Product | None
     segment: int | None
     n_windows: int
+    window_frames: int = 1
+    """Camera frames a window."""
+    first_frame: int = 0
+    """Of the first window."""
 
 
 @contextmanager
@@ -62,8 +67,9 @@ def _from_file(path: Path, options: argparse.Namespace) -> Chosen:
     for name, value in (("product", options.product), ("segment", options.segment), ("model", options.model)):
         if value is not None:
             raise ConfigError(f"expected a run folder beside --{name}, found a reconstruction: {path}")
-    if options.fiducials:
-        raise ConfigError(f"expected a run folder beside --fiducials, found a reconstruction: {path}")
+    if options.fiducials or options.undrift is not None:
+        name = "fiducials" if options.fiducials else "undrift"
+        raise ConfigError(f"expected a run folder beside --{name}, found a reconstruction: {path}")
     video = read_video(path, npz_keys=("reconstruction", "X"), zarr_keys=("full", "live", "0"))
     if video.size == 0:
         raise SourceError(f"expected a reconstruction [T, H, W], found an empty array of shape {video.shape} in {path}")
@@ -73,12 +79,13 @@ def _from_file(path: Path, options: argparse.Namespace) -> Chosen:
         pictures=as_probability(video)[index],
         windows=index,
         pitch_nm=options.pitch_nm or zarr_pitch_nm(path),
+        reference=_reference(options.reference, video.shape, index),
         missing={
             "pitch_nm": f"{path.name} does not say how large a pixel is; give --pitch-nm",
             "localizations": f"localizations {of_a_run}",
             "halves": f"independent halves of the localizations {of_a_run}",
             "all_pictures": f"maps of localizations {of_a_run}",
-            "provisional": f"the pictures of the live pass {of_a_run}",
+            **dict.fromkeys(("provisional", "bounded", "full"), f"pictures of several stages {of_a_run}"),
         },
     )
     return Chosen(subject, None, None, len(video))
@@ -95,13 +102,19 @@ def _from_run(run: Run, options: argparse.Namespace) -> Chosen:
     windows = range(min(numbers, default=0), max(numbers, default=-1) + 1)
     pictures = StoredVideo(run, stored, product, windows, region)
     index = _spread(len(windows), pictures.shape[1] * pictures.shape[2])
-    has_before = product == "full" and bool(run.windows("live", segment))
+    whole = (len(windows), *stored.grid.shape)
+    reference = _reference(options.reference, whole, index)
     halves = split_reconstruction(run, stored, product, region, options.model, options.split)
+    stages = stages_of(run, stored, region, options.model, options.split)
     subject = Subject(
         pictures=pictures.at(index) if len(windows) else None,
         windows=index + windows.start,
         pitch_nm=stored.grid.pitch_nm,
-        provisional=StoredVideo(run, stored, "live", windows, region).at(index) if has_before else None,
+        reference=None if reference is None else reference[(..., *region)],
+        provisional=stages.provisional,
+        bounded=stages.bounded,
+        full=stages.full,
+        revised=stages.windows,
         all_pictures=pictures if len(windows) else None,
         counts=StoredVideo(run, stored, "counts", windows, region),
         threshold=halves.threshold,
@@ -113,11 +126,12 @@ def _from_run(run: Run, options: argparse.Namespace) -> Chosen:
             "pictures": "the run has no picture yet",
             "all_pictures": "the run has no picture yet",
             "pixel_size_nm": "the run does not say how large a camera pixel is",
-            "provisional": "the run has no full pass beside the live one; `dblink-live refine` makes it",
             "halves": halves.reason,
+            **stages.missing,
         },
     )
-    return Chosen(subject, product, segment, len(windows))
+    first_frame = min((row.start for row in run.windows("counts", segment)), default=0)
+    return Chosen(subject, product, segment, len(windows), run.window_frames, first_frame)
 
 
 def _choose(run: Run, options: argparse.Namespace) -> tuple[StoredSegment, Product]:
@@ -148,6 +162,19 @@ def _region(stored: StoredSegment, localizations: Localizations) -> Region:
     row, col = (int(place) for place in np.unravel_index(int(counts.argmax()), counts.shape))
     top, left = row * MAX_SIDE, col * MAX_SIDE
     return slice(top, min(top + MAX_SIDE, height)), slice(left, min(left + MAX_SIDE, width))
+
+
+def _reference(path: Path | None, shape: tuple[int, ...], index: npt.NDArray[np.int64]) -> FloatImage | None:
+    """A picture [H, W], or those windows at ``index`` of a video that is as long as the one of ``shape`` [T, H, W]."""
+    if path is None:
+        return None
+    video = as_probability(read_video(path, npz_keys=("reconstruction", "truth", "X"), zarr_keys=("full", "live", "0")))
+    if video.shape[1:] != shape[1:] or len(video) not in (1, shape[0]):
+        raise ConfigError(
+            f"expected a reference of {shape[1]} x {shape[2]} pixels, one picture or {shape[0]}, found "
+            f"{len(video)} of {video.shape[1]} x {video.shape[2]} in {path}"
+        )
+    return video[0] if len(video) == 1 else video[index]
 
 
 def _spread(n_windows: int, n_pixels: int) -> npt.NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ Video = npt.NDArray[np.number] | npt.NDArray[np.bool_]
 
 ARRAY_SUFFIXES = (".npy", ".npz", ".zarr")
 TIFF_SUFFIXES = (".tif", ".tiff")
+SQUARE_TOLERANCE = 0.005
+"""Relative difference of two sides of a pixel that is still square."""
 _MAX_DEPTH = 8
 
 
@@ -57,7 +60,13 @@ def read_video(path: Path, npz_keys: Sequence[str] = ("X",), zarr_keys: Sequence
 
 
 def zarr_pitch_nm(path: Path) -> float | None:
-    """Side of a pixel that an OME-Zarr image states, in nm; None where it states none, or is another kind of file."""
+    """Side of a pixel that an OME-Zarr image states, in nm; None where it states none, or is another kind of file.
+
+    Raises
+    ------
+    SourceError
+        Its pixels are not square.
+    """
     if not is_zarr(path):
         return None
     import zarr
@@ -69,8 +78,17 @@ def zarr_pitch_nm(path: Path) -> float | None:
         factor = {"nanometer": 1.0, "micrometer": 1000.0}.get(str(image["axes"][-1].get("unit")))
         for transformation in image["datasets"][0].get("coordinateTransformations", ()):
             if transformation["type"] == "scale" and factor is not None:
-                return float(transformation["scale"][-1]) * factor
+                return _side_of_square(path, transformation["scale"]) * factor
     return None
+
+
+def _side_of_square(path: Path, scale: Sequence[float]) -> float:
+    height, width = (float(side) for side in scale[-2:])
+    if not math.isclose(height, width, rel_tol=SQUARE_TOLERANCE):
+        raise SourceError(
+            f"expected square pixels in {path}, found {height:g} high and {width:g} wide; resample it to one size"
+        )
+    return width
 
 
 def as_probability(video: Video) -> npt.NDArray[np.float32]:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
+from dblink_live.analysis.drift import Drift
+from dblink_live.analysis.fiducials import FiducialTracks
+from dblink_live.analysis.frc import FrcCurve, RollingFrc
+from dblink_live.analysis.regions import RegionFrc
 from dblink_live.report.charts import Series, line_chart
 from dblink_live.report.facts import MainSegment
 from dblink_live.report.trust import Trust
@@ -23,7 +28,7 @@ def curves_of(main: MainSegment, trust: Trust) -> list[Chart]:
         charts.append(_latency(main, axis))
     if any(row.n_frames_missing for row in main.counts):
         charts.append(_missing(main, axis))
-    return charts + _trust_curves(trust, axis)
+    return charts + _trust_curves(trust, main, axis)
 
 
 class _Axis:
@@ -61,22 +66,81 @@ def _missing(main: MainSegment, axis: _Axis) -> Chart:
     return "Missing frames", svg, "share of each window's frames that never came"
 
 
-def _trust_curves(trust: Trust, axis: _Axis) -> list[Chart]:
+def _trust_curves(trust: Trust, main: MainSegment, axis: _Axis) -> list[Chart]:
     charts = []
-    curves = (("localizations", trust.frc_localizations), ("reconstruction", trust.frc_reconstruction))
-    lines = [Series(name, 1000 * curve.frequency_per_nm, curve.smoothed) for name, curve in curves if curve is not None]
-    if lines:
-        longest = max(lines, key=lambda line: float(line.x[-1])).x
-        lines.append(Series("1/7", longest, np.full(len(longest), 1 / 7), is_faint=True))
-        svg = line_chart(lines, "spatial frequency [1/µm]", "correlation", y_limits=(-0.2, 1.0))
-        charts.append(("Fourier ring correlation", svg, "two halves of the frames each; smoothed"))
+    curves = {"localizations": trust.frc_localizations, "reconstruction": trust.frc_reconstruction}
+    known = {name: curve for name, curve in curves.items() if curve is not None}
+    if known:
+        charts.append(("Fourier ring correlation", _frc(known), "two halves of the frames each; smoothed"))
+    if trust.resolution_over_time is not None and np.isfinite(trust.resolution_over_time.resolution_nm).any():
+        charts.append(_resolution_over_time(trust.resolution_over_time, main, axis))
+    if trust.resolution_of_regions is not None:
+        charts += _regions(trust.resolution_of_regions)
     for title, drift in (
         ("Drift by pictures", trust.drift_of_pictures),
         ("Drift by localizations", trust.drift_of_localizations),
     ):
         if drift is not None:
-            time = axis.at(drift.time)
-            lines = [Series("y", time, drift.y_nm), Series("x", time, drift.x_nm)]
-            svg = line_chart(lines, axis.label, "drift [nm]")
-            charts.append((title, svg, "against the first; of a moving sample it is motion as well"))
+            note = "against the first; of a moving sample it is motion as well"
+            charts.append((title, _path(drift, axis.at(drift.time), axis), note))
+    if trust.fiducials is not None:
+        charts += _fiducials(trust.fiducials, main, axis)
+    if trust.revisions:
+        lines = [Series(one.label, axis.at(one.window), one.share) for one in trust.revisions]
+        svg = line_chart(lines, axis.label, "share that changed", y_limits=(0.0, 1.0))
+        charts.append(("Revision", svg, "how much of a picture changed when later windows were seen"))
     return charts
+
+
+def _frc(curves: Mapping[str, FrcCurve]) -> str:
+    """Smoothed curves with both thresholds, the half-bit one of the first curve."""
+    lines = [Series(name, 1000 * curve.frequency_per_nm, curve.smoothed) for name, curve in curves.items()]
+    longest = max(lines, key=lambda line: float(line.x[-1])).x
+    first = next(iter(curves.values()))
+    lines.append(Series("1/7", longest, np.full(len(longest), 1 / 7), is_faint=True))
+    lines.append(Series("half-bit", 1000 * first.frequency_per_nm[1:], first.threshold("half-bit")[1:], is_faint=True))
+    return line_chart(lines, "spatial frequency [1/µm]", "correlation", y_limits=(-0.2, 1.0))
+
+
+def _resolution_over_time(rolling: RollingFrc, main: MainSegment, axis: _Axis) -> Chart:
+    middle = rolling.frame + rolling.span_frames / 2
+    line = Series("resolution", axis.at(_windows(middle, main)), rolling.resolution_nm)
+    svg = line_chart([line], axis.label, "resolution [nm]")
+    return "Resolution over time", svg, f"FRC of the localizations of {rolling.span_frames} frames around each point"
+
+
+def _regions(regions: RegionFrc) -> list[Chart]:
+    """The curves of the best, the middle and the worst region."""
+    resolution = regions.resolution_nm()
+    known = np.argwhere(np.isfinite(resolution))
+    if not len(known):
+        return []
+    order = known[np.argsort([resolution[row, col] for row, col in known])]
+    chosen: dict[str, FrcCurve] = {}
+    for index in sorted({0, len(order) // 2, len(order) - 1}):
+        row, col = order[index]
+        curve = regions.curves[row][col]
+        if curve is not None:
+            chosen[f"row {row + 1}, column {col + 1}: {resolution[row, col]:.0f} nm"] = curve
+    return [("Resolution by region", _frc(chosen), "the best, the middle and the worst square; all are on the map")]
+
+
+def _fiducials(tracks: FiducialTracks, main: MainSegment, axis: _Axis) -> list[Chart]:
+    drift = tracks.drift()
+    note = "markers that move with the stage"
+    charts = [("Drift by beads", _path(drift, axis.at(_windows(drift.time, main)), axis), note)]
+    turned = tracks.rotation_deg()
+    if np.isfinite(turned).any():
+        line = Series("turn", axis.at(_windows(tracks.frame, main)), turned)
+        charts.append(("Turn by beads", line_chart([line], axis.label, "angle [degree]"), note))
+    return charts
+
+
+def _path(drift: Drift, time: npt.NDArray[np.float64], axis: _Axis) -> str:
+    return line_chart([Series("y", time, drift.y_nm), Series("x", time, drift.x_nm)], axis.label, "drift [nm]")
+
+
+def _windows(frames: npt.NDArray[np.floating], main: MainSegment) -> npt.NDArray[np.float64]:
+    """Times in frames as times in windows of the segment."""
+    first = main.counts[0]
+    return np.asarray((frames - first.start) / main.window_frames + first.window, np.float64)

@@ -1,21 +1,18 @@
-"""The movie of a report: H.264 in an MP4, which every browser plays without a plug-in."""
+"""The movie of a report: plain sum and reconstruction side by side, over the whole run."""
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from dblink_live.analysis.contrast import RECONSTRUCTION, SUM, Limits, contrast_limits
 from dblink_live.analysis.drawing import BACKGROUND, write_text
 from dblink_live.report.facts import MainSegment
+from dblink_live.report.mp4 import Mp4Encoder
 from dblink_live.report.pictures import Moment, MomentReader, painted
 from dblink_live.store.journal import CommittedWindow
 from dblink_live.types import Grid
@@ -24,8 +21,6 @@ MAX_PICTURES = 240
 PICTURES_PER_S = 20
 PANEL_PX = 440
 _GAP, _FOOTER = 8, 28
-_QUALITY = "20"
-"""Constant rate factor of x264: thin bright lines on black show artefacts above it."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +35,6 @@ class Movie:
     """Times faster than life; None where nobody knows how long a window takes."""
     size: tuple[int, int]
     """Width and height."""
-
-
-def can_make_movies() -> bool:
-    """Whether PyAV, of the extra ``report``, is installed."""
-    try:
-        import av  # noqa: F401
-    except ImportError:
-        return False
-    return True
 
 
 def _rows_of_movie(main: MainSegment) -> tuple[Sequence[CommittedWindow], int]:
@@ -67,7 +53,7 @@ def make_movie(reader: MomentReader, main: MainSegment, on_picture: Callable[[],
     limits = (contrast_limits(middle.plain_sum, SUM), contrast_limits(middle.probability, RECONSTRUCTION))
     pictures = (_panels(reader.read(row), reader.grid, limits, main.window_s) for row in rows)
     first = next(pictures)
-    encoder = _Encoder(first.size)
+    encoder = Mp4Encoder(first.size, PICTURES_PER_S)
     for picture in itertools.chain([first], pictures):
         encoder.add(np.asarray(picture))
         on_picture()
@@ -89,29 +75,3 @@ def _panels(moment: Moment, grid: Grid, limits: tuple[Limits, Limits], window_s:
     write_text(draw, (width + _GAP + 6, height + _FOOTER / 2), "reconstruction", 13, "lm")
     write_text(draw, (2 * width + _GAP - 6, height + _FOOTER / 2), when, 13, "rm")
     return canvas
-
-
-class _Encoder:
-    """Packs pictures [H, W, 3] into an MP4 in memory."""
-
-    def __init__(self, size: tuple[int, int]) -> None:
-        import av
-
-        self._file = io.BytesIO()
-        self._container: Any = av.open(self._file, "w", format="mp4")
-        self._stream: Any = self._container.add_stream("libx264", rate=Fraction(PICTURES_PER_S))
-        self._stream.width, self._stream.height = size
-        # Browsers play no other chroma format.
-        self._stream.pix_fmt = "yuv420p"
-        self._stream.options = {"crf": _QUALITY, "preset": "medium"}
-
-    def add(self, picture: npt.NDArray[np.uint8]) -> None:
-        import av
-
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-        self._container.mux(self._stream.encode(frame))
-
-    def finish(self) -> bytes:
-        self._container.mux(self._stream.encode())
-        self._container.close()
-        return self._file.getvalue()

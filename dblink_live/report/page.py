@@ -26,8 +26,10 @@ _POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe
 class Visuals:
     """What there is to see; a part that could not be made is None and has its reason."""
 
-    moments: Sequence[tuple[Still, Still]]
-    whole: Still | None
+    moments: Sequence[tuple[Still, ...]]
+    """Plain sum, reconstruction, and what else there is of each moment."""
+    whole: Sequence[Still]
+    """Of the whole segment."""
     movie: Movie | None
     movie_gap: str = ""
 
@@ -146,14 +148,14 @@ def _trust(trust: Trust) -> str:
 def _pictures(visuals: Visuals) -> str:
     title = "<h2>Pictures</h2>"
     parts = [
-        f'<div class="pictures">{html.picture(plain.png, plain.caption)}{html.picture(found.png, found.caption)}</div>'
-        for plain, found in visuals.moments
+        f'<div class="pictures">{"".join(html.picture(still.png, still.caption) for still in moment)}</div>'
+        for moment in visuals.moments
     ]
     if not parts:
         parts.append(html.missing("no window has a reconstruction"))
-    if visuals.whole is not None:
-        whole = html.picture(visuals.whole.png, visuals.whole.caption)
-        parts.append(f'<div class="pictures single">{whole}</div>')
+    if visuals.whole:
+        whole = "".join(html.picture(still.png, still.caption) for still in visuals.whole)
+        parts.append(f'<div class="pictures{" single" if len(visuals.whole) == 1 else ""}">{whole}</div>')
     return title + "".join(parts)
 
 

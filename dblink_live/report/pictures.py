@@ -12,7 +12,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from dblink_live.analysis.contrast import RECONSTRUCTION, SUM, ContrastPolicy, Limits, contrast_limits
-from dblink_live.analysis.drawing import draw_scale_bar, shade
+from dblink_live.analysis.drawing import FAINT, TEXT, draw_scale_bar, shade, write_text
+from dblink_live.analysis.regions import RegionFrc
 from dblink_live.report.facts import MainSegment
 from dblink_live.store import Run
 from dblink_live.store.journal import CommittedWindow
@@ -56,12 +57,19 @@ class MomentReader:
 
     def read(self, row: CommittedWindow) -> Moment:
         """The moment of one committed picture."""
-        first = row.window - SUM_WINDOWS + 1
-        found = [self._counts[window] for window in range(first, row.window + 1) if window in self._counts]
+        total, n_summed = self._sum(range(row.window - SUM_WINDOWS + 1, row.window + 1))
+        return Moment(row, total, n_summed, self.probability(row))
+
+    def sum_around(self, row: CommittedWindow, half_width: int) -> tuple[npt.NDArray[np.uint32], int]:
+        """Localizations a pixel [H, W] within +-``half_width`` windows of ``row``, and how many windows there were."""
+        return self._sum(range(row.window - half_width, row.window + half_width + 1))
+
+    def _sum(self, windows: range) -> tuple[npt.NDArray[np.uint32], int]:
+        found = [self._counts[window] for window in windows if window in self._counts]
         total = np.zeros(self.grid.shape, np.uint32)
         for counts in found:
             total += self._run.read_window(counts)
-        return Moment(row, total, len(found), self.probability(row))
+        return total, len(found)
 
     def probability(self, row: CommittedWindow) -> FloatImage:
         """One committed picture [H, W] on its own, in [0, 1]."""
@@ -86,8 +94,8 @@ def stills(moment: Moment, grid: Grid, window_s: float | None) -> tuple[Still, S
     ahead = "all later windows seen" if row.product == "full" else f"{row.lookahead} later windows seen"
     missing = f"; {row.n_frames_missing} frames missing" if row.n_frames_missing else ""
     return (
-        _still(moment.plain_sum, grid, SUM, f"Plain sum of {moment.n_summed} windows, {when}{missing}"),
-        _still(moment.probability, grid, RECONSTRUCTION, f"Reconstruction, {when}; {ahead}{missing}"),
+        still(moment.plain_sum, grid, SUM, f"Plain sum of {moment.n_summed} windows, {when}{missing}"),
+        still(moment.probability, grid, RECONSTRUCTION, f"Reconstruction, {when}; {ahead}{missing}"),
     )
 
 
@@ -102,7 +110,26 @@ def sum_of_all(run: Run, main: MainSegment, on_window: Callable[[], None]) -> np
 
 def sum_still(total: npt.NDArray[np.uint32], grid: Grid, n_windows: int) -> Still:
     """The plain sum of a whole segment, with a scale bar."""
-    return _still(total, grid, SUM, f"Plain sum of all {n_windows} windows: what moves is blurred")
+    return still(total, grid, SUM, f"Plain sum of all {n_windows} windows: what moves is blurred")
+
+
+def region_still(total: npt.NDArray[np.uint32], grid: Grid, regions: RegionFrc) -> Still:
+    """The plain sum of a whole segment, with the resolution of each region written on it."""
+    limits = contrast_limits(total, SUM)
+    picture = painted(total, grid, SUM, limits, STILL_PX)
+    draw = ImageDraw.Draw(picture)
+    px_per_nm = picture.width / (grid.shape.width * grid.pitch_nm)
+    top, left = ((origin - own) * px_per_nm for origin, own in zip(regions.origin_nm, grid.origin_nm, strict=True))
+    side = regions.side_nm * px_per_nm
+    resolution = regions.resolution_nm()
+    for row, col in np.ndindex(*regions.shape):
+        y, x = top + row * side, left + col * side
+        draw.rectangle((x, y, x + side, y + side), outline=FAINT)
+        value = resolution[row, col]
+        words = f"{value:.0f} nm" if np.isfinite(value) else "not known"
+        write_text(draw, (x + 6, y + 12), words, 12, "lm", TEXT if np.isfinite(value) else FAINT, edge=2)
+    caption = "Resolution of the localizations by region: FRC at 1/7, on the plain sum of all windows"
+    return Still(_png(picture), caption, limits)
 
 
 def painted(
@@ -122,8 +149,13 @@ def painted(
     return picture
 
 
-def _still(image: npt.NDArray[Any], grid: Grid, policy: ContrastPolicy, caption: str) -> Still:
+def still(image: npt.NDArray[Any], grid: Grid, policy: ContrastPolicy, caption: str) -> Still:
+    """``image`` [H, W] at a still's size, with a scale bar, in the contrast that suits it."""
     limits = contrast_limits(image, policy)
+    return Still(_png(painted(image, grid, policy, limits, STILL_PX)), caption, limits)
+
+
+def _png(picture: Image.Image) -> bytes:
     packed = io.BytesIO()
-    painted(image, grid, policy, limits, STILL_PX).save(packed, "PNG", optimize=True)
-    return Still(packed.getvalue(), caption, limits)
+    picture.save(packed, "PNG", optimize=True)
+    return packed.getvalue()

@@ -8,16 +8,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from dblink_live.analysis.drift import Drift
-from dblink_live.analysis.frc import FrcCurve
-from dblink_live.analysis.summary import Figures
+from dblink_live.analysis.fiducials import FiducialTracks
+from dblink_live.analysis.frc import FrcCurve, RollingFrc
+from dblink_live.analysis.regions import RegionFrc
+from dblink_live.analysis.summary import Figures, revision_name
+from dblink_live.analysis.support import HALF_WIDTH, LEAST, RADIUS_PX
+from dblink_live.errors import AnalysisError
 from dblink_live.report.facts import MainSegment
 
 Level = Literal["plain", "good", "warn", "gap"]
-
-RCC_LEAST = 2000
-"""Localizations below which redundant cross-correlation, of 20 stretches, is not shown: with fewer than about a hundred
-each, chance decides which shift fits best."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,21 @@ class Trust:
     """In windows of the segment."""
     drift_of_localizations: Drift | None = None
     """In windows of the segment as well."""
+    resolution_over_time: RollingFrc | None = None
+    """In frames."""
+    resolution_of_regions: RegionFrc | None = None
+    fiducials: FiducialTracks | None = None
+    """In frames."""
+    revisions: tuple[Revisions, ...] = ()
+
+
+@dataclass(frozen=True)
+class Revisions:
+    """How much the pictures of some windows changed from one stage to the next."""
+
+    label: str
+    window: npt.NDArray[np.int64]
+    share: npt.NDArray[np.float64]
 
 
 def gap(label: str, reason: str) -> Figure:
@@ -55,23 +73,26 @@ def unjudged(reason: str) -> Trust:
 
 def trust_of(found: Figures, main: MainSegment) -> Trust:
     """What ``found`` in the main segment says on the page."""
-    by_localizations, why_not = _rcc(found, main)
+    by_localizations = _in_windows(found.drift_localizations, main)
     figures = (
         _resolution(
             found,
             "Resolution of the localizations (FRC)",
             "frc_nm.localizations",
             found.frc_localizations_nm,
-            "two halves of the frames, at 1/7. Motion makes it worse, molecules seen in both make it look better",
+            found.frc_localizations,
+            "Two halves of the frames, at 1/7. Motion makes it worse, molecules seen in both make it look better",
         ),
         _resolution(
             found,
             "Resolution of the reconstruction (FRC)",
             "frc_nm.reconstruction",
             found.frc_reconstruction_nm,
-            "two reconstructions from half of the frames each. They share the network's prior and agree too well: "
+            found.frc_reconstruction,
+            "Two reconstructions from half of the frames each. They share the network's prior and agree too well: "
             "believe the figure of the localizations first",
         ),
+        _regions(found),
         _nm(
             found,
             "Decorrelation",
@@ -84,27 +105,116 @@ def trust_of(found: Figures, main: MainSegment) -> Trust:
             "Supported by localizations",
             "supported_fraction",
             found.supported_fraction,
-            "share of the predicted pixels with two localizations or more nearby, within 8 windows",
+            f"share of the predicted pixels with {LEAST} localizations or more within {RADIUS_PX} px and {HALF_WIDTH} "
+            "windows before and after",
         ),
-        _consistency(found),
         _share(
             found,
-            "Revised by the full pass",
-            "revision",
-            found.revision,
-            "median share of a live picture that changed once all later data had been seen",
+            "Localizations left out",
+            "left_out_fraction",
+            found.left_out_fraction,
+            f"share of the localizations farther than {RADIUS_PX} px from all that their picture predicts: noise, and "
+            "structure that the network does not know",
         ),
+        _consistency(found),
+        *_revised(found),
         _drift(found.drift, "Drift by pictures", found.gaps.get("drift_nm", "")),
-        _drift(by_localizations, "Drift by localizations (RCC)", why_not),
+        _drift(by_localizations, "Drift by localizations (RCC)", found.gaps.get("drift_localizations_nm", "")),
+        *_fiducials(found),
     )
-    return Trust(figures, found.frc_localizations, found.frc_reconstruction, found.drift, by_localizations)
+    return Trust(
+        figures,
+        found.frc_localizations,
+        found.frc_reconstruction,
+        found.drift,
+        by_localizations,
+        found.frc_rolling,
+        found.frc_regions,
+        found.fiducials,
+        _revisions(found),
+    )
 
 
-def _resolution(found: Figures, label: str, name: str, value: float | None, note: str) -> Figure:
+def _resolution(
+    found: Figures, label: str, name: str, value: float | None, curve: FrcCurve | None, note: str
+) -> Figure:
     at_most = found.at_most_nm(name)
     if at_most is not None:
-        return Figure(label, f"below {at_most:.0f} nm", f"finer than two pixels can tell; {note}")
+        return Figure(label, f"below {at_most:.0f} nm", f"Finer than two pixels can tell. {note}")
+    strict = half_bit_nm(curve)
+    if strict is not None:
+        note = f"{strict:.0f} nm with the half-bit threshold. {note}"
     return _nm(found, label, name, value, note)
+
+
+def half_bit_nm(curve: FrcCurve | None) -> float | None:
+    """Resolution at the stricter threshold; None where the curve does not tell."""
+    if curve is None:
+        return None
+    try:
+        return curve.resolution_nm("half-bit")
+    except AnalysisError:
+        return None
+
+
+def _regions(found: Figures) -> Figure:
+    label = "Resolution by region, median (FRC)"
+    if found.frc_regions is None:
+        return gap(label, found.gaps.get("frc_regions_nm", ""))
+    values = found.frc_regions.resolution_nm()
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return gap(label, "no region holds enough localizations to tell")
+    side = found.frc_regions.side_nm / 1000
+    note = (
+        f"of the localizations, in {len(known)} of {values.size} squares of {side:.2g} µm: "
+        f"{known.min():.0f} nm at best, {known.max():.0f} nm at worst"
+    )
+    return Figure(label, f"{np.median(known):.0f} nm", note)
+
+
+def _revised(found: Figures) -> list[Figure]:
+    """One figure a step from one stage to the next; the sum of both steps is in the curve."""
+    labels = {
+        ("provisional", "bounded"): (
+            "Revised by the lookahead",
+            "median share of a provisional picture, shown at once, that the windows after it changed",
+        ),
+        ("bounded", "full"): (
+            "Revised by the full pass",
+            "median share of a live picture that changed once all later data had been seen",
+        ),
+    }
+    figures = []
+    for step, (label, note) in labels.items():
+        value = found.median_revision(*step)
+        name = revision_name(*step)
+        figures.append(gap(label, found.gaps.get(name, "")) if value is None else Figure(label, f"{value:.0%}", note))
+    return figures
+
+
+def _revisions(found: Figures) -> tuple[Revisions, ...]:
+    if found.revised is None:
+        return ()
+    return tuple(
+        Revisions(f"{before} to {after}", found.revised, shares)
+        for (before, after), shares in found.revisions.items()
+        if (before, after) != ("provisional", "full")
+    )
+
+
+def _fiducials(found: Figures) -> list[Figure]:
+    """What beads tell, where they were looked for."""
+    if found.fiducials is None:
+        return [gap("Drift by beads", found.gaps["fiducials"])] if "fiducials" in found.gaps else []
+    beads = found.fiducials
+    n_beads = beads.position_nm.shape[1]
+    turned = beads.rotation_deg()
+    known = turned[np.isfinite(turned)]
+    note = f"{n_beads} bead{'s' if n_beads > 1 else ''}: markers that move with the stage, whatever the sample does"
+    if len(known):
+        note += f"; turned by {known[-1]:.2f} degrees at the end"
+    return [Figure("Drift by beads", f"{beads.drift().largest_nm:.0f} nm", note)]
 
 
 def _nm(found: Figures, label: str, name: str, value: float | None, note: str) -> Figure:
@@ -134,13 +244,9 @@ def _drift(drift: Drift | None, label: str, why_not: str) -> Figure:
     return Figure(label, f"{drift.largest_nm:.0f} nm", note)
 
 
-def _rcc(found: Figures, main: MainSegment) -> tuple[Drift | None, str]:
-    """Drift of the localizations in windows, or why it is not known."""
-    if found.drift_localizations is None:
-        return None, found.gaps.get("drift_localizations_nm", "")
-    n_localizations = sum(row.n_localizations or 0 for row in main.counts)
-    if n_localizations < RCC_LEAST:
-        return None, f"expected {RCC_LEAST} localizations or more, found {n_localizations}: chance would decide"
+def _in_windows(drift: Drift | None, main: MainSegment) -> Drift | None:
+    """A path over frames as one over windows of the segment."""
+    if drift is None:
+        return None
     first = main.counts[0]
-    frames = found.drift_localizations.time
-    return replace(found.drift_localizations, time=(frames - first.start) / main.window_frames + first.window), ""
+    return replace(drift, time=(drift.time - first.start) / main.window_frames + first.window)

@@ -10,10 +10,20 @@ from pathlib import Path
 
 from dblink_live.analysis.summary import Figures
 from dblink_live.errors import StoreError
+from dblink_live.report.comparison import comparison
 from dblink_live.report.facts import MainSegment, RunReport, gather
-from dblink_live.report.movie import Movie, can_make_movies, make_movie
+from dblink_live.report.movie import Movie, make_movie
+from dblink_live.report.mp4 import can_make_movies
 from dblink_live.report.page import Visuals, page_of
-from dblink_live.report.pictures import MomentReader, moments_to_show, stills, sum_of_all, sum_still
+from dblink_live.report.pictures import (
+    MomentReader,
+    Still,
+    moments_to_show,
+    region_still,
+    stills,
+    sum_of_all,
+    sum_still,
+)
 from dblink_live.report.trust import Trust, trust_of, unjudged
 from dblink_live.store import Run, open_run
 
@@ -33,7 +43,10 @@ class ReportSummary:
 
 
 def write_report(
-    folder: str | Path, figures: Figures | str, on_progress: Callable[[int], None] | None = None
+    folder: str | Path,
+    figures: Figures | str,
+    on_progress: Callable[[int], None] | None = None,
+    compare_half_width: int | None = None,
 ) -> ReportSummary:
     """Write ``report/report.html`` into the run ``folder`` and say what is in it.
 
@@ -45,6 +58,8 @@ def write_report(
         What `dblink_live.analysis.summary` found in the run's longest segment, or the reason why there is nothing.
     on_progress
         Is told how many windows have been read for the sum of all and for the movie.
+    compare_half_width
+        Also show windowed STORM of so many windows to either side, and blind inpainting; None for neither.
 
     Raises
     ------
@@ -54,23 +69,32 @@ def write_report(
     step = _Steps(on_progress)
     with open_run(folder) as run:
         report = gather(run)
-        visuals = Visuals((), None, None, "no movie: no window has a reconstruction")
+        visuals = Visuals((), (), None, "no movie: no window has a reconstruction")
         trust = unjudged("no window was committed")
         if report.main is not None:
-            visuals = _look(run, report.main, step)
             trust = unjudged(figures) if isinstance(figures, str) else trust_of(figures, report.main)
+            visuals = _look(run, report.main, trust, step, compare_half_width)
         made = datetime.now(UTC)
         page = page_of(report, visuals, trust, made, _program())
         path = _put(run.path / "report" / FILE_NAME, page)
     return ReportSummary(path, _n_windows(report), visuals.movie is not None, _gaps(trust, visuals.movie))
 
 
-def _look(run: Run, main: MainSegment, step: Callable[[], None]) -> Visuals:
+def _look(
+    run: Run, main: MainSegment, trust: Trust, step: Callable[[], None], compare_half_width: int | None
+) -> Visuals:
     reader = MomentReader(run, main)
     total = sum_of_all(run, main, step)
-    moments = [stills(reader.read(row), reader.grid, main.window_s) for row in moments_to_show(main)]
+    moments: list[tuple[Still, ...]] = []
+    for row in moments_to_show(main):
+        shown = stills(reader.read(row), reader.grid, main.window_s)
+        others = () if compare_half_width is None else comparison(reader, row, compare_half_width)
+        moments.append((*shown, *others))
+    whole = [sum_still(total, reader.grid, len(main.counts))]
+    if trust.resolution_of_regions is not None:
+        whole.append(region_still(total, reader.grid, trust.resolution_of_regions))
     movie, reason = _movie(reader, main, step)
-    return Visuals(moments, sum_still(total, reader.grid, len(main.counts)), movie, reason)
+    return Visuals(moments, whole, movie, reason)
 
 
 def _movie(reader: MomentReader, main: MainSegment, step: Callable[[], None]) -> tuple[Movie | None, str]:

@@ -205,3 +205,16 @@ def test_tables_without_a_path_are_refused() -> None:
         track_fiducials(one, PIXEL_NM, [[1e6, 1e6]])
     assert len(find_fiducials(drifting_table(1), PIXEL_NM)) == 0
     assert len(corrected_table(empty_localizations(), Drift(*np.zeros((3, 1))), PIXEL_NM)) == 0
+
+
+def test_dense_structure_is_no_bead() -> None:
+    rng = np.random.default_rng(0)
+    n_frames, per_frame = 200, 30
+    table = empty_localizations(n_frames * (per_frame + 1))
+    table["frame"] = np.repeat(np.arange(n_frames), per_frame + 1)
+    # In every frame some of 30 molecules lie within 200 nm of nearly any place of 1.6 x 0.5 um, and one is a bead.
+    table["x"], table["y"] = rng.uniform(2, 12, len(table)), rng.uniform(2, 5, len(table))
+    is_bead = np.arange(len(table)) % (per_frame + 1) == 0
+    table["x"][is_bead], table["y"][is_bead] = 15.0, 10.0
+    found = find_fiducials(table, 160.0)
+    np.testing.assert_allclose(found, [[10.5 * 160, 15.5 * 160]], atol=1.0)

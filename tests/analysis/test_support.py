@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dblink_live.analysis.support import split_consistency, support, supported_fraction
+from dblink_live.analysis.support import left_out_fraction, split_consistency, support, supported_fraction
 from dblink_live.errors import AnalysisError, ConfigError
 
 
@@ -83,3 +83,20 @@ def test_what_cannot_be_answered_is_refused() -> None:
         split_consistency(np.full((4, 4), np.nan), np.zeros((4, 4)))
     with pytest.raises(ConfigError, match="one shape"):
         split_consistency(np.zeros((4, 4)), np.zeros((4, 5)))
+
+
+def test_what_a_picture_leaves_out_is_counted_against_its_own_window() -> None:
+    counts = one_localization() + 3 * one_localization(at=5)
+    pictures = np.zeros(counts.shape, np.float32)
+    pictures[4, 2, 4] = 0.9
+    # The one of window 4 lies beside what its picture draws; the three of window 5 lie where that draws nothing.
+    assert left_out_fraction(pictures, counts, 0.5) == pytest.approx(3 / 4)
+    assert left_out_fraction(pictures, counts, 0.5, radius_px=0) == 1.0
+    assert left_out_fraction(np.ones_like(pictures), counts, 0.5) == 0.0
+    with pytest.raises(AnalysisError, match="none in 9 windows"):
+        left_out_fraction(pictures, np.zeros_like(counts), 0.5)
+    pictures[0, 0, 0] = np.nan
+    with pytest.raises(AnalysisError, match="NaN"):
+        left_out_fraction(pictures, counts, 0.5)
+    with pytest.raises(ConfigError, match="one shape"):
+        left_out_fraction(pictures[:3], counts, 0.5)

@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from dblink_live.analysis.consistency import revision
 from dblink_live.cli import main
-from dblink_live.store import RunWriter
+from dblink_live.cli.stages import stages_of
+from dblink_live.models import StreamingReconstructor, load_model
+from dblink_live.store import RunWriter, SegmentCounts, open_run
+from dblink_live.tables import read_localizations
 from dblink_live.types import (
     Grid,
     LocalizationMap,
@@ -90,6 +94,11 @@ def test_a_run_that_stands_still(tmp_path: Path, checkpoint: Path, capsys: pytes
     assert figures["consistency"] == pytest.approx(1.0, abs=1e-4)
     assert 0.9 < figures["supported_fraction"] <= 1.0
     assert figures["drift_localizations_nm"] < 20.0
+    assert 0.0 <= figures["left_out_fraction"] < 0.5
+    regions = figures["frc_regions_nm"]
+    known = [value for row in regions["localizations"] for value in row if value is not None]
+    assert known and all(20.0 < value < 150.0 for value in known)
+    assert len(figures["frc_rolling_nm"]["first_frame"]) == 9
     # Pictures of 40 nm pixels blurred by one of them.
     assert 80.0 <= figures["decorrelation_nm"] < 300.0
     assert (figures["product"], figures["segment"], figures["windows"]["all"]) == ("live", 0, N_WINDOWS)
@@ -158,6 +167,79 @@ def test_a_zarr_reconstruction_states_its_own_pitch(tmp_path: Path, capsys: pyte
     assert figures["drift_nm"] == pytest.approx(0.0, abs=1e-3)
 
 
+def test_pixels_that_are_not_square_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = write_run(tmp_path / "ring.run", ring_table(2), n_windows=3)
+    facts = run / "run.ome.zarr" / "live" / "zarr.json"
+    plain = json.loads(facts.read_text())
+    for level in plain["attributes"]["ome"]["multiscales"][0]["datasets"]:
+        level["coordinateTransformations"][0]["scale"][-2] *= 1.25
+    facts.write_text(json.dumps(plain))
+    assert main(["analyze", str(facts.parent)]) == 2
+    assert "expected square pixels" in capsys.readouterr().err
+
+
+def test_a_reference_is_compared_with_the_reconstruction(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(1)
+    scene = gaussian_filter((rng.random((96, 96)) > 0.95).astype(np.float32), 1.0)
+    video = scene + 0.02 * rng.random((5, 96, 96), np.float32)
+    np.save(tmp_path / "r.npy", video.astype(np.float32))
+    np.save(tmp_path / "scene.npy", gaussian_filter(scene, 3.0) + 0.02 * rng.random((96, 96)))
+    told = [tmp_path / "r.npy", "--pitch-nm", "40", "--reference"]
+    figures, _ = analyze(capsys, *told, tmp_path / "scene.npy")
+    # A Gaussian of 3 px has fallen to a hundredth at 1 / 6 cycles a pixel, 240 nm; noise takes over before.
+    assert 240.0 < figures["frc_reference_nm"] < 1500.0
+    assert figures["frc_curves"]["reference"]["correlation"][1] > 0.9
+    np.save(tmp_path / "small.npy", scene[:50])
+    assert main(["analyze", *map(str, told), str(tmp_path / "small.npy")]) == 2
+    assert "expected a reference of 96 x 96" in capsys.readouterr().err
+
+
+def test_drift_is_taken_from_tables_and_maps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = ring_table(10)
+    # 300 nm across in 300 frames.
+    table["x"] += table["frame"] / PIXEL_NM
+    run = write_run(tmp_path / "moving.run", table)
+    for name in ("still.csv", "still.npy"):
+        analyze(capsys, run, "--no-split", "--undrift", tmp_path / name)
+    still = read_localizations(tmp_path / "still.csv", PIXEL_NM)
+    late, early = (np.median(still["x"][still["frame"] // 100 == part]) for part in (2, 0))
+    # Cross-correlation is good to a few nm of the 200 between these medians, which scatter by some 20.
+    assert abs(late - early) * PIXEL_NM < 60
+    maps = np.load(tmp_path / "still.npy")
+    columns = np.arange(maps.shape[2])
+    middle = (maps.sum(axis=1) * columns).sum(axis=1) / maps.sum(axis=(1, 2))
+    assert abs(middle[-5:].mean() - middle[:5].mean()) * 40.0 < 60
+    assert main(["analyze", str(run), "--undrift", str(tmp_path / "still.csv")]) == 2
+    assert "exists" in capsys.readouterr().err
+    short = write_run(tmp_path / "short.run", ring_table(1), n_windows=2)
+    assert main(["analyze", str(short), "--no-split", "--undrift", str(tmp_path / "none.csv")]) == 1
+    assert "found none" in capsys.readouterr().err
+    assert not (tmp_path / "none.csv").exists()
+
+
+def test_three_stages_of_the_same_windows_are_compared(
+    tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(tmp_path / "ring.run", ring_table(2), n_windows=12)
+    assert main(["refine", str(run), "--model", str(checkpoint)]) == 0
+    figures, _ = analyze(capsys, run, "--model", checkpoint)
+    steps = {"provisional_to_bounded", "bounded_to_full", "provisional_to_full"}
+    assert set(figures["revisions"]) == steps
+    assert figures["revision"] == figures["revisions"]["bounded_to_full"]
+    by_window = figures["revision_by_window"]
+    assert by_window["window"] == list(range(12))
+    with open_run(run) as opened:
+        segment = opened.segments[0]
+        counts = SegmentCounts(opened, segment)[:]
+        stream = StreamingReconstructor(load_model(str(checkpoint)), lookahead=2, hop=2, provisional=True)
+        shown = [p.image for one in counts for p in stream.push(one) if p.stage == "provisional"]
+        found = stages_of(opened, segment, (slice(None), slice(None)), str(checkpoint), True)
+    # What the network makes again afterwards is what a live stream shows at once.
+    np.testing.assert_allclose(found.provisional, shown, atol=1e-5)
+    expected = revision(found.provisional, found.full)
+    assert by_window["provisional_to_full"] == pytest.approx(expected.tolist(), abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("options", "unknown"),
     [
@@ -217,6 +299,10 @@ def test_wrong_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[s
         ["r.npy", "--product", "live"],
         ["r.npy", "--segment", "0"],
         ["r.npy", "--fiducials"],
+        ["r.npy", "--undrift", "new.csv"],
+        [run, "--undrift", "new.docx"],
+        [run, "--undrift", "nowhere/new.csv"],
+        [run, "--reference", "none.npy"],
         [run, "--product", "full"],
         [run, "--segment", "7"],
         [run, "--pitch-nm", "40"],

@@ -9,59 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from report_runs import GRID, HOSTILE, PIXEL_NM, write_run
+from scipy.ndimage import maximum_filter
 
 from dblink_live.analysis.summary import Subject, summarize
 from dblink_live.cli import main
 from dblink_live.report import ReportSummary, write_report
-from dblink_live.store import RunWriter, open_run
-from dblink_live.types import (
-    Gap,
-    GapCause,
-    Grid,
-    LocalizationMap,
-    Reconstruction,
-    RunInfo,
-    Segment,
-    Shape,
-    empty_localizations,
-)
-
-GRID = Grid(pitch_nm=40.0, shape=Shape(64, 72))
-PIXEL_NM = 160.0
-HOSTILE = "<script>alert('x')</script>\"&"
-
-
-def write_run(folder: Path, n_windows: int, *, model: str = "light", n_lost: int = 0) -> Path:
-    """A run whose localizations lie on a diagonal, and whose pictures show that diagonal."""
-    info = RunInfo("7", "2026-01-01T00:00:00", {"source": {"spec": HOSTILE}}, model, "ab" * 32)
-    rng = np.random.default_rng(5)
-    with RunWriter.create(folder, info, window_frames=10) as writer:
-        segment = Segment(index=0, shape=Shape(16, 18), dtype="uint16", frame_interval_ms=20.0, pixel_size_nm=PIXEL_NM)
-        writer.begin_segment(segment, GRID, PIXEL_NM)
-        if n_lost:
-            writer.record_gap(Gap(0, 3, n_lost, GapCause.CAMERA))
-        for window in range(n_windows):
-            table = empty_localizations(12)
-            table["frame"] = 10 * window + rng.integers(0, 10, size=12)
-            table["y"] = table["x"] = rng.uniform(2.0, 13.0, size=12)
-            counts = np.zeros(GRID.shape, np.uint16)
-            np.add.at(counts, GRID.index_of(table["y"], table["x"], PIXEL_NM), 1)
-            writer.write_map(LocalizationMap(0, window, 10 * window, 10 * window + 10, counts, GRID), table)
-            picture = np.eye(*GRID.shape, dtype=np.float32)
-            writer.write_reconstruction(Reconstruction(0, window, picture, "bounded", lookahead=2, latency_s=0.3))
-        writer.write_ledger(
-            0,
-            {
-                "seen": 10 * n_windows + n_lost,
-                "committed": 10 * n_windows,
-                "lost": {"camera": n_lost} if n_lost else {},
-                "deselected": 0,
-                "tail": 0,
-                "in_flight": 0,
-                "unknown_losses": 0,
-            },
-        )
-    return folder
+from dblink_live.store import open_run
 
 
 class _Tags(HTMLParser):
@@ -100,7 +54,7 @@ def written(run_folder: Path) -> tuple[ReportSummary, str]:
             counts=counts,
             localizations=run.localizations(),
             pixel_size_nm=PIXEL_NM,
-            missing={"provisional": "no full pass", "halves": HOSTILE},
+            missing={"full": "no full pass", "halves": HOSTILE},
         )
     summary = write_report(run_folder, summarize(subject))
     return summary, summary.path.read_text(encoding="utf-8")
@@ -136,8 +90,9 @@ def test_what_was_lost_and_what_cannot_be_known_is_said(written: tuple[ReportSum
     assert "5 (camera)" in page
     assert "1 gaps: 1 camera" in page
     assert "calibration of the camera not known" in page
-    # 96 localizations decide no drift, and there was no full pass: gaps, not numbers.
-    assert {"Drift by localizations (RCC)", "Revised by the full pass"} <= set(summary.gaps)
+    # 96 localizations decide no drift and no resolution of a region, and there was no full pass: gaps, not numbers.
+    gaps = {"Drift by localizations (RCC)", "Revised by the full pass", "Resolution by region, median (FRC)"}
+    assert gaps <= set(summary.gaps)
     for label in summary.gaps:
         card = re.search(rf'<div class="card gap"><div class="label">{re.escape(label)}</div>(.*?)</div>', page)
         assert card is not None
@@ -149,6 +104,9 @@ def test_a_still_sample_is_consistent_and_does_not_drift(written: tuple[ReportSu
     figures = dict(re.findall(r'<div class="label">([^<]+)</div><div class="value">([^<]+)</div>', page))
     assert figures["Drift by pictures"] == "0 nm"
     assert figures["Supported by localizations"] == "100%"
+    # One count in each pixel, of which those within a pixel of the diagonal are explained.
+    explained = np.count_nonzero(maximum_filter(np.eye(*GRID.shape), 3)) / (64 * 72)
+    assert figures["Localizations left out"] == f"{1 - explained:.0%}"
     assert figures["Consistency"] == "1.00"
     assert figures["Localizations"] == "96"
     assert figures["Duration"] == "1.6 s"
@@ -187,3 +145,77 @@ def test_the_verb_says_where_the_page_is_and_refuses_what_is_no_run(
     assert "expected a run folder" in capsys.readouterr().err
     assert main(["report", str(folder), "--model", "no_such_model"]) == 2
     assert "no_such_model" in capsys.readouterr().err
+
+
+def test_a_run_with_everything_has_curves_of_everything(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "rich.run", 40)
+    rng = np.random.default_rng(0)
+    n = 8000
+    table = np.zeros(n, [("frame", "i8"), ("x", "f8"), ("y", "f8")])
+    table["frame"] = np.sort(rng.integers(0, 400, n))
+    # Points on nine lines to 10 nm, and a bead in every frame.
+    table["x"], table["y"] = rng.uniform(1, 16, n), rng.integers(2, 11, n) + rng.normal(0, 10 / PIXEL_NM, n)
+    bead = np.zeros(400, table.dtype)
+    bead["frame"], bead["x"], bead["y"] = np.arange(400), 13.0, 13.5
+    table = np.sort(np.concatenate([table, bead]), order="frame")
+    pictures = rng.random((3, 40, *GRID.shape)).astype(np.float32)
+    subject = Subject(
+        pictures=pictures[2],
+        windows=np.arange(40),
+        pitch_nm=GRID.pitch_nm,
+        provisional=pictures[0],
+        bounded=pictures[1],
+        full=pictures[2],
+        revised=np.arange(40),
+        localizations=table,
+        pixel_size_nm=PIXEL_NM,
+        has_fiducials=True,
+    )
+    summary = write_report(folder, summarize(subject))
+    page = summary.path.read_text(encoding="utf-8")
+    titles = re.findall(r"<h3>([^<]+)</h3>", page)
+    expected = {
+        "Fourier ring correlation",
+        "Resolution over time",
+        "Resolution by region",
+        "Revision",
+        "Drift by beads",
+    }
+    assert expected <= set(titles)
+    assert "half-bit" in page
+    assert "Resolution of the localizations by region" in page
+    figures = dict(re.findall(r'<div class="label">([^<]+)</div><div class="value">([^<]+)</div>', page))
+    # Uniform noise: |a - b| is a third on average, a + b one.
+    assert figures["Revised by the lookahead"] == figures["Revised by the full pass"] == "33%"
+    assert figures["Drift by beads"] == "0 nm"
+
+
+@pytest.mark.parametrize(
+    "picture", [pytest.param(np.zeros(GRID.shape, np.float32), id="zero"), pytest.param(None, id="no picture")]
+)
+def test_a_run_that_shows_nothing_has_gaps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], picture: np.ndarray | None
+) -> None:
+    folder = write_run(tmp_path / "dark.run", 4, picture=picture, n_localizations=0)
+    assert main(["report", str(folder), "--no-split", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    gaps = {"Resolution of the localizations (FRC)", "Decorrelation", "Consistency", "Supported by localizations"}
+    assert gaps <= set(answer["gaps"])
+    assert answer["figures"]["frc_nm"] == {"localizations": None, "reconstruction": None}
+    page = Path(answer["report"]).read_text(encoding="utf-8")
+    assert ">nan" not in page.lower()
+
+
+def test_options_of_a_recording_are_refused_beside_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_run(tmp_path / "one.run", 1)
+    assert main(["report", str(folder), "--window", "5"]) == 2
+    assert "--window" in capsys.readouterr().err
+
+
+def test_classical_methods_stand_beside_the_reconstruction(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "cells.run", 12)
+    page = write_report(folder, "not asked", compare_half_width=2).path.read_text(encoding="utf-8")
+    assert tags_of(page).found.count("img") == 3 * 4 + 1
+    assert page.count("Windowed STORM: plain sum of 5 windows around window 6") == 2  # caption and its alternative text
+    # A sixth into 12 windows is window 2: it has only two before it.
+    assert "Blind sparse inpainting of 6 windows around window 2" in page

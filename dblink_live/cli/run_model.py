@@ -1,0 +1,46 @@
+"""The network that made a run's pictures, to run it again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dblink_live.config import run_config_from_plain
+from dblink_live.errors import ModelError
+from dblink_live.store import Product, Run, StoredSegment
+
+if TYPE_CHECKING:
+    from dblink_live.models import Model
+
+PITCH_TOLERANCE = 0.005
+"""Relative difference of two pitches that are still the same scale."""
+
+
+def model_of(run: Run, product: Product, asked: str | None) -> Model:
+    """The model that made ``product``, or the one that was ``asked`` for.
+
+    Raises
+    ------
+    ModelError, PluginError
+        It is unknown, or no longer the very one that made the pictures.
+    """
+    from dblink_live.models import load_model
+
+    own, full = run_config_from_plain(run.config).reconstruct.model, run.full_facts
+    recorded = full.model_sha256 if product == "full" and full is not None else run.info.model_sha256
+    model = load_model(asked or own)
+    if asked is None and recorded and model.sha256 != recorded:
+        raise ModelError(
+            f"expected the model that made the pictures of {product} (sha256 {recorded[:12]}), found another under the "
+            f"run's name {own!r} ({model.sha256[:12]}); give the right one with --model"
+        )
+    return model
+
+
+def check_pitch(stored: StoredSegment, model: Model) -> None:
+    """Raise `ModelError` where the model is for another grid than the segment's."""
+    pitch_nm = stored.grid.pitch_nm
+    if abs(pitch_nm - model.pixel_size_nm) > PITCH_TOLERANCE * model.pixel_size_nm:
+        raise ModelError(
+            f"expected a model for the run's grid of {pitch_nm:g} nm, found {model.name!r} for "
+            f"{model.pixel_size_nm:g} nm; give another --model"
+        )
