@@ -1,6 +1,6 @@
 """Do the trust maps find pixels that are wrong? The area under the ROC curve, on simulated videos whose truth is known.
 
-    python -m benchmarks.trust [--videos 2] [--windows 100] [--model filaments] [--presets P ...] [--json FILE]
+    python -m benchmarks.trust [--videos 2] [--windows 100] [--model filaments] [--presets P ...] [--docs docs]
 
 Among the pixels that the network predicts (above the threshold in its checkpoint), those farther than 1 px from
 structure are wrong. Each map gives every predicted pixel a number; the area under the ROC curve is the probability that
@@ -14,13 +14,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import maximum_filter
 from scipy.stats import mannwhitneyu, rankdata
 
+from benchmarks.documents import measured_with, write_block
 from benchmarks.quality import videos_with_structure
 from benchmarks.report import Report, markdown_table
 from dblink_live.analysis.support import HALF_WIDTH, RADIUS_PX, Support, split_consistency, support
@@ -58,8 +61,10 @@ def main() -> None:
     parser.add_argument("--model", default="filaments")
     parser.add_argument("--presets", nargs="+", choices=list(PRESETS), default=["default", "half density", "8x speed"])
     parser.add_argument("--lookahead", type=int, default=8)
+    parser.add_argument("--docs", type=Path, help="write the table into analysis.md of this folder")
     parser.add_argument("--json", default=None)
     options = parser.parse_args()
+    started = time.perf_counter()
     report = Report("trust", {name: getattr(options, name) for name in ("videos", "windows", "model", "lookahead")})
     model = load_model(options.model)
     scored = {}
@@ -73,7 +78,11 @@ def main() -> None:
     names = list(next(iter(scored.values())).maps)
     rows: list[list[object]] = [["wrong pixels", *(float(one.is_wrong.mean()) for one in scored.values())]]
     rows += [[name, *(one.auc(name) for one in scored.values())] for name in names]
-    print(markdown_table(["area under the ROC curve", *options.presets], rows))
+    table = markdown_table(["area under the ROC curve", *options.presets], rows)
+    print(table)
+    if options.docs is not None:
+        head = measured_with([model], time.perf_counter() - started)
+        write_block(options.docs / "analysis.md", "trust", f"{head}\n\n{table}")
     report.add("wrong_share", {preset: float(one.is_wrong.mean()) for preset, one in scored.items()})
     report.add("auc", {preset: {name: one.auc(name) for name in names} for preset, one in scored.items()})
     report.finish(options.json)

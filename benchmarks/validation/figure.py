@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from benchmarks.validation.acquisition import PITCH_NM
 from dblink_live.analysis.colours import ColourMapName
-from dblink_live.analysis.contrast import RECONSTRUCTION, SUM, ContrastPolicy, contrast_limits
+from dblink_live.analysis.contrast import RECONSTRUCTION, SUM, ContrastPolicy, Limits, contrast_limits
 from dblink_live.analysis.drawing import BACKGROUND, FAINT, TEXT, draw_scale_bar, shade, write_text
 
 PANEL_PX = 250
@@ -22,17 +22,31 @@ Path2D = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 """(y, x) in nm."""
 
 
-def panel(image: Picture, *, is_sum: bool = False, is_truth: bool = False) -> Image.Image:
-    """A picture [H, W] on the experiments' lattice, with a scale bar."""
+def limits_of(image: Picture, is_sum: bool) -> Limits:
+    """Black and white of a picture [H, W]: for a movie, whose contrast must not change on the way."""
+    return contrast_limits(np.asarray(image, np.float32), SUM if is_sum else RECONSTRUCTION)
+
+
+def panel(
+    image: Picture,
+    *,
+    is_sum: bool = False,
+    is_truth: bool = False,
+    limits: Limits | None = None,
+    caption: str = "",
+) -> Image.Image:
+    """A picture [H, W] on the experiments' lattice, with a scale bar, and a ``caption`` in its upper corner."""
     policy: ContrastPolicy = SUM if is_sum else RECONSTRUCTION
     colours: ColourMapName = "ice" if is_truth else "ember"
     height, width = image.shape
     nm_per_px = max(height, width) * PITCH_NM / PANEL_PX
     shape = (round(height * PITCH_NM / nm_per_px), round(width * PITCH_NM / nm_per_px))
     values = np.asarray(image, np.float32)
-    limits = contrast_limits(values, policy)
+    limits = limits or limits_of(image, is_sum)
     painted = Image.fromarray(shade(values, PITCH_NM, nm_per_px, shape, policy, limits, colours))
-    draw_scale_bar(ImageDraw.Draw(painted), 0, 0, shape[0], width * PITCH_NM, nm_per_px)
+    draw = ImageDraw.Draw(painted)
+    draw_scale_bar(draw, 0, 0, shape[0], width * PITCH_NM, nm_per_px)
+    write_text(draw, (shape[1] - 8, 14), caption, 13, "rm", edge=2)
     return painted
 
 
@@ -53,6 +67,14 @@ def paths(named: Mapping[str, Path2D]) -> Image.Image:
 
 def compose(columns: Sequence[str], rows: Sequence[Sequence[Image.Image]], labels: Sequence[str], path: Path) -> None:
     """Write a table of panels as a PNG, a title over each column and a label beside each row."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table_of_panels(columns, rows, labels).save(path, optimize=True)
+
+
+def table_of_panels(
+    columns: Sequence[str], rows: Sequence[Sequence[Image.Image]], labels: Sequence[str]
+) -> Image.Image:
+    """A title over each column and a label beside each row."""
     size = (_SIDE + len(columns) * (PANEL_PX + _GAP), _HEAD + len(rows) * (PANEL_PX + _GAP))
     canvas = Image.new("RGB", size, BACKGROUND)
     draw = ImageDraw.Draw(canvas)
@@ -63,5 +85,4 @@ def compose(columns: Sequence[str], rows: Sequence[Sequence[Image.Image]], label
         write_text(draw, (8, top + PANEL_PX / 2), label, 13, "lm", FAINT)
         for column, picture in enumerate(pictures):
             canvas.paste(picture, (_SIDE + column * (PANEL_PX + _GAP), top))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    canvas.save(path, optimize=True)
+    return canvas

@@ -12,7 +12,7 @@ from benchmarks.validation.acquisition import FIELD, PITCH_NM, PIXEL_NM, record
 from benchmarks.validation.figure import compose, panel
 from benchmarks.validation.outcome import Row
 from dblink_live.analysis.metrics import evaluate, windowed_sum
-from dblink_live.models import load_model, reconstruct
+from dblink_live.models import Model, reconstruct
 from dblink_live.simulate.specimen import make_specimen
 
 WINDOW_FRAMES = 10
@@ -23,7 +23,7 @@ SUM_HALF_WIDTH = 12
 
 @dataclass(frozen=True)
 class Moving:
-    """A specimen of `make_specimen`, and the shipped network for it."""
+    """A specimen of `make_specimen`, which the shipped network of the same name is for."""
 
     kind: str
     speed: float
@@ -32,18 +32,19 @@ class Moving:
     seed: int
 
 
-def score(moving: Moving, n_frames: int, figure: Path) -> list[Row]:
+def score(moving: Moving, model: Model, n_frames: int, figure: Path) -> list[Row]:
     """A row a lookahead, and a figure of three moments."""
     specimen = make_specimen(moving.kind, FIELD, PIXEL_NM, PITCH_NM, moving.seed, moving.speed)
     acquired = record(specimen, n_frames, moving.on_per_um2, moving.seed)
     counts, truth = acquired.counts(WINDOW_FRAMES), acquired.truth(WINDOW_FRAMES)
-    model = load_model(moving.kind)
     rows: list[Row] = []
     for lookahead in LOOKAHEADS:
         pictures = reconstruct(counts, model, lookahead)
         scores = evaluate(pictures, truth, model.threshold)
         paper_scores = f"{scores.fidelity:.1%}", f"{scores.false_positive_rate:.1%}"
-        rows.append((f"here, lookahead {lookahead}", *paper_scores, scores.f1_1px, scores.hallucination[1]))
+        own = f"{scores.f1_1px:.3f}", f"{scores.hallucination[1]:.3f}"
+        name = "full pass" if lookahead == "full" else f"lookahead {lookahead}"
+        rows.append((f"here, {name}", *paper_scores, *own))
     _draw(truth, counts, pictures, figure)
     return rows
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dblink_live.models import Model
+
 Row = tuple[object, ...]
 
 
@@ -13,4 +15,7 @@ class Outcome:
 
     header: tuple[str, ...]
     rows: list[Row]
+    weights: tuple[Model, ...]
+    """The networks that the figures rest on."""
     settings: dict[str, object] = field(default_factory=dict)
+    """Among them ``frames``."""

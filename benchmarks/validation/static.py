@@ -65,7 +65,7 @@ def run(is_quick: bool, out: Path) -> Outcome:
         [""],
         out / "validation_static.png",
     )  # fmt: skip
-    return Outcome(("", "resolution"), rows, {"frames": n_frames, "window_frames": WINDOW_FRAMES})
+    return Outcome(("", "resolution"), rows, (model,), {"frames": n_frames, "window_frames": WINDOW_FRAMES})
 
 
 def _table_frc(table: np.ndarray) -> FrcCurve:
