@@ -62,9 +62,10 @@ def kill_the_refinement(folder: Path, chance: random.Random, frames: int, fps: f
     finding.end = "refined"
     finding.problems += changed(before, committed(folder))
     with open_run(folder) as run:
-        n_full, n_counts = run.committed_count("full"), run.committed_count("counts")
-    if n_full != n_counts:
-        finding.problems.append(f"expected a picture of the full pass for each of {n_counts} maps, found {n_full}")
+        rows = [*run.windows("counts"), *run.windows("mended")]
+        n_full, n_maps = run.committed_count("full"), len({(row.segment, row.window) for row in rows})
+    if n_full != n_maps:
+        finding.problems.append(f"expected a picture of the full pass for each of {n_maps} maps, found {n_full}")
     examine(folder, finding, {})
     return finding
 

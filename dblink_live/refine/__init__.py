@@ -1,5 +1,7 @@
 """The full bidirectional pass over a run that has ended, into the same run, in bounded memory."""
 
-from dblink_live.refine.session import Refinement, RefineSettings, RefineSummary, open_refinement
+from dblink_live.refine.mend import Mending, MendSummary
+from dblink_live.refine.opening import open_refinement
+from dblink_live.refine.session import Refinement, RefineSettings, RefineSummary
 
-__all__ = ["RefineSettings", "RefineSummary", "Refinement", "open_refinement"]
+__all__ = ["MendSummary", "Mending", "RefineSettings", "RefineSummary", "Refinement", "open_refinement"]

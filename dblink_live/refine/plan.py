@@ -35,7 +35,11 @@ class TilePlan:
 
 
 def choose_tile(
-    network: BidirectionalNetwork, stretches: Sequence[Stretch], pending: int | None, budget_bytes: int
+    network: BidirectionalNetwork,
+    stretches: Sequence[Stretch],
+    pending: int | None,
+    budget_bytes: int,
+    n_wanted: int = 1,
 ) -> int | None:
     """The largest side of tiles with which all ``stretches`` fit; None where they fit without tiles.
 
@@ -43,16 +47,23 @@ def choose_tile(
     ----------
     pending
         Windows that wait at a time with a bounded lookahead; None for the full pass.
+    n_wanted
+        Tiles of all stretches together that there should be, one for each worker, or as many as the fields give.
 
     Raises
     ------
     ConfigError
         Not even the smallest tiles fit.
     """
-    for side in (None, *TILE_SIDES):
-        if all(_plan(network, stretch, side, pending, budget_bytes) is not None for stretch in stretches):
-            return side
-    raise _too_little(network, stretches, TILE_SIDES[-1], pending, budget_bytes)
+    fitting = [
+        side
+        for side in (None, *TILE_SIDES)
+        if all(_plan(network, stretch, side, pending, budget_bytes) is not None for stretch in stretches)
+    ]
+    if not fitting:
+        raise _too_little(network, stretches, TILE_SIDES[-1], pending, budget_bytes)
+    enough = (side for side in fitting if _count_tiles(network, stretches, side) >= n_wanted)
+    return next(enough, max(fitting, key=lambda side: _count_tiles(network, stretches, side)))
 
 
 def plan_stretch(
@@ -74,6 +85,10 @@ def plan_stretch(
 def _tiles(network: BidirectionalNetwork, field: Shape, side: int | None) -> tuple[Tile, ...]:
     whole = max(field)
     return tuple(cut_into_tiles(field, side or whole, network.halo, network.stride))
+
+
+def _count_tiles(network: BidirectionalNetwork, stretches: Sequence[Stretch], side: int | None) -> int:
+    return sum(len(_tiles(network, stretch.field, side)) for stretch in stretches)
 
 
 def _plan(

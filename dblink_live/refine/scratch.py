@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -39,16 +40,20 @@ class TileScratch:
         self._n_windows = n_windows
         self._folder.mkdir(parents=True, exist_ok=True)
 
-    def n_done(self, tile: Tile) -> int:
-        """Windows of ``tile`` that are finished, from the first one on."""
-        starts = range(0, self._n_windows, BLOCK)
+    def n_done(self, tile: Tile, first: int = 0) -> int:
+        """Windows of ``tile`` that are finished, from the first one on; those before ``first`` count as if they were.
+
+        Where it is not the whole segment, the number is a multiple of `BLOCK`.
+        """
+        starts = range(first // BLOCK * BLOCK, self._n_windows, BLOCK)
         missing = (start for start in starts if not self._path(tile, start).exists())
         return next(missing, self._n_windows)
 
     def write(self, tile: Tile, start: int, images: list[StoredImage]) -> None:
         """Keep the pictures of the windows from ``start`` on: `BLOCK` of them, or those that are left."""
         path = self._path(tile, start)
-        partial = path.with_suffix(".writing")
+        # Where a worker was taken for dead, two are at the same tile: each has a file of its own until it is whole.
+        partial = path.with_suffix(f".{os.getpid()}.writing")
         with partial.open("wb") as file:
             np.save(file, np.stack(images), allow_pickle=False)
             file.flush()
@@ -67,7 +72,7 @@ class TileScratch:
         shape = (min(BLOCK, self._n_windows - start), *tile.core.shape)
         try:
             images: StoredImage = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise StoreError(f"cannot read {path}: {error}; delete it and refine again") from error
         if images.shape != shape:
             raise StoreError(f"expected pictures {shape} in {path}, found {images.shape}; delete it and refine again")
@@ -76,10 +81,34 @@ class TileScratch:
     def remove(self) -> None:
         """Delete the segment's files; the folder as well when it was the last segment's."""
         shutil.rmtree(self._folder, ignore_errors=True)
-        parent = self._folder.parent
-        if parent.exists() and not any(parent.iterdir()):
-            parent.rmdir()
+        _remove_if_empty(self._folder.parent)
 
     def _path(self, tile: Tile, start: int) -> Path:
         core = tile.core
         return self._folder / f"{core.top}_{core.left}_{core.bottom}_{core.right}_{start:07d}.npy"
+
+
+class Permit:
+    """A file that lets workers go on; they look for it after each block of windows.
+
+    A worker of a cluster can outlive the refinement that it works for. The next refinement of the run, which holds the
+    run's lock, revokes what earlier ones have left.
+    """
+
+    def __init__(self, run_folder: Path) -> None:
+        folder = run_folder / FOLDER_NAME
+        folder.mkdir(exist_ok=True)
+        for left in folder.glob("*.permit"):
+            left.unlink(missing_ok=True)
+        self.path = folder / f"{uuid.uuid4().hex}.permit"
+        self.path.touch()
+
+    def revoke(self) -> None:
+        """Let the workers stop."""
+        self.path.unlink(missing_ok=True)
+        _remove_if_empty(self.path.parent)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if folder.exists() and not any(folder.iterdir()):
+        folder.rmdir()

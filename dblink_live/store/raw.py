@@ -35,7 +35,7 @@ from dblink_live.store.hierarchy import (
 )
 from dblink_live.store.lock import WriterLock
 from dblink_live.store.raw_journal import FILE_NAME, RawJournal, RawJournalReader, RawSession, RawShard
-from dblink_live.types import FrameArray, Gap, Segment
+from dblink_live.types import FrameArray, Gap, Segment, Shape
 
 LOCK_NAME = "raw.lock"
 """Of the file that says whether a recorder lives: it may outlive the run's process by the frames in the ring."""
@@ -237,10 +237,21 @@ class RawFrames:
         self.t_host_ns = np.concatenate([empty, *(shard.t_host_ns for shard in shards)])
         """[T], when each was received."""
 
+    @property
+    def frame_shape(self) -> Shape:
+        """Height and width of a frame in camera pixels."""
+        return Shape(*read_array(self._folder).shape[1:])
+
     def read(self, shard: RawShard) -> npt.NDArray[Any]:
         """The frames [n, H, W] of one shard."""
         first = shard.shard * self.session.shard_frames
         return np.asarray(read_array(self._folder)[first : first + len(shard.numbers)])
+
+    def read_numbers(self, start: int, stop: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+        """Numbers [n] and pixels [n, H, W] of the recorded frames among those with numbers [start, stop)."""
+        # Frames lie side by side in the order of their numbers: all shards but the last are full.
+        first, last = np.searchsorted(self.numbers, [start, stop])
+        return self.numbers[first:last], np.asarray(read_array(self._folder)[first:last])
 
 
 def read_raw(folder: Path) -> list[RawFrames]:
