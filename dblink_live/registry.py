@@ -6,17 +6,18 @@ A package registers a localizer in its ``pyproject.toml``:
     mine = "my_package:MyLocalizer"
 
 What stands there is called as ``MyLocalizer(camera, psf_sigma_px=..., ...)`` and returns a
-`dblink_live.interfaces.Localizer`.
+`dblink_live.interfaces.Localizer`; docs/plugins.md says the rest.
 """
 
 from __future__ import annotations
 
 import difflib
 import functools
+import inspect
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 
-from dblink_live.errors import PluginError
+from dblink_live.errors import ConfigError, PluginError
 from dblink_live.interfaces import Localizer
 
 LOCALIZERS = "dblink_live.localizers"
@@ -53,7 +54,35 @@ def get_localizer_factory(name: str) -> LocalizerFactory:
         factory: LocalizerFactory = point.load()
     except (ImportError, AttributeError) as error:
         raise PluginError(f"expected the localizer {name!r} at {point.value}, found: {error}; reinstall it") from error
-    return factory
+    return factory if name in _BUILT_IN else _checking_options(name, factory)
+
+
+def _checking_options(name: str, factory: LocalizerFactory) -> LocalizerFactory:
+    """The factory of a plug-in, which need not know every setting that ours have."""
+
+    @functools.wraps(factory, updated=())
+    def checked(*arguments: object, **options: object) -> Localizer:
+        known = _option_names(factory)
+        unknown = [option for option in options if known is not None and option not in known]
+        if unknown:
+            raise ConfigError(
+                f"expected settings that the localizer {name!r} has ({', '.join(known or ())}), found "
+                f"{', '.join(unknown)}; leave that out"
+            )
+        return factory(*arguments, **options)
+
+    return checked
+
+
+def _option_names(factory: LocalizerFactory) -> list[str] | None:
+    """Names that the factory can be given, beside the camera; None where it takes, or may take, any."""
+    try:
+        parameters = list(inspect.signature(factory).parameters.values())
+    except (TypeError, ValueError):
+        return None
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return [parameter.name for parameter in parameters[1:]]
 
 
 def _find(name: str) -> EntryPoint:

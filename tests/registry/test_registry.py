@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint, EntryPoints
 import pytest
 
 from dblink_live import registry
-from dblink_live.errors import PluginError
+from dblink_live.errors import ConfigError, PluginError
 
 
 def test_the_gaussian_localizer_is_built_in() -> None:
@@ -34,6 +34,19 @@ def test_a_broken_plug_in_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(registry, "entry_points", lambda group: EntryPoints([point]))
     with pytest.raises(PluginError, match="no_such_package:Thing"):
         registry.get_localizer_factory("broken")
+
+
+def plugged_in(camera: object, psf_sigma_px: float | None = None) -> tuple[object, float | None]:
+    return camera, psf_sigma_px
+
+
+def test_a_setting_that_a_plug_in_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("mine", f"{__name__}:plugged_in", registry.LOCALIZERS)
+    monkeypatch.setattr(registry, "entry_points", lambda group: EntryPoints([point]))
+    make = registry.get_localizer_factory("mine")
+    assert make("a camera", psf_sigma_px=1.2) == ("a camera", 1.2)
+    with pytest.raises(ConfigError, match=r"'mine' has \(psf_sigma_px\), found fit, least_photons; leave"):
+        make("a camera", psf_sigma_px=1.2, fit="free", least_photons=100.0)
 
 
 def test_looking_a_plug_in_up_imports_no_torch() -> None:
