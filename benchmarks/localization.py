@@ -1,13 +1,17 @@
 """Accuracy of the localizers on simulated frames, from sparse to crowded.
 
-    python -m benchmarks.localization [--frames 500] [--densities 0.1 1.3 4.2 6.5] [--localizers gaussian dense auto]
-        [--json FILE]
+    python -m benchmarks.localization [--frames 500] [--densities 0.1 1.3 4.2 6.5]
+        [--localizers gaussian dense auto picasso-mle picasso-lq daostorm] [--tubulins FOLDER] [--json FILE]
 
 Frames of 32 x 32 pixels of 100 nm: molecules at random places that switch on and off (a Markov chain, on for three
 frames on average), each a pixel-integrated Gaussian of sigma 1.09 px and 3000 photons a frame on a background of 500
 photons a pixel; counts are 500 + Poisson(500 + signal) + Normal(0, variance 300). The localizers are told the camera
 and not the width of the spots. Scores are those of the SMLM challenge (`dblink_live.analysis.matching`), beside what
 pairing with the molecules of other frames gives by chance.
+
+Other programs' localizers (`benchmarks.rivals`: picasso-mle, picasso-lq, daostorm) are told the width, which they
+cannot learn; those that are not installed are named and left out. ``--tubulins`` adds the published stack of the
+folder `gt_deepstorm_tubulins`, of a program that is not ours; its camera is taken for one of offset 100 and gain 1.
 """
 
 from __future__ import annotations
@@ -15,13 +19,15 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import tifffile
 
 from benchmarks.report import Report, markdown_table
+from benchmarks.rivals import RIVALS, localizers_by_name
 from dblink_live.analysis.matching import chance_jaccard, match_localizations
-from dblink_live.localization import localize
 from dblink_live.simulate.camera import render_spots
 from dblink_live.types import Camera, FrameArray, Localizations, Shape, empty_localizations
 
@@ -40,6 +46,8 @@ ON_SHARE = 0.01
 SEED = 40_000
 CAMERA = Camera(pixel_size_nm=PIXEL_NM, offset_adu=OFFSET_ADU, read_noise_e=math.sqrt(READ_VARIANCE_E2))
 RADII_NM = (100.0, 250.0)
+TUBULINS = Camera(pixel_size_nm=PIXEL_NM, offset_adu=100.0)
+TUBULINS_SIGMA_PX = 0.9
 
 
 def main() -> None:
@@ -47,20 +55,31 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=500)
     parser.add_argument("--densities", type=float, nargs="+", default=[0.1, 1.3, 4.2, 6.5], help="molecules on a um^2")
     parser.add_argument("--localizers", nargs="+", default=["gaussian", "dense", "auto"])
+    parser.add_argument("--tubulins", type=Path, default=None, help="folder of the published stack")
     parser.add_argument("--json", default=None)
     options = parser.parse_args()
     report = Report("localization", {"frames": options.frames})
+    factories = localizers_by_name(options.localizers)
+    stacks = [
+        (f"{density:g}", CAMERA, SIGMA_PX, *simulate_stack(density, options.frames, SEED))
+        for density in options.densities
+    ]
+    if options.tubulins is not None:
+        stacks.append(("tubulins", TUBULINS, TUBULINS_SIGMA_PX, *read_tubulins(options.tubulins, options.frames)))
     rows = []
-    for density in options.densities:
-        frames, molecules = simulate_stack(density, options.frames, SEED)
-        for localizer in options.localizers:
+    for stack, camera, sigma_px, frames, molecules in stacks:
+        for localizer, factory in factories.items():
+            is_rival = localizer in RIVALS
+            localize = factory(camera, psf_sigma_px=sigma_px if is_rival else None)
+            if is_rival:
+                localize(frames[:5])  # Picasso compiles itself at first
             started = time.perf_counter()
-            found = localize(frames, CAMERA, localizer)
+            found = localize(frames)
             fps = len(frames) / (time.perf_counter() - started)
             near, far = (match_localizations(found, molecules, PIXEL_NM, radius) for radius in RADII_NM)
             rows.append(
                 [
-                    f"{density:g}",
+                    stack,
                     localizer,
                     100 * near.jaccard,
                     near.rmse_nm,
@@ -98,6 +117,18 @@ def simulate_stack(density_um2: float, n_frames: int, seed: int) -> tuple[FrameA
     molecules["frame"] = frame
     molecules["y"], molecules["x"] = position[molecule].T
     molecules["photons"] = PHOTONS
+    return frames, molecules
+
+
+def read_tubulins(folder: Path, n_frames: int) -> tuple[FrameArray, Localizations]:
+    """The first frames of the published stack, and its molecules."""
+    frames = tifffile.imread(folder / "testStack_SimulatedMicrotubules.tif")[:n_frames]
+    rows = np.loadtxt(folder / "ground_truth.csv", delimiter=",", skiprows=1)
+    rows = rows[rows[:, 0] <= len(frames)]
+    molecules = empty_localizations(len(rows))
+    # Frames count from 1, nanometres from the corner of the first pixel.
+    molecules["frame"] = rows[:, 0].astype(np.int64) - 1
+    molecules["x"], molecules["y"] = rows[:, 1] / PIXEL_NM - 0.5, rows[:, 2] / PIXEL_NM - 0.5
     return frames, molecules
 
 

@@ -16,7 +16,10 @@ from dblink_live.interfaces import Localizer
 from dblink_live.localization.camera import to_photons
 from dblink_live.localization.crowding import crowding
 from dblink_live.localization.dense import DenseLocalizer
+from dblink_live.localization.filters import LARGEST_PRECISION_PX
+from dblink_live.localization.frame_check import FrameFaults, check_frames
 from dblink_live.localization.gaussian import DEFAULT_THRESHOLD_SIGMA, NOMINAL_SIGMA_PX, GaussianLocalizer
+from dblink_live.localization.psf import Width
 from dblink_live.types import Camera, FrameArray, Localizations, empty_localizations
 
 CROWDED = 0.04
@@ -37,6 +40,8 @@ class AutoLocalizer:
         As of both.
     threshold_sigma
         As of `GaussianLocalizer`; also the threshold of the spots that are counted.
+    fit, least_photons, largest_precision_px, largest_misfit
+        As of `GaussianLocalizer`, for what it fits.
 
     Raises
     ------
@@ -51,13 +56,20 @@ class AutoLocalizer:
         camera: Camera,
         psf_sigma_px: float | None = None,
         threshold_sigma: float = DEFAULT_THRESHOLD_SIGMA,
+        fit: Width = "fixed",
+        least_photons: float = 0.0,
+        largest_precision_px: float = LARGEST_PRECISION_PX,
+        largest_misfit: float = float("inf"),
         device: str | torch.device = "cpu",
     ) -> None:
         self._camera = camera
+        self._faults = FrameFaults(camera)
         self._device = torch.device(device)
         self._counting_sigma_px = psf_sigma_px or NOMINAL_SIGMA_PX
         self._threshold_sigma = threshold_sigma
-        self._sparse = GaussianLocalizer(camera, psf_sigma_px, threshold_sigma, device)
+        self._sparse = GaussianLocalizer(
+            camera, psf_sigma_px, threshold_sigma, fit, least_photons, largest_precision_px, largest_misfit, device
+        )
         self._dense: DenseLocalizer | None = None
         self._refusal = ""
         try:
@@ -69,15 +81,16 @@ class AutoLocalizer:
         self._n_sparse = self._n_dense = 0
 
     def notes(self) -> list[str]:
-        """What was chosen, a sentence each."""
+        """What was chosen, and what was odd, a sentence each."""
+        faults = self._faults.notes()
         if self._dense is None:
-            return [f"auto: gaussian for all frames, for the dense localizer does not fit: {self._refusal}"]
+            return [f"auto: gaussian for all frames, for the dense localizer does not fit: {self._refusal}", *faults]
         level = self._neighbours / self._spots if self._spots else 0.0
         chosen = (
             f"auto: gaussian for {self._n_sparse} frames, dense for {self._n_dense}; neighbours of a spot within three "
             f"widths at the end: {level:.3f}, crowded from {CROWDED:g}"
         )
-        return [chosen, *self._dense.notes()]
+        return [chosen, *self._dense.width_notes(), *faults]
 
     def localize(self, frames: FrameArray, frame_numbers: npt.NDArray[np.int64]) -> Localizations:
         """Molecules in ``frames`` [N, H, W], numbered ``frame_numbers`` [N], sorted by frame.
@@ -87,7 +100,9 @@ class AutoLocalizer:
         SourceError, CalibrationError
             As `GaussianLocalizer.localize`.
         """
-        if self._dense is None or not len(frames) or len(frames) != len(frame_numbers):
+        check_frames(frames, frame_numbers)
+        self._faults.see(frames)
+        if self._dense is None or not len(frames):
             return self._sparse.localize(frames, frame_numbers)
         is_crowded = self._judge(frames)
         self._n_dense += int(is_crowded.sum())

@@ -10,6 +10,7 @@ Shapes: N frames, H, W camera pixels.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dblink_live.errors import CalibrationError, SourceError
+from dblink_live.errors import CalibrationError
 from dblink_live.types import Camera, FrameArray
 
 
@@ -45,23 +46,18 @@ def to_photons(frames: FrameArray | npt.NDArray[np.floating], camera: Camera, de
 
     Raises
     ------
-    SourceError
-        The frames are not [N, H, W] numbers, or not finite.
     CalibrationError
-        A sensor map has another shape than the frames.
+        A sensor map has another shape than the frames, or holds what no pixel has.
     """
-    if frames.ndim != 3 or frames.dtype.kind not in "uif":
-        raise SourceError(f"expected grey frames [N, H, W], found {frames.dtype} of shape {frames.shape}")
-    if frames.dtype.kind == "f" and not np.isfinite(frames).all():
-        raise SourceError("expected finite counts, found NaN or infinity; export the frames as 16-bit integers")
     shape = frames.shape[1:]
-    counts = torch.from_numpy(np.ascontiguousarray(frames, dtype=np.float32)).to(device)
+    # A copy of its own, for it is changed in place.
+    counts = torch.from_numpy(np.array(frames, dtype=np.float32, order="C")).to(device)
     offset = _on_sensor("offset_adu", camera.offset_adu, shape, device)
     gain = _on_sensor("electrons_per_adu", camera.electrons_per_adu, shape, device)
     read_noise = _on_sensor("read_noise_e", camera.read_noise_e, shape, device)
     excess = camera.excess_noise_factor
     return PhotonFrames(
-        signal=(counts - offset) * (gain / (camera.em_gain * excess)),
+        signal=counts.sub_(offset).mul_(gain / (camera.em_gain * excess)),
         read_variance=(read_noise / (camera.em_gain * excess)).square().expand(shape).contiguous(),
         excess_noise_factor=excess,
         is_calibrated=camera.is_calibrated,
@@ -77,5 +73,11 @@ def _on_sensor(
         raise CalibrationError(
             f"expected a camera.{name} map of the frames' shape {shape}, found {tuple(tensor.shape)}; "
             "crop and bin the map as the region and binning of the frames"
+        )
+    lowest = -math.inf if name == "offset_adu" else 0.0
+    if not bool((torch.isfinite(tensor) & (tensor >= lowest)).all()):
+        raise CalibrationError(
+            f"expected finite values{'' if name == 'offset_adu' else ' of 0 or more'} in camera.{name}, found "
+            f"{float(tensor.min())}; measure it with dblink-live calibrate"
         )
     return tensor

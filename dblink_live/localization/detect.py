@@ -1,18 +1,19 @@
 """Finding spots: a band-pass matched to the point spread function, in units of its own noise.
 
 Each frame is filtered with a difference of two Gaussians. Photon noise of background b and read variance r gives the
-filtered frame a standard deviation of ``|k| sqrt(b + r)``, |k| being the filter's norm. Where the camera is not
-calibrated its gain is unknown, and a robust scale of each frame (the median absolute deviation) corrects it; a
-calibrated camera needs none, and in crowded frames such a scale would count molecules as noise. What exceeds
-``threshold_sigma`` of it and its eight neighbours is a spot.
+filtered frame a variance of ``|k|^2 b + (k^2 * r)``, k being the filter; the second term is a map of the sensor, in
+which a noisy pixel makes all pixels about it noisy. Where the camera is not calibrated its gain is unknown, and a
+robust scale of each frame (the median absolute deviation) corrects it; a calibrated camera needs none, and in crowded
+frames such a scale would count molecules as noise. What exceeds ``threshold_sigma`` of it and its eight neighbours is a
+spot.
 
 Spots in pure noise, a million pixels, measured (the Gaussian tail would be 32 at 4 sigma and 0.3 at 5; few photons are
 skewed upwards). The filters after the fit remove about half of them.
 
     background    4 sigma    5 sigma
-      1 e/px        199        14
-     10 e/px         80         3
-    100 e/px         37         0.5
+      1 e/px        186        11
+     10 e/px         68         1.6
+    100 e/px         38         0.5
 
 Every step looks at one frame alone, so the answer does not depend on how frames are batched.
 
@@ -29,6 +30,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from dblink_live.localization.camera import PhotonFrames
+from dblink_live.localization.threads import map_parts
 
 OUTER_TO_INNER = 2.0
 """Width of the subtracted Gaussian over that of the point spread function: wide enough to keep the spot's light."""
@@ -37,10 +39,18 @@ BACKGROUND_SIGMA_PX = 5.0
 LOWEST_BACKGROUND_E = 0.25
 """A background below this says nothing about noise; photons are then so few that one would pass for a spot."""
 MAD_TO_SIGMA = 1.4826
+_REACH_SIGMAS = 2.5
+"""Of the filters."""
+_POOL_PX = 4
+"""The background is estimated on pixels of this side: it changes over farther distances."""
+_SCALE_STEP_PX = 3
+"""Every third pixel of every third row tells the scale of a frame of more than `_SCALE_PIXELS`."""
+_SCALE_PIXELS = 1 << 14
 _CHUNK_PIXELS = 1 << 18
 """Frames are filtered in chunks of about so many pixels: 1 MB, which stays in the cache."""
 _CHUNK_PIXELS_ACCELERATOR = 1 << 24
 """Elsewhere than on a CPU few large chunks are faster: 64 MB."""
+_LATER_NEIGHBOURS = ((0, 1), (1, -1), (1, 0), (1, 1))
 
 
 @dataclass(frozen=True)
@@ -53,52 +63,137 @@ class Spots:
     col: Tensor
 
 
+@dataclass(frozen=True)
+class _Filter:
+    """The band-pass, and what noise becomes in it."""
+
+    inner: list[float]
+    outer: list[float]
+    norm_squared: float
+    read_variance: Tensor
+    """[H, W] of the filtered frame."""
+
+
 def detect_spots(frames: PhotonFrames, psf_sigma_px: float, threshold_sigma: float) -> Spots:
     """Spots in ``frames``, those at the border included."""
     n, height, width = frames.signal.shape
-    chunk_pixels = _CHUNK_PIXELS if frames.signal.device.type == "cpu" else _CHUNK_PIXELS_ACCELERATOR
+    device = frames.signal.device
+    chunk_pixels = _CHUNK_PIXELS if device.type == "cpu" else _CHUNK_PIXELS_ACCELERATOR
     chunk = max(1, chunk_pixels // (height * width))
-    found = [_detect(frames[first : first + chunk], psf_sigma_px, threshold_sigma) for first in range(0, n, chunk)]
-    for first, spots in zip(range(0, n, chunk), found, strict=True):
-        spots[:, 0] += first
-    frame, row, col = torch.cat(found).unbind(1)
+    band_pass = _filter_for(frames.read_variance, psf_sigma_px)
+
+    def detect(first: int) -> Tensor:
+        found = _detect(frames[first : first + chunk], band_pass, threshold_sigma)
+        found[:, 0] += first
+        return found
+
+    found = map_parts(detect, range(0, n, chunk), device)
+    frame, row, col = torch.cat(found).unbind(1) if found else torch.zeros(3, 0, dtype=torch.long, device=device)
     return Spots(frame, row, col)
 
 
-def _detect(frames: PhotonFrames, psf_sigma_px: float, threshold_sigma: float) -> Tensor:
+def _filter_for(read_variance: Tensor, psf_sigma_px: float) -> _Filter:
+    inner, outer = _gaussian_weights(psf_sigma_px), _gaussian_weights(OUTER_TO_INNER * psf_sigma_px)
+    beyond = (len(outer) - len(inner)) // 2
+    widened = [0.0] * beyond + inner + [0.0] * beyond
+    # The square of a difference of two separable filters is three separable ones.
+    squares = [
+        [a * b for a, b in zip(*pair, strict=True)] for pair in ((widened, widened), (widened, outer), (outer, outer))
+    ]
+    norm_squared = sum(factor * sum(weights) ** 2 for factor, weights in zip((1, -2, 1), squares, strict=True))
+    least = float(read_variance.min())
+    if float(read_variance.max()) == least:
+        # One number for all pixels: shown as a map, without the memory of one.
+        spread = torch.full((1, 1), norm_squared * least, device=read_variance.device).expand_as(read_variance)
+        return _Filter(inner, outer, norm_squared, spread)
+    blurred = [_blur(read_variance[None], weights)[0] for weights in squares]
+    spread = (blurred[0] - 2 * blurred[1] + blurred[2]).clamp_min(0.0)
+    return _Filter(inner, outer, norm_squared, spread)
+
+
+def _detect(frames: PhotonFrames, band_pass: _Filter, threshold_sigma: float) -> Tensor:
     """[K, 3] frame, row and column of the spots of [N, H, W]."""
     signal = frames.signal
-    inner = _gaussian_kernel(psf_sigma_px, signal)
-    outer = _gaussian_kernel(OUTER_TO_INNER * psf_sigma_px, signal)
-    response = _blur(signal, inner) - _blur(signal, outer)
-    background = _blur(signal, _gaussian_kernel(BACKGROUND_SIGMA_PX, signal)).clamp_min(LOWEST_BACKGROUND_E)
-    sigma = _difference_norm(inner, outer) * (background + frames.read_variance).sqrt()
-    score = response / sigma
-    is_spot = _is_local_maximum(score)
+    response = _blur(signal, band_pass.inner).sub_(_blur(signal, band_pass.outer))
+    background = _coarse_background(signal)
+    n = len(signal)
     if frames.is_calibrated:
-        return (is_spot & (score > threshold_sigma)).nonzero()
-    scale = MAD_TO_SIGMA * score.flatten(1).abs().median(dim=1).values[:, None, None]
-    return (is_spot & (score > threshold_sigma * scale.clamp_min(1e-3))).nonzero()
+        threshold = torch.full((n,), threshold_sigma, device=signal.device)
+    else:
+        threshold = threshold_sigma * _noise_scale(response, background, band_pass).clamp_min(1e-3)
+    # No pixel of a frame can have a lower threshold than this; where it matters it is computed.
+    least = band_pass.norm_squared * background.flatten(1).amin(1) + band_pass.read_variance.amin()
+    may_be = (response >= _highest_nearby(response)) & (
+        response > (threshold * least.sqrt() * (1 - 1e-5))[:, None, None]
+    )
+    frame, row, col = may_be.nonzero().unbind(1)
+    spread = _spread_at(background, band_pass, frame, row, col)
+    height = response[frame, row, col]
+    is_spot = (height > threshold[frame] * spread) & _is_last_of_equals(response, frame, row, col, height)
+    return torch.stack([frame, row, col], 1)[is_spot]
 
 
-def _is_local_maximum(score: Tensor) -> Tensor:
-    """True where a pixel of [N, H, W] exceeds its eight neighbours; of equal ones, the last counts."""
-    padded = F.pad(score, (1, 1, 1, 1), value=-math.inf)
-    height, width = score.shape[1:]
-    is_maximum = torch.ones_like(score, dtype=torch.bool)
-    for dy in range(3):
-        for dx in range(3):
-            neighbour = padded[:, dy : dy + height, dx : dx + width]
-            if (dy, dx) < (1, 1):
-                is_maximum &= score >= neighbour
-            elif (dy, dx) > (1, 1):
-                is_maximum &= score > neighbour
-    return is_maximum
+def _highest_nearby(values: Tensor) -> Tensor:
+    """Largest of each pixel of [N, H, W] and its eight neighbours."""
+    along_x = values.clone()
+    torch.maximum(along_x[:, :, 1:], values[:, :, :-1], out=along_x[:, :, 1:])
+    torch.maximum(along_x[:, :, :-1], values[:, :, 1:], out=along_x[:, :, :-1])
+    highest = along_x.clone()
+    torch.maximum(highest[:, 1:], along_x[:, :-1], out=highest[:, 1:])
+    torch.maximum(highest[:, :-1], along_x[:, 1:], out=highest[:, :-1])
+    return highest
 
 
-def _blur(frames: Tensor, kernel: Tensor) -> Tensor:
+def _is_last_of_equals(response: Tensor, frame: Tensor, row: Tensor, col: Tensor, height: Tensor) -> Tensor:
+    """[K] whether none of the neighbours that come later is as high."""
+    n_rows, n_cols = response.shape[1:]
+    is_last = torch.ones_like(height, dtype=torch.bool)
+    for dy, dx in _LATER_NEIGHBOURS:
+        near_row, near_col = row + dy, col + dx
+        inside = (near_row < n_rows) & (near_col >= 0) & (near_col < n_cols)
+        near = response[frame, near_row.clamp_max(n_rows - 1), near_col.clamp(0, n_cols - 1)]
+        is_last &= ~(inside & (near >= height))
+    return is_last
+
+
+def _coarse_background(signal: Tensor) -> Tensor:
+    """Local background on pixels of `_POOL_PX` a side [N, H', W']."""
+    pooled = F.avg_pool2d(signal[:, None], _POOL_PX, ceil_mode=True, count_include_pad=False)[:, 0]
+    return _blur(pooled, _gaussian_weights(BACKGROUND_SIGMA_PX / _POOL_PX)).clamp_min_(LOWEST_BACKGROUND_E)
+
+
+def _spread_at(background: Tensor, band_pass: _Filter, frame: Tensor, row: Tensor, col: Tensor) -> Tensor:
+    """Standard deviation [K] of noise in the filtered frames at some pixels."""
+    top, bottom, below = _between(row, background.shape[1])
+    left, right, beside = _between(col, background.shape[2])
+    above, under = (
+        background[frame, rows, left] * (1 - beside) + background[frame, rows, right] * beside for rows in (top, bottom)
+    )
+    level = above * (1 - below) + under * below
+    return (band_pass.norm_squared * level + band_pass.read_variance[row, col]).sqrt()
+
+
+def _between(place: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The two coarse pixels, of ``n``, that a pixel lies between, and the share of the second."""
+    coarse = ((place + 0.5) / _POOL_PX - 0.5).clamp(0, n - 1)
+    first = coarse.floor()
+    return first.long(), (first.long() + 1).clamp_max(n - 1), coarse - first
+
+
+def _noise_scale(response: Tensor, background: Tensor, band_pass: _Filter) -> Tensor:
+    """[N] noise of each frame over what its counts would have if they were photons."""
+    n, height, width = response.shape
+    step = _SCALE_STEP_PX if height * width > _SCALE_PIXELS else 1
+    rows = torch.arange(0, height, step, device=response.device)
+    cols = torch.arange(0, width, step, device=response.device)
+    frame = torch.arange(n, device=response.device)
+    grid = (axis.flatten() for axis in torch.meshgrid(frame, rows, cols, indexing="ij"))
+    spread = _spread_at(background, band_pass, *grid).view(n, -1)
+    return MAD_TO_SIGMA * (response[:, ::step, ::step].flatten(1) / spread).abs().median(1).values
+
+
+def _blur(frames: Tensor, weights: list[float]) -> Tensor:
     """Convolve [N, H, W] with a separable kernel; the border pixel is repeated outside."""
-    weights = kernel.tolist()
     return _blur_along(_blur_along(frames, weights, 1), weights, 2)
 
 
@@ -120,16 +215,7 @@ def _blur_along(frames: Tensor, weights: list[float], dim: int) -> Tensor:
     return blurred
 
 
-def _gaussian_kernel(sigma_px: float, like: Tensor) -> Tensor:
-    reach = max(1, math.ceil(3 * sigma_px))
-    x = torch.arange(-reach, reach + 1, dtype=like.dtype, device=like.device)
-    kernel = torch.exp(-0.5 * (x / sigma_px).square())
-    return kernel / kernel.sum()
-
-
-def _difference_norm(inner: Tensor, outer: Tensor) -> float:
-    """Square root of the sum of squares of the difference of two separable kernels."""
-    pad = (len(outer) - len(inner)) // 2
-    inner = F.pad(inner, (pad, pad))
-    product = float((inner * outer).sum())
-    return math.sqrt(float(inner.square().sum()) ** 2 - 2 * product**2 + float(outer.square().sum()) ** 2)
+def _gaussian_weights(sigma_px: float) -> list[float]:
+    reach = max(1, math.ceil(_REACH_SIGMAS * sigma_px))
+    weights = [math.exp(-0.5 * (x / sigma_px) ** 2) for x in range(-reach, reach + 1)]
+    return [weight / sum(weights) for weight in weights]

@@ -9,11 +9,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dblink_live.errors import ConfigError, SourceError
+from dblink_live.errors import ConfigError
 from dblink_live.localization.camera import PhotonFrames, to_photons
 from dblink_live.localization.detect import Spots, detect_spots
-from dblink_live.localization.fit import N_PARAMETERS, SIGMA_RANGE_PX, Fits, fit_spots, join_fits
-from dblink_live.localization.width import LEAST_SIGNIFICANCE, WidthLearner, largest_deviance
+from dblink_live.localization.filters import LARGEST_PRECISION_PX, Filters, misfit
+from dblink_live.localization.fit import SIGMA_RANGE_PX, Fits, fit_spots, join_fits
+from dblink_live.localization.frame_check import LEAST_SIDE_PX, FrameFaults, check_frames
+from dblink_live.localization.psf import N_FITTED, Width
+from dblink_live.localization.threads import map_parts
+from dblink_live.localization.width import LEAST_SIGNIFICANCE, MOST_DEVIANCE_SIGMA, WidthLearner
 from dblink_live.types import Camera, FrameArray, Localizations, empty_localizations
 
 REGION_PX = 7
@@ -25,14 +29,11 @@ NOMINAL_SIGMA_PX = 1.0
 LEARNING_FRAMES = 16
 """Frames a step while the width is being learned."""
 DEFAULT_THRESHOLD_SIGMA = 5.0
-MAX_WANDER_PX = 1.5
-"""A fit that ends farther than this from where its spot was detected has followed something else; in widths of the
-point spread function where that is wider than a pixel."""
-MAX_PRECISION_PX = 0.6
-"""A position known no better than this tells a 40 nm grid nothing."""
-LEAST_PHOTON_SIGNIFICANCE = 3.0
-"""Photons over their own uncertainty."""
+_BLOCK_PIXELS = 1 << 24
+"""Frames are taken together up to so many pixels (64 MB), however many are given: memory is bounded."""
 _CHUNK_SPOTS = 2048
+"""Fitted together: enough that the few that take many steps cost the others little, and not too many for the cache."""
+_CHUNK_SPOTS_ACCELERATOR = 1 << 16
 
 
 class GaussianLocalizer:
@@ -49,13 +50,18 @@ class GaussianLocalizer:
         Standard deviation of the point spread function; None learns it.
     threshold_sigma
         Detection threshold in standard deviations of the filtered noise; see `dblink_live.localization.detect`.
+    fit
+        ``fixed`` keeps the width; ``free`` finds one for each molecule, ``elliptic`` one along x and one along y, as
+        astigmatic optics ask for. What is stated or learned is then what spots are looked for with.
+    least_photons, largest_precision_px, largest_misfit
+        See `dblink_live.localization.filters.Filters`.
     device
         Where to compute.
 
     Raises
     ------
     ConfigError
-        A width that no fit can have, or a threshold that is not above 0.
+        A width that no fit can have, an unknown kind of fit, or a limit that is not above 0.
     """
 
     name = "gaussian"
@@ -65,10 +71,16 @@ class GaussianLocalizer:
         camera: Camera,
         psf_sigma_px: float | None = None,
         threshold_sigma: float = DEFAULT_THRESHOLD_SIGMA,
+        fit: Width = "fixed",
+        least_photons: float = 0.0,
+        largest_precision_px: float = LARGEST_PRECISION_PX,
+        largest_misfit: float = float("inf"),
         device: str | torch.device = "cpu",
     ) -> None:
         if not (threshold_sigma > 0):
             raise ConfigError(f"expected threshold_sigma above 0, found {threshold_sigma}")
+        if fit not in N_FITTED:
+            raise ConfigError(f"expected fit to be one of {', '.join(N_FITTED)}, found {fit!r}")
         least, most = SIGMA_RANGE_PX
         if psf_sigma_px is not None and not least <= psf_sigma_px <= most:
             raise ConfigError(
@@ -77,14 +89,29 @@ class GaussianLocalizer:
             )
         self._camera = camera
         self._sigma_px = psf_sigma_px
+        self._is_stated = psf_sigma_px is not None
         self._learner = WidthLearner()
         self._threshold_sigma = threshold_sigma
+        self._fit: Width = fit
+        self._filters = Filters(least_photons, largest_precision_px, largest_misfit)
+        self._faults = FrameFaults(camera)
         self._device = torch.device(device)
 
     @property
     def psf_sigma_px(self) -> float | None:
         """The width in use: as stated, or as learned; None while it is being learned."""
         return self._sigma_px
+
+    def notes(self) -> list[str]:
+        """What the user should know of the result, a sentence each."""
+        notes = self._faults.notes()
+        if not self._is_stated and self._faults.n_frames:
+            notes.append(
+                f"gaussian: a width of {self._sigma_px:.3f} px was learned from the first clear molecules"
+                if self._sigma_px
+                else "gaussian: too few clear single molecules to learn the width from; each was fitted with its own"
+            )
+        return notes
 
     @torch.inference_mode()
     def localize(self, frames: FrameArray, frame_numbers: npt.NDArray[np.int64]) -> Localizations:
@@ -93,31 +120,27 @@ class GaussianLocalizer:
         Raises
         ------
         SourceError
-            Frames that are no grey images, not finite, smaller than 7 x 7 pixels, or fewer or more than their numbers.
+            Frames that are no grey images of 8 or 16 bits, not finite, smaller than 7 x 7 pixels or than the square in
+            which a molecule of the stated width is fitted, or fewer or more than their numbers.
         CalibrationError
             A sensor map of another shape than the frames.
         """
-        photons = to_photons(frames, self._camera, self._device)
-        if len(frames) != len(frame_numbers):
-            raise SourceError(f"expected a number for each frame, found {len(frames)} and {len(frame_numbers)}")
-        height, width = frames.shape[1:]
-        if min(height, width) < REGION_PX:
-            raise SourceError(
-                f"expected frames of at least {REGION_PX} x {REGION_PX} pixels, found {height} x {width}; "
-                "choose a larger region of the camera"
-            )
-        tables = []
+        least_side_px = _side(self._sigma_px) if self._is_stated and self._sigma_px else LEAST_SIDE_PX
+        check_frames(frames, frame_numbers, least_side_px)
+        self._faults.see(frames)
+        block = max(1, _BLOCK_PIXELS // (frames.shape[1] * frames.shape[2]))
+        tables = [empty_localizations()]
         first = 0
         while first < len(frames):
-            if self._sigma_px is not None:
-                tables.append(self._find(photons[first:], self._sigma_px).table(frame_numbers[first:]))
-                break
-            block = photons[first : first + LEARNING_FRAMES]
-            found = self._find(block, sigma_px=None)
-            n_used = self._learn(found, len(block))
-            tables.append(found.until(n_used).table(frame_numbers[first:]))
-            first += n_used
-        return np.concatenate(tables) if tables else empty_localizations()
+            n = block if self._sigma_px is not None else min(block, LEARNING_FRAMES)
+            photons = to_photons(frames[first : first + n], self._camera, self._device)
+            found = self._find(photons, self._sigma_px)
+            if self._sigma_px is None:
+                n = self._learn(found, len(photons))
+                found = found.until(n)
+            tables.append(found.table(frame_numbers[first:]))
+            first += n
+        return np.concatenate(tables)
 
     def _learn(self, found: _Found, n_frames: int) -> int:
         """Learn the width from what was found in ``n_frames`` frames; how many of them were needed."""
@@ -128,27 +151,45 @@ class GaussianLocalizer:
     def _find(self, photons: PhotonFrames, sigma_px: float | None) -> _Found:
         """Detect and fit, with a free width where ``sigma_px`` is None."""
         expected_px = sigma_px or NOMINAL_SIGMA_PX
+        width: Width = "free" if sigma_px is None and self._fit == "fixed" else self._fit
         spots = detect_spots(photons, expected_px, self._threshold_sigma)
-        height, width = photons.read_variance.shape
-        side = min(max(REGION_PX, 2 * round(REGION_SIGMAS * expected_px) + 1), height, width)
-        top = (spots.row - side // 2).clamp(0, height - side)
-        left = (spots.col - side // 2).clamp(0, width - side)
+        n_rows, n_cols = photons.read_variance.shape
+        side = min(_side(expected_px), n_rows, n_cols)
+        top = (spots.row - side // 2).clamp(0, n_rows - side)
+        left = (spots.col - side // 2).clamp(0, n_cols - side)
+        start = ((spots.col - left).float(), (spots.row - top).float())
         reach = torch.arange(side, device=top.device)
-        rows, cols = (top[:, None] + reach)[:, :, None], (left[:, None] + reach)[:, None, :]
-        # At least one chunk, if empty, so that there is something to join.
-        chunks = [slice(first, first + _CHUNK_SPOTS) for first in range(0, max(1, len(spots.frame)), _CHUNK_SPOTS)]
-        fits = join_fits(
-            fit_spots(
-                photons.signal[spots.frame[chunk, None, None], rows[chunk], cols[chunk]],
-                photons.read_variance[rows[chunk], cols[chunk]],
-                (spots.col - left)[chunk].float(),
-                (spots.row - top)[chunk].float(),
+        # From the first pixel of a frame to those of a region [S, S, 1].
+        region = (reach[:, None] * n_cols + reach)[:, :, None]
+        corner = top * n_cols + left
+        signal, read_variance = photons.signal.flatten(), photons.read_variance.flatten()
+
+        def fit(chunk: slice) -> Fits:
+            pixels = region + corner[chunk]
+            return fit_spots(
+                signal[pixels + spots.frame[chunk] * (n_rows * n_cols)],
+                read_variance[pixels],
+                start[0][chunk],
+                start[1][chunk],
                 expected_px,
-                fixed_sigma=sigma_px is not None,
+                width,
             )
-            for chunk in chunks
+
+        size = _CHUNK_SPOTS if top.device.type == "cpu" else _CHUNK_SPOTS_ACCELERATOR
+        # At least one chunk, if empty, so that there is something to join.
+        chunks = [slice(first, first + size) for first in range(0, max(1, len(top)), size)]
+        fits = join_fits(map_parts(fit, chunks, top.device))
+        excess, n_fitted = photons.excess_noise_factor, N_FITTED[width]
+        passed = self._filters.passed(fits, start, expected_px, side * side, n_fitted, excess)
+        tells_width = (fits.photons > LEAST_SIGNIFICANCE * fits.precision_photons) & (
+            misfit(fits.deviance, side * side, n_fitted) <= MOST_DEVIANCE_SIGMA
         )
-        return _Found.of(spots, fits, left, top, side * side, expected_px, photons.excess_noise_factor)
+        return _Found.of(spots, fits, (left, top), passed, tells_width, excess)
+
+
+def _side(sigma_px: float) -> int:
+    """Side of the square in which a spot of that width is fitted."""
+    return max(REGION_PX, 2 * round(REGION_SIGMAS * sigma_px) + 1)
 
 
 def localize(frames: FrameArray, camera: Camera, localizer: str = "gaussian", first_frame: int = 0) -> Localizations:
@@ -189,27 +230,31 @@ class _Found:
 
     @classmethod
     def of(
-        cls, spots: Spots, fits: Fits, left: Tensor, top: Tensor, n_pixels: int, expected_px: float, excess: float
+        cls,
+        spots: Spots,
+        fits: Fits,
+        corner: tuple[Tensor, Tensor],
+        passed: Tensor,
+        tells_width: Tensor,
+        excess: float,
     ) -> _Found:
-        """Keep the good fits, in coordinates of the frame."""
-        good = _is_good(fits, spots.col - left, spots.row - top, expected_px).cpu().numpy()
+        """Keep the fits that ``passed``, in coordinates of the frame."""
+        good = passed.cpu().numpy()
         rows = empty_localizations(int(good.sum()))
         columns = {
-            "x": fits.x + left,
-            "y": fits.y + top,
+            "x": fits.x + corner[0],
+            "y": fits.y + corner[1],
             # The fit saw electrons divided by the excess noise factor.
             "photons": fits.photons * excess,
             "bg": fits.background * excess,
-            "sx": fits.sigma_px,
-            "sy": fits.sigma_px,
+            "sx": fits.sigma_x_px,
+            "sy": fits.sigma_y_px,
             "lpx": fits.precision_x,
             "lpy": fits.precision_y,
         }
         for name, values in columns.items():
             rows[name] = values.cpu().numpy()[good]
-        is_bright = fits.photons > LEAST_SIGNIFICANCE * fits.precision_photons
-        is_single = fits.deviance <= largest_deviance(n_pixels, N_PARAMETERS)
-        return cls(spots.frame.cpu().numpy()[good], rows, (is_bright & is_single).cpu().numpy()[good])
+        return cls(spots.frame.cpu().numpy()[good], rows, tells_width.cpu().numpy()[good])
 
     def until(self, n_frames: int) -> _Found:
         """Only what lies in the first ``n_frames`` frames."""
@@ -217,21 +262,11 @@ class _Found:
         return _Found(self.frame[:n], self.rows[:n], self.tells_width[:n])
 
     def widths(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.floating]]:
-        """Frames and fitted widths of the spots that tell the width."""
-        return self.frame[self.tells_width], self.rows["sx"][self.tells_width]
+        """Frames and fitted widths of the spots that tell the width; of an elliptic one the mean of both."""
+        rows = self.rows[self.tells_width]
+        return self.frame[self.tells_width], 0.5 * (rows["sx"] + rows["sy"])
 
     def table(self, numbers: npt.NDArray[np.int64]) -> Localizations:
         """The rows, each with the number of its frame."""
         self.rows["frame"] = numbers[self.frame]
         return self.rows
-
-
-def _is_good(fits: Fits, start_x: Tensor, start_y: Tensor, expected_px: float) -> Tensor:
-    wander = torch.maximum((fits.x - start_x).abs(), (fits.y - start_y).abs())
-    precision = torch.maximum(fits.precision_x, fits.precision_y)
-    return (
-        fits.has_converged
-        & (wander <= MAX_WANDER_PX * max(1.0, expected_px))
-        & (precision <= MAX_PRECISION_PX)
-        & (fits.photons >= LEAST_PHOTON_SIGNIFICANCE * fits.precision_photons)
-    )

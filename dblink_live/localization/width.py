@@ -11,8 +11,6 @@ on batching.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
@@ -21,16 +19,7 @@ FITS_NEEDED = 100
 LEAST_SIGNIFICANCE = 8.0
 """Photons over their own uncertainty: fainter spots say little about their width."""
 MOST_DEVIANCE_SIGMA = 2.0
-"""How far, in standard deviations of chi-squared, the deviance of a single molecule may lie above its mean."""
-
-
-def largest_deviance(n_pixels: int, n_parameters: int) -> float:
-    """Deviance that a fit to ``n_pixels`` may have to count as that of a single molecule.
-
-    Chi-squared with ``n_pixels - n_parameters`` degrees of freedom has that mean and twice that variance (Wilks).
-    """
-    degrees = n_pixels - n_parameters
-    return degrees + MOST_DEVIANCE_SIGMA * math.sqrt(2.0 * degrees)
+"""Largest misfit (`dblink_live.localization.filters`) of what counts as a single molecule."""
 
 
 class WidthLearner:

@@ -42,11 +42,14 @@ def render() -> Render:
 
 @pytest.fixture(scope="session")
 def cramer_rao() -> Callable[..., float]:
-    """Lowest standard deviation of x in px, by numerical derivatives over a field that holds the whole spot."""
+    """Lowest standard deviation of x in px, by numerical derivatives over a field that holds the whole spot.
+
+    ``read_variance`` is a number or a map [side, side].
+    """
 
     def bound(
         x: float, y: float, photons: float, *, side: int, sigma_px: float, background: float,
-        read_variance: float = 0.0, excess_noise: float = 1.0,
+        read_variance: npt.ArrayLike = 0.0, excess_noise: float = 1.0,
     ) -> float:  # fmt: skip
         def mean(theta: Array) -> Array:
             shape = (1, side, side)
@@ -55,7 +58,7 @@ def cramer_rao() -> Callable[..., float]:
         theta = np.array([x, y, photons, background])
         steps = np.diag(1e-4 * np.maximum(1.0, theta))
         slopes = np.stack([(mean(theta + step) - mean(theta - step)).ravel() / (2 * step.sum()) for step in steps])
-        variance = excess_noise * mean(theta).ravel() + read_variance
+        variance = excess_noise * mean(theta).ravel() + np.ravel(read_variance)
         return float(np.sqrt(np.linalg.inv((slopes / variance) @ slopes.T)[0, 0]))
 
     return bound

@@ -20,17 +20,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from dblink_live.errors import ConfigError, SourceError
+from dblink_live.errors import ConfigError
 from dblink_live.localization.camera import to_photons
 from dblink_live.localization.crowded_width import CrowdedWidth, learning_frames
 from dblink_live.localization.dense.checkpoint import LocalizerModel, load_localizer
 from dblink_live.localization.dense.inputs import CONTEXT_FRAMES, DenseInput, channels, prepare
 from dblink_live.localization.dense.network import REACH_PX, Predictions
 from dblink_live.localization.dense.recovery import recover
+from dblink_live.localization.filters import Filters
+from dblink_live.localization.frame_check import FrameFaults, check_frames
 from dblink_live.types import Camera, FrameArray, Localizations, empty_localizations
 
-LEAST_SIDE_PX = 7
-"""Of frames: a point spread function has to fit in."""
 NOMINAL_SIGMA_PX = 1.3
 """Width assumed until the frames have told theirs."""
 LEAST_PROBABILITY = 0.5
@@ -66,8 +66,10 @@ class DenseLocalizer:
         noise is measured in each frame, and photon numbers are relative.
     psf_sigma_px
         Width (standard deviation) of the point spread function in camera pixels; None learns it from the first frames.
-    threshold_sigma
-        Not for this localizer, which asks for a probability: anything but None is refused.
+    threshold_sigma, fit, largest_misfit
+        Not for this localizer, which asks for a probability and fits nothing: anything but None is refused.
+    least_photons, largest_precision_px
+        As of `dblink_live.localization.filters.Filters`, but that any stated precision will do.
     least_probability
         Of a molecule. Half, as likely as not, finds most without inventing many.
     weights
@@ -78,7 +80,7 @@ class DenseLocalizer:
     Raises
     ------
     ConfigError
-        A width that the network was not trained for, a probability outside (0, 1), or a ``threshold_sigma``.
+        A width that the network was not trained for, a probability outside (0, 1), or what only a fit can be told.
     ModelError
         No such network, or a damaged file.
     """
@@ -90,15 +92,21 @@ class DenseLocalizer:
         camera: Camera,
         psf_sigma_px: float | None = None,
         threshold_sigma: float | None = None,
+        fit: str | None = None,
+        least_photons: float = 0.0,
+        largest_precision_px: float = math.inf,
+        largest_misfit: float | None = None,
         least_probability: float = LEAST_PROBABILITY,
         weights: str | os.PathLike[str] = "dense",
         device: str | torch.device = "cpu",
     ) -> None:
-        if threshold_sigma is not None:
-            raise ConfigError(
-                f"expected no threshold_sigma for the dense localizer, found {threshold_sigma}; it decides by "
-                "probability: leave it out"
-            )
+        for name, value in {"threshold_sigma": threshold_sigma, "fit": fit, "largest_misfit": largest_misfit}.items():
+            if value is not None:
+                raise ConfigError(
+                    f"expected no {name} for the dense localizer, found {value}; it decides by probability and fits "
+                    "nothing: leave it out"
+                )
+        self._filters = Filters(least_photons, largest_precision_px)
         if not 0 < least_probability < 1:
             raise ConfigError(f"expected least_probability between 0 and 1, found {least_probability}")
         self._device = torch.device(device)
@@ -116,6 +124,7 @@ class DenseLocalizer:
         self._is_learning = psf_sigma_px is None
         self._learner = CrowdedWidth()
         self._n_seen = 0
+        self._faults = FrameFaults(camera)
         self._past: _Past | None = None
 
     @property
@@ -125,6 +134,10 @@ class DenseLocalizer:
 
     def notes(self) -> list[str]:
         """What the user should know of the result, a sentence each."""
+        return [*self._faults.notes(), *self.width_notes()]
+
+    def width_notes(self) -> list[str]:
+        """What the user should know of the width, a sentence at most."""
         if self._is_learning or self._n_seen == 0:
             return []
         least, most = self._model.psf_sigma_px
@@ -147,19 +160,15 @@ class DenseLocalizer:
         Raises
         ------
         SourceError
-            Frames that are no grey images, not finite, smaller than 7 x 7 pixels, or fewer or more than their numbers.
+            Frames that are no grey images of 8 or 16 bits, not finite, smaller than 7 x 7 pixels, or fewer or more than
+            their numbers.
         CalibrationError
             A sensor map of another shape than the frames.
         """
+        check_frames(frames, frame_numbers)
+        self._faults.see(frames)
         photons = to_photons(frames, self._camera, self._device)
-        if len(frames) != len(frame_numbers):
-            raise SourceError(f"expected a number for each frame, found {len(frames)} and {len(frame_numbers)}")
         height, width = frames.shape[1:]
-        if min(height, width) < LEAST_SIDE_PX:
-            raise SourceError(
-                f"expected frames of at least {LEAST_SIDE_PX} x {LEAST_SIDE_PX} pixels, found {height} x {width}; "
-                "choose a larger region of the camera"
-            )
         batch = max(1, _BATCH_PIXELS // (height * width))
         tables = [empty_localizations()]
         first = 0
@@ -234,7 +243,9 @@ class DenseLocalizer:
         for name, values in columns.items():
             rows[name] = values.cpu().numpy()
         rows["sx"] = rows["sy"] = sigma_px
-        return rows
+        precision = np.maximum(rows["lpx"], rows["lpy"])
+        good = (rows["photons"] >= self._filters.least_photons) & (precision <= self._filters.largest_precision_px)
+        return rows if good.all() else rows[good]
 
 
 def _predict(model: LocalizerModel, units: Tensor, variance_e: Tensor, psf_sigma_px: float, batch: int) -> Predictions:

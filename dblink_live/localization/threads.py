@@ -1,0 +1,39 @@
+"""Work that falls into independent parts, shared among the cores.
+
+Arrays of a few thousand spots or a frame are too small for torch to divide, and many of its calls a part are short. So
+whole parts go to threads instead: torch lets go of Python's lock while it computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
+
+import torch
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
+
+
+def map_parts(work: Callable[[Part], Result], parts: Sequence[Part], device: torch.device) -> list[Result]:
+    """``work`` on each of ``parts``, in their order, by as many threads as torch may use.
+
+    On an accelerator, which queues its work, there is nothing to share.
+    """
+    n_threads = min(torch.get_num_threads(), len(parts)) if device.type == "cpu" else 1
+    if n_threads <= 1:
+        return [work(part) for part in parts]
+
+    def infer(part: Part) -> Result:
+        # Inference mode belongs to a thread.
+        with torch.inference_mode():
+            return work(part)
+
+    return list(_pool(n_threads).map(infer, parts))
+
+
+@cache
+def _pool(n_threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(n_threads, thread_name_prefix="localize")
