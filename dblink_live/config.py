@@ -58,6 +58,20 @@ class LocalizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Standard deviation of the point spread function in camera pixels; None estimates it from the first frames."""
     threshold_sigma: Positive | None = None
     """Detection threshold in units of the local noise; None takes the localizer's own default."""
+    fit: Literal["fixed", "free", "elliptic"] | None = None
+    """Of a fit: one width for all molecules, one for each, or one along x and one along y; None keeps it fixed."""
+    least_photons: NonNegative | None = None
+    """Of a fitted molecule that is kept, in photo-electrons a frame."""
+    largest_precision_px: Positive | None = None
+    """Worst precision of a fitted molecule that is kept, in camera pixels; None is 0.6."""
+    largest_misfit: Positive | None = None
+    """How much worse than a single molecule's a fit may be, in standard deviations; 3 drops most of what are two."""
+
+    def to_options(self) -> dict[str, object]:
+        """What the localizer is called with: whatever is set, and the width in any case."""
+        plain: dict[str, object] = msgspec.structs.asdict(self)
+        del plain["name"]
+        return {key: value for key, value in plain.items() if value is not None or key == "psf_sigma_px"}
 
 
 class WindowsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

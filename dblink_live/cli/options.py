@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, NoReturn, Protocol
 
 from dblink_live.cli.outcome import Outcome
+from dblink_live.config import LocalizerConfig
 
 
 class UsageError(Exception):
@@ -62,15 +63,52 @@ def add_localizer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--localizer",
         metavar="NAME",
-        default="gaussian",
-        help="how molecules are found: gaussian (fit, the default), dense (network, for crowded frames), auto (picks "
-        "between them), a plug-in's name, or the .safetensors file of a dense network of your own",
+        default="auto",
+        help="how molecules are found: gaussian (fit), dense (network, for crowded frames), auto (picks between them "
+        "frame by frame, the default), a plug-in's name, or the .safetensors file of a dense network of your own",
     )
     parser.add_argument(
         "--psf-sigma-px",
         metavar="PX",
         type=positive,
-        help="standard deviation of the point spread function (default: fitted to every spot)",
+        help="standard deviation of the point spread function (default: learned from the first frames)",
+    )
+    parser.add_argument(
+        "--fit",
+        choices=("fixed", "free", "elliptic"),
+        help="width of a fitted molecule: that of all (the default), its own, or one along x and one along y",
+    )
+    parser.add_argument(
+        "--threshold-sigma",
+        metavar="S",
+        type=positive,
+        help="height of a spot to be fitted, in units of the noise (default: 5)",
+    )
+    parser.add_argument(
+        "--least-photons", metavar="N", type=not_negative, help="drop molecules of fewer photo-electrons a frame"
+    )
+    parser.add_argument(
+        "--largest-precision-px", metavar="PX", type=positive, help="drop molecules known less precisely (default: 0.6)"
+    )
+    parser.add_argument(
+        "--largest-misfit",
+        metavar="S",
+        type=positive,
+        help="drop fits worse than that of a single molecule by so many standard deviations; 3 drops most of what are "
+        "two molecules in one (default: keep them)",
+    )
+
+
+def localizer_settings(options: argparse.Namespace) -> LocalizerConfig:
+    """What the options of `add_localizer` say."""
+    return LocalizerConfig(
+        name=options.localizer,
+        psf_sigma_px=options.psf_sigma_px,
+        threshold_sigma=options.threshold_sigma,
+        fit=options.fit,
+        least_photons=options.least_photons,
+        largest_precision_px=options.largest_precision_px,
+        largest_misfit=options.largest_misfit,
     )
 
 
@@ -86,6 +124,13 @@ def add_camera(parser: argparse.ArgumentParser) -> None:
         help="conversion gain; without it photon numbers are relative and marked uncalibrated",
     )
     parser.add_argument(
+        "--read-noise-e",
+        metavar="E",
+        type=not_negative,
+        help="read noise in electrons, standard deviation (default: 0)",
+    )
+    parser.add_argument("--em-gain", metavar="G", type=em_gain, help="electron-multiplying gain (default: 1, none)")
+    parser.add_argument(
         "--config",
         metavar="TOML",
         type=Path,
@@ -98,6 +143,14 @@ def positive(text: str) -> float:
     value = _number(text)
     if value <= 0:
         raise argparse.ArgumentTypeError(f"expected a number above 0, found {text}")
+    return value
+
+
+def em_gain(text: str) -> float:
+    """A finite number of 1 or more."""
+    value = _number(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected an EM gain of 1 or more, found {text}")
     return value
 
 

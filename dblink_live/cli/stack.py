@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from dblink_live.cli.console import progress, say
+from dblink_live.cli.options import localizer_settings
 from dblink_live.config import CameraConfig, load_run_config
 from dblink_live.errors import CalibrationError, SourceError
 from dblink_live.interfaces import Explaining, FrameSource
@@ -79,7 +80,8 @@ def localize_stack(stack: str, options: argparse.Namespace) -> LocalizedStack:
 def _localize(options: argparse.Namespace, source: FrameSource, camera: Camera, segment: Segment) -> LocalizedStack:
     from dblink_live.registry import get_localizer_factory
 
-    localizer = get_localizer_factory(options.localizer)(camera, psf_sigma_px=options.psf_sigma_px)
+    settings = localizer_settings(options)
+    localizer = get_localizer_factory(settings.name)(camera, **settings.to_options())
     tables = [empty_localizations()]
     n_done = 0
     with progress("localizing", source.n_frames_expected, "frames") as advance:
@@ -108,7 +110,7 @@ def _camera(stack: str, options: argparse.Namespace, segment: Segment) -> Camera
     told = CameraConfig() if options.config is None else load_run_config(options.config).camera
     stated = {
         name: value
-        for name in ("pixel_size_nm", "offset_adu", "electrons_per_adu")
+        for name in ("pixel_size_nm", "offset_adu", "electrons_per_adu", "read_noise_e", "em_gain")
         if (value := getattr(options, name)) is not None
     }
     config = msgspec.structs.replace(told, **stated)

@@ -220,14 +220,11 @@ class LiveLine:
         conflict = pixel_size_conflict(self._config.camera, segment)
         if conflict is not None:
             self._writer.event(conflict)
-        options = {"psf_sigma_px": self._config.localizer.psf_sigma_px}
-        if self._config.localizer.threshold_sigma is not None:
-            options["threshold_sigma"] = self._config.localizer.threshold_sigma
         self._open = _OpenSegment(
             segment=segment,
             camera=camera,
             grid=grid,
-            localizer=get_localizer_factory(self._config.localizer.name)(camera, **options),
+            localizer=get_localizer_factory(self._config.localizer.name)(camera, **self._config.localizer.to_options()),
             reconstructor=StreamingReconstructor(
                 self._model,
                 lookahead=self._config.reconstruct.lookahead,
