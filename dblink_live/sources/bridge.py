@@ -17,11 +17,11 @@ from dblink_live.errors import SourceError, SourceLostError
 
 DEFAULT_PORT = 4827
 HOST = "127.0.0.1"
-CONNECT_MS = 5000
+CONNECT_MS = 15_000
 """What pyjavaz waits for the server's first answer."""
-CONNECT_S = 30.0
+CONNECT_S = 60.0
 """What the whole handshake may take: the description of the core alone is some hundred methods."""
-ANSWER_S = 10.0
+ANSWER_S = 30.0
 """A Micro-Manager that has not answered for so long, while its port is open, hangs."""
 LOOK_EVERY_S = 0.5
 """Between looks at the port while an answer is due."""
