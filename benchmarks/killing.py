@@ -25,8 +25,8 @@ from dblink_live.bus import Subscriber
 from dblink_live.errors import StoreError
 from dblink_live.store import checksum, encode_probability, open_run, verify_run
 
-BEGINNING_TIMEOUT_S = 120.0
-END_TIMEOUT_S = 120.0
+BEGINNING_TIMEOUT_S = 600.0
+END_TIMEOUT_S = 600.0
 GONE_TIMEOUT_S = 40.0
 FPS = 100
 N_FRAMES = 300

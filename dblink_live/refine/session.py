@@ -176,7 +176,7 @@ class Refinement:
         if work.first == work.n_windows:
             return
         scratch = self.scratch(work)
-        for start in range(0, work.n_windows, BLOCK):
+        for start in range(work.first // BLOCK * BLOCK, work.n_windows, BLOCK):
             self._assemble_block(work, start, scratch)
         # Only what is committed may lose its source.
         self._writer.flush()

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,34 @@ def test_a_job_goes_on_where_another_worker_died_and_stops_without_its_permit(un
             refinement.assemble(work)
         later = Permit(folder)  # of the next refinement: what an earlier one left behind stops
         assert not permit.path.exists() and later.path.exists()
+
+
+def test_workers_go_on_where_one_process_was_stopped_also_where_windows_are_missing(tmp_path: Path) -> None:
+    folder = tmp_path / "cells.run"
+    write_run(folder, make_videos([32], 40))
+    journal = sqlite3.connect(folder / "journal.sqlite")
+    journal.execute("DELETE FROM committed WHERE window IN (5, 6, 7)")
+    journal.commit()
+    journal.close()
+    whole = Path(shutil.copytree(folder, tmp_path / "whole.run"))
+    with open_refinement(whole, RefineSettings(), device="cpu") as refinement:
+        assert refinement.run().written == 37
+    steps: list[int] = []
+    with open_refinement(folder, RefineSettings(), device="cpu") as refinement:
+        refinement.run(steps.append, lambda: len(steps) > 20)
+    with open_refinement(folder, RefineSettings(), device="cpu") as refinement:
+        (work,) = refinement.work
+        assert work.first > 16
+        permit = Permit(folder)
+        (job,) = refinement.jobs(work, permit, threads=0)
+        assert run_tile_job(job)
+        refinement.assemble(work)
+        permit.revoke()
+        assert refinement.finish(is_whole=True).n_full == 37
+    expected, found = full_pictures(whole), full_pictures(folder)
+    assert found.keys() == expected.keys()
+    assert all(np.array_equal(found[key], expected[key]) for key in expected)
+    assert not (folder / "refine.partial").exists()
 
 
 def test_tiles_are_cut_so_that_no_worker_is_idle_where_the_field_gives_as_many() -> None:
