@@ -1,6 +1,6 @@
 """Losses forced on a real core: does the ledger explain every frame?
 
-    python -m benchmarks.forced_losses [--times 20] [--seed 1] [--json FILE]
+    python -m benchmarks.forced_losses [--kinds overflow stall roi] [--times 20] [--seed 1] [--json FILE]
 
 Three kinds, each ``--times`` times at moments drawn at random:
 
@@ -69,16 +69,13 @@ class Account:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     random = np.random.default_rng(options.seed)
-    outcomes = [
-        summary("overflow", [overflow(random) for _ in range(options.times)]),
-        summary("stall", [stall(random) for _ in range(options.times)]),
-        summary("roi", roi_changes(random, options.times)),
-    ]
+    outcomes = [summary(kind, KINDS[kind](random, options.times)) for kind in options.kinds]
     print("| kind | times | explained | taken | arrived | lost, by cause | losses of unknown size |")
     print("|---|---|---|---|---|---|---|")
     for outcome in outcomes:
@@ -279,6 +276,12 @@ def roi_changes(random: np.random.Generator, times: int) -> list[Account]:
         accounts.append(Account(account.n_taken, account.ledger, account.problem or wrong))
     return accounts
 
+
+KINDS: dict[str, Callable[[np.random.Generator, int], list[Account]]] = {
+    "overflow": lambda random, times: [overflow(random) for _ in range(times)],
+    "stall": lambda random, times: [stall(random) for _ in range(times)],
+    "roi": roi_changes,
+}
 
 if __name__ == "__main__":
     sys.exit(main())
