@@ -87,8 +87,9 @@ def detect_spots(frames: PhotonFrames, psf_sigma_px: float, threshold_sigma: flo
         found[:, 0] += first
         return found
 
-    found = map_parts(detect, range(0, n, chunk), device)
-    frame, row, col = torch.cat(found).unbind(1) if found else torch.zeros(3, 0, dtype=torch.long, device=device)
+    # Beside nothing, so that there is something to join when there are no frames.
+    nothing = torch.zeros(0, 3, dtype=torch.long, device=device)
+    frame, row, col = torch.cat([nothing, *map_parts(detect, range(0, n, chunk), device)]).unbind(1)
     return Spots(frame, row, col)
 
 

@@ -28,7 +28,7 @@ def check_frames(frames: FrameArray, frame_numbers: npt.NDArray[np.int64], least
     """
     if frames.ndim != 3 or frames.dtype.kind not in "uif":
         raise SourceError(f"expected grey frames [N, H, W], found {frames.dtype} of shape {frames.shape}")
-    if frames.dtype.kind in "ui" and frames.dtype not in (np.uint8, np.uint16):
+    if frames.dtype.kind == "i" or (frames.dtype.kind == "u" and frames.dtype.itemsize > 2):
         raise SourceError(
             f"expected frames of 8 or 16 bits (uint8, uint16) or floating point counts, found {frames.dtype}; a camera "
             "gives no such counts: export the frames as 16-bit, without scaling"

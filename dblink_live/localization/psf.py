@@ -117,7 +117,7 @@ def explain(observed: Tensor, read_variance: Tensor, theta: Tensor, width: Width
     both_along_y = along_y.index_select(0, plan.first).mul_(along_y.index_select(0, plan.second))
     pairs = total(sums.index_select(0, plan.along_x).mul_(both_along_y), 1)
     gradient = total(_sums(factors, excess).index_select(0, plan.alone).mul_(along_y), 1)
-    information = pairs.index_select(0, plan.element).unflatten(0, (len(along_y), len(along_y)))
+    information = torch.unflatten(pairs.index_select(0, plan.element), 0, (len(along_y), len(along_y)))
     if width == "free":
         # One width for both axes: what it changes is the sum of what they change.
         gradient = torch.cat([gradient[:SIGMA_X], gradient[SIGMA_X:].sum(0, keepdim=True)])
