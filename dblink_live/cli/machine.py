@@ -14,12 +14,14 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from dblink_live.types import Segment, Shape
 
-PROBE_TIMEOUT_S = 60.0
+PROBE_TIMEOUT_S = 180.0
+"""A machine that is busy with other things takes a minute to import torch."""
 DISK_BLOCK_BYTES = 4 << 20
 DISK_MAX_BYTES = 256 << 20
 DISK_MAX_S = 2.0
@@ -106,7 +108,7 @@ def inspect_torch() -> TorchFacts:
 def inspect_qt() -> Finding:
     """The version of Qt with which a window could be made, offscreen."""
     environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen", "PYQTGRAPH_QT_LIB": "PySide6"}
-    facts, problem = _probe(QT_PROBE, environment)
+    facts, problem = probe(QT_PROBE, environment)
     if facts is None:
         return Finding(None, (f"the viewer cannot start: {problem}; python3 run.py setup names what is missing",))
     return Finding(facts["qt"])
@@ -114,7 +116,7 @@ def inspect_qt() -> Finding:
 
 def inspect_micromanager() -> Finding:
     """Versions of Micro-Manager's packages; the demo camera is really loaded."""
-    facts, problem = _probe(MICROMANAGER_PROBE, dict(os.environ))
+    facts, problem = probe(MICROMANAGER_PROBE, dict(os.environ))
     if facts is None:
         return Finding(None, (f"Micro-Manager's core is missing: {problem}; pip install 'dblink-live[micromanager]'",))
     return Finding({name: value for name, value in facts.items() if name != "problem"}, _adapter_problems(facts))
@@ -171,18 +173,21 @@ def measure_ring_mb_s() -> Finding:
     return Finding(round(n_read * frame.nbytes / seconds / 1e6, 1))
 
 
-def _probe(code: str, environment: dict[str, str]) -> tuple[dict[str, object] | None, str]:
-    """Run ``code`` in a Python of its own; its last line of output is a JSON object."""
+def probe(code: str, environment: dict[str, str], *arguments: str) -> tuple[dict[str, Any] | None, str]:
+    """Run ``code`` in a Python of its own; its last line of output is a JSON object. None, and why, where it failed."""
+    command = [sys.executable, "-c", code, *arguments]
+    # As this process imports: the probes ask for this package, too.
+    environment = {**environment, "PYTHONPATH": os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)}
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        return None, f"its process did not answer within {PROBE_TIMEOUT_S:g} s"
+    except OSError as error:
         return None, str(error)
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines()
         return None, lines[-1] if lines else f"its process ended with status {done.returncode}"
-    facts: dict[str, object] = json.loads(done.stdout.strip().splitlines()[-1])
+    facts: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return facts, ""
 
 

@@ -214,7 +214,7 @@ def _binned(maps: SensorMaps, factor: int, mode: BinningMode) -> SensorMaps:
     return replace(
         maps,
         offset_adu=_sums(maps.offset_adu, factor) / np.float32(share),
-        noise_adu=np.sqrt(_sums(np.square(maps.noise_adu), factor)) / np.float32(share),
+        noise_adu=np.asarray(np.sqrt(_sums(np.square(maps.noise_adu), factor)) / np.float32(share), np.float32),
         electrons_per_adu=None if gain is None else np.float32(n * share) / _sums(np.float32(1) / gain, factor),
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dblink_live.errors import SourceError
 from dblink_live.interfaces import FrameSource
-from dblink_live.sources import acquisition_tee, live_preview, micromanager, simulated
+from dblink_live.sources import acquisition_tee, live_preview, micromanager, script_feed, simulated
 from dblink_live.sources.ndtiff import DEFAULT_IDLE_S, NdtiffFollower, NdtiffOptions
 from dblink_live.sources.picasso_raw import RawStack
 from dblink_live.sources.replay import ReplaySource, StackOpener
@@ -51,6 +51,8 @@ def open_source(source: str | SourceSpec, *, launch: CameraLauncher, n_kept: int
             return launch(acquisition_tee.recipe(spec, n_kept))
         case "mm:live":
             return launch(live_preview.recipe(spec))
+        case "mm:script":
+            return launch(script_feed.recipe(spec))
         case "sim":
             return launch(simulated.recipe(spec))
         case "tiff":

@@ -25,7 +25,7 @@ class SourceSpec:
     """What to read frames from."""
 
     scheme: str
-    """mm:core, mm:acquisition, mm:live, sim, tiff, raw, zarr or ndtiff."""
+    """mm:core, mm:acquisition, mm:live, mm:script, sim, tiff, raw, zarr or ndtiff."""
     target: str = ""
     """A path, or the specimen of ``sim:``."""
     fps: float | None = None
@@ -86,6 +86,7 @@ SCHEMES: dict[str, Scheme] = {
         targets=(),
     ),
     "mm:live": Scheme(("port", "frames"), targets=()),
+    "mm:script": Scheme(("port", "frames"), targets=()),
 }
 
 

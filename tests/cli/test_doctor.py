@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dblink_live.cli import capacity, machine, main
+from dblink_live.cli import capacity, machine, main, microscope
 
 KEYS = {"torch", "device", "qt", "micromanager", "disk_mb_s", "ring_mb_s", "holds", "problems"}
 
@@ -47,7 +48,7 @@ def test_a_folder_that_is_not_there_is_wrong_usage(tmp_path: Path, capsys: pytes
 @pytest.fixture
 def probe_answers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def answer(facts: dict[str, Any] | None, problem: str = "") -> None:
-        monkeypatch.setattr(machine, "_probe", lambda *_: (facts, problem))
+        monkeypatch.setattr(machine, "probe", lambda *_: (facts, problem))
 
     return answer
 
@@ -80,5 +81,60 @@ def test_what_is_not_installed_is_a_problem_and_no_crash(probe_answers: Callable
 
 
 def test_a_probe_that_dies_says_how() -> None:
-    assert machine._probe("raise SystemExit('libEGL.so.1 is missing')", {}) == (None, "libEGL.so.1 is missing")
-    assert machine._probe("import os; os._exit(7)", {})[1] == "its process ended with status 7"
+    assert machine.probe("raise SystemExit('libEGL.so.1 is missing')", {}) == (None, "libEGL.so.1 is missing")
+    assert machine.probe("import os; os._exit(7)", {})[1] == "its process ended with status 7"
+
+
+def test_the_interface_of_a_micromanager_folder_is_asked_of_its_adapters(tmp_path: Path) -> None:
+    adapters = pytest.importorskip("mm_test_adapters", reason="the micromanager extra is not installed")
+    folder = Path(adapters.device_adapter_path())
+    sound = microscope.inspect_folders([folder], 75)
+    assert (sound.value, sound.problems) == ({str(folder): 75}, ())
+    other = microscope.inspect_folders([folder, tmp_path], 74)
+    assert "built for device interface 75, pymmcore speaks 74" in other.problems[0]
+    assert f"(mmgr_dal_*) in {tmp_path}, found none" in other.problems[1]
+    (tmp_path / "libmmgr_dal_Broken.so.0").write_bytes(b"no library")
+    assert "none of the 1 adapters" in microscope.inspect_folders([tmp_path], 75).problems[0]
+
+
+def test_a_camera_is_measured_and_compared(tmp_path: Path) -> None:
+    pytest.importorskip("mm_test_adapters", reason="the micromanager extra is not installed")
+    camera, problems = microscope.measure_camera("MMConfig_demo.cfg", seconds=0.3)
+    assert problems == ()
+    assert camera is not None
+    assert (camera.shape, camera.exposure_ms) == ((512, 512), 10.0)
+    assert camera.fps is not None
+    assert 5 < camera.fps < 150
+    none, problems = microscope.measure_camera(str(tmp_path / "none.cfg"))
+    assert none is None
+    assert "none.cfg" in problems[0]
+
+
+def test_verdicts_compare_the_camera_with_every_stage() -> None:
+    camera = microscope.CameraFacts("Cam", (128, 256), "uint16", 10.0, False, None, None)
+    holds = [{"shape": [64, 64], "fps": 400.0}, {"shape": [256, 256], "fps": 20.0}]
+    assert camera.mb_s == 6.6
+    assert microscope.fps_held(holds, camera.shape) == 50.0
+    rate, disk, ring, live = microscope.verdicts(camera, holds, 5.0, 900.0)
+    assert "256 x 128 px, 100 frames/s (at best, by its exposure), 6.6 MB/s" in rate
+    assert "is too slow for that" in disk
+    assert "holds that" in ring
+    assert "50 frames/s" in live
+    assert "skips whole frames" in live
+    unknown = microscope.CameraFacts("Cam", (8, 8), "uint8", None, False, None, None)
+    assert "is not known" in microscope.verdicts(unknown, holds, 5.0, 900.0)[0]
+
+
+def test_a_bridge_that_is_not_there_is_said_and_not_recorded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, and nobody listens
+        port = taken.getsockname()[1]
+        camera, words, problems = microscope.inspect_bridge(port)
+        assert (camera, problems) == (None, ())
+        assert f"nobody listens at port {port}" in words
+        command = ["doctor", "--record-bridge", str(tmp_path / "bridge.json"), "--port", str(port)]
+        assert main(command) == 2
+    assert f"port {port}" in capsys.readouterr().err.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
