@@ -251,9 +251,10 @@ def roi_changes(random: np.random.Generator, times: int) -> list[Account]:
         # One more than there are changes; the first is joined from its beginning or not, and is not judged.
         for index in range(times + 1):
             if index:
-                width, height = (int(value) for value in random.integers(16, SIDE_PX, 2))
-                # Never the same size twice running: it would be a restart, not another region.
-                core.setROI(0, 0, width + SIDE_PX * (index % 2), height)
+                # Never the same twice running: it would be a restart, not another region. Nor a larger one than the
+                # first: a ring of larger frames is made anew.
+                width, height = (int(value) for value in random.integers(16, SIDE_PX // 2, 2))
+                core.setROI(0, 0, width + SIDE_PX // 2 * (index % 2), height)
             core.startContinuousSequenceAcquisition(0)
             time.sleep(float(random.uniform(0.3, 1.0)))
             while len(sink.segments) <= index or not sink.segments[-1][1]:
