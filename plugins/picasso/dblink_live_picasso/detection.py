@@ -8,6 +8,7 @@ so here the threshold is a multiple of what pure noise gives.
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,7 @@ def noise_adu(frame: npt.NDArray[np.number]) -> float:
     10
     """
     differences = np.abs(np.diff(frame.astype(np.float32), axis=1))
-    return max(float(np.median(differences)) / (_NORMAL_MEDIAN * np.sqrt(2)), _LEAST_NOISE_ADU)
+    return max(float(np.median(differences)) / (_NORMAL_MEDIAN * math.sqrt(2)), _LEAST_NOISE_ADU)
 
 
 @functools.cache
