@@ -52,6 +52,8 @@ def main() -> None:
         document = options.docs / "validation.md"
         if document.exists():
             write_block(document, f"{name} {length_name}", f"{head}\n\n{table}")
+            if (images / f"validation_{name}.mp4").exists():
+                write_block(document, f"{name} movie", f"**[The movie](images/validation_{name}.mp4)**")
         else:
             print(f"{document} is not there: tables were only printed", file=sys.stderr)
         sha256 = {model.name: model.sha256 for model in outcome.weights}

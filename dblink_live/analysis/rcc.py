@@ -25,6 +25,8 @@ MAX_SIDE = 1024
 MAX_SHIFT_NM = 1000.0
 LARGEST_ERROR_NM = 30.0
 """A pair that contradicts the others by more is left out; Wang et al. take 0.2 camera pixels."""
+LEAST_AGREEING = 0.5
+"""Share of the pairs that must agree: where most of them contradict each other, the path is what chance left over."""
 
 
 def redundant_cross_correlation(
@@ -57,7 +59,7 @@ def redundant_cross_correlation(
     Raises
     ------
     AnalysisError
-        The table is empty or holds NaN, or fewer than two segments hold localizations.
+        The table is empty or holds NaN, fewer than two segments hold localizations, or most pairs contradict the rest.
     CalibrationError
         The pixel size is no length.
     """
@@ -104,4 +106,10 @@ def _path(
             used[worst] = True
             break
     path = np.linalg.lstsq(design[used], shifts[used], rcond=None)[0]
+    agree = np.hypot(*(design @ path - shifts).T) <= largest_error_nm
+    if agree.mean() < LEAST_AGREEING:
+        raise AnalysisError(
+            f"expected the shifts between {n_segments} segments to agree within {largest_error_nm:g} nm, found that "
+            f"{agree.mean():.0%} of them do: take longer segments, for these hold too little"
+        )
     return np.concatenate([np.zeros((1, 2)), path])

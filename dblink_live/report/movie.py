@@ -20,6 +20,8 @@ from dblink_live.types import Grid
 MAX_PICTURES = 240
 PICTURES_PER_S = 20
 PANEL_PX = 440
+LEAST_COLUMN_PX = 220
+"""Room for the words below a panel, however narrow the field."""
 _GAP, _FOOTER = 8, 28
 
 
@@ -65,13 +67,15 @@ def _panels(moment: Moment, grid: Grid, limits: tuple[Limits, Limits], window_s:
     plain_sum = painted(moment.plain_sum, grid, SUM, limits[0], PANEL_PX, even=True)
     reconstruction = painted(moment.probability, grid, RECONSTRUCTION, limits[1], PANEL_PX, even=True)
     width, height = plain_sum.size
-    canvas = Image.new("RGB", (2 * width + _GAP, height + _FOOTER), BACKGROUND)
-    canvas.paste(plain_sum, (0, 0))
-    canvas.paste(reconstruction, (width + _GAP, 0))
+    # Beside each other, and far enough apart for the words below them.
+    column = max(width, LEAST_COLUMN_PX)
+    canvas = Image.new("RGB", (2 * column + _GAP, height + _FOOTER), BACKGROUND)
+    canvas.paste(plain_sum, ((column - width) // 2, 0))
+    canvas.paste(reconstruction, (column + _GAP + (column - width) // 2, 0))
     draw = ImageDraw.Draw(canvas)
     window = moment.row.window
     when = f"window {window}" if window_s is None else f"{window * window_s:.1f} s"
     write_text(draw, (6, height + _FOOTER / 2), f"plain sum of {moment.n_summed} windows", 13, "lm")
-    write_text(draw, (width + _GAP + 6, height + _FOOTER / 2), "reconstruction", 13, "lm")
-    write_text(draw, (2 * width + _GAP - 6, height + _FOOTER / 2), when, 13, "rm")
+    write_text(draw, (column + _GAP + 6, height + _FOOTER / 2), "reconstruction", 13, "lm")
+    write_text(draw, (2 * column + _GAP - 6, height + _FOOTER / 2), when, 13, "rm")
     return canvas

@@ -218,3 +218,13 @@ def test_dense_structure_is_no_bead() -> None:
     table["x"][is_bead], table["y"][is_bead] = 15.0, 10.0
     found = find_fiducials(table, 160.0)
     np.testing.assert_allclose(found, [[10.5 * 160, 15.5 * 160]], atol=1.0)
+
+
+def test_segments_that_contradict_each_other_have_no_drift() -> None:
+    rng = np.random.default_rng(0)
+    table = empty_localizations(2000)
+    table["frame"] = np.repeat(np.arange(200), 10)
+    # Anywhere, never twice at one place: every pair of segments fits best at a shift of its own.
+    table["x"], table["y"] = rng.uniform(0, 40, 2000), rng.uniform(0, 40, 2000)
+    with pytest.raises(AnalysisError, match="take longer segments"):
+        redundant_cross_correlation(table, 100.0)

@@ -222,6 +222,7 @@ def test_three_stages_of_the_same_windows_are_compared(
 ) -> None:
     run = write_run(tmp_path / "ring.run", ring_table(2), n_windows=12)
     assert main(["refine", str(run), "--model", str(checkpoint)]) == 0
+    capsys.readouterr()
     figures, _ = analyze(capsys, run, "--model", checkpoint)
     steps = {"provisional_to_bounded", "bounded_to_full", "provisional_to_full"}
     assert set(figures["revisions"]) == steps
