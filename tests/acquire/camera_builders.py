@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from dblink_live.errors import SourceError, SourceLostError
+from dblink_live.feed import FeedPlan, FrameSink, HostClock, Order
+from dblink_live.types import Gap, GapCause, Segment, Shape
 
 
 @dataclass
@@ -153,3 +159,52 @@ def prints_a_lot() -> Any:
     """A chatty driver: more on standard output than a pipe holds."""
     os.write(1, b"driver says hello\n" * 20_000)
     return snake("0,1,2")
+
+
+class LeavingFeed:
+    """Gives three frames and goes away, each time that it is opened.
+
+    ``count`` counts the times in a file, which outlives the process; the second time it is not there at all, and from
+    the third on it stays.
+    """
+
+    def __init__(self, count: str) -> None:
+        times = Path(count)
+        self.n_times = len(times.read_text()) + 1 if times.exists() else 1
+        times.write_text("x" * self.n_times)
+        if self.n_times == 2:
+            raise SourceError("expected the other program, found nobody")
+
+    def prepare(self, clock: HostClock) -> FeedPlan:
+        shape = Shape(4, 6) if self.n_times == 1 else Shape(40, 60)
+        return FeedPlan(Segment(0, shape, "uint16"), 2 * shape.height * shape.width, fps=10.0)
+
+    def run(self, sink: FrameSink, order: Callable[[], Order]) -> None:
+        shape = (4, 6) if self.n_times == 1 else (40, 60)
+        for number in range(3):
+            sink.write_frame(0, number, 0, np.full(shape, self.n_times, np.uint16))
+        if self.n_times == 1:
+            sink.write_gap(Gap(0, 2, None, GapCause.PREVIEW))
+            raise SourceLostError("the other program was closed")
+        while order() is Order.GO_ON:
+            time.sleep(0.001)
+
+    def close(self) -> None: ...
+
+
+def leaving(count: str) -> LeavingFeed:
+    """A `LeavingFeed`."""
+    return LeavingFeed(count)
+
+
+def fails_for_good() -> LeavingFeed:
+    """A feed that is opened and then fails for a reason that no new start will mend."""
+
+    class Failing(LeavingFeed):
+        def __init__(self) -> None:
+            self.n_times = 1
+
+        def run(self, sink: FrameSink, order: Callable[[], Order]) -> None:
+            raise SourceError("expected grey frames, found colour")
+
+    return Failing()
