@@ -20,7 +20,7 @@ from napari_runs import GRID, begin, write_windows
 from dblink_live.bus import EndMessage, ImageMessage, Publisher, StartMessage
 from dblink_live.errors import StoreError, WireError
 
-PATIENCE_S = 30.0  # only ever waited out by a failing test
+PATIENCE_S = 240.0  # only ever waited out by a failing test
 
 
 def until(condition: Callable[[], Any]) -> Any:
