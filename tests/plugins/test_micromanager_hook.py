@@ -3,6 +3,7 @@ notices."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -149,6 +150,20 @@ def test_what_nobody_took_in_time_is_missing_in_the_numbers(feed: ScriptFeed) ->
     # The first image's number is where the hook began to be heard.
     assert len(kept.frames) == hook.n_sent
     assert len(kept.frames) + missing == n_total - (n_before - 1)
+
+
+def test_pycromanager_counts_the_parameters_of_the_users_own_function() -> None:
+    def two(image: Any, metadata: Any) -> Any:
+        return image, metadata
+
+    def three(image: Any, metadata: Any, event_queue: Any) -> Any:
+        return event_queue
+
+    for then, n_parameters in ((None, 2), (two, 2), (three, 3)):
+        with LiveHook(1, then=then) as hook:
+            assert len(inspect.signature(hook).parameters) == n_parameters
+            arguments = (image(0), tags(0), "queue")[:n_parameters]
+            assert hook(*arguments) == ("queue" if then is three else arguments)
 
 
 def test_nobody_listening_costs_nothing_but_a_count() -> None:

@@ -14,6 +14,7 @@ This file needs NumPy and pyzmq alone, which pycromanager brings: it can be copi
 
 from __future__ import annotations
 
+import inspect
 import json
 import threading
 import time
@@ -55,6 +56,8 @@ class LiveHook:
     ) -> None:
         self._chosen = {"channel": channel, "position": position}
         self._then = then
+        # pycromanager counts the parameters: to a function of three it hands its queue of events as well.
+        self.__signature__ = inspect.signature(then if then is not None else _two_parameters)
         self._lock = threading.Lock()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.PUSH)
@@ -142,6 +145,10 @@ class LiveHook:
         except zmq.Again:
             return False
         return True
+
+
+def _two_parameters(image: Any, metadata: dict[str, Any]) -> None:
+    """What pycromanager is to believe the hook to be."""
 
 
 def _facts(metadata: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
