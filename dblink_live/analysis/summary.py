@@ -205,8 +205,9 @@ def _resolution(found: Figures, subject: Subject) -> None:
     found.frc_reconstruction = curve
     found.frc_reconstruction_nm = found.resolution("frc_nm.reconstruction", curve)
     if subject.reference is not None:
-        needs = ("pictures", "pitch_nm", "reference")
-        found.frc_reference = found.ask("frc_nm.reference", subject, needs, lambda: _against_reference(subject))
+        found.frc_reference = found.ask(
+            "frc_nm.reference", subject, ("pictures", "pitch_nm", "reference"), lambda: _against_reference(subject)
+        )
         found.frc_reference_nm = found.resolution("frc_nm.reference", found.frc_reference)
     found.decorrelation_nm = found.ask(
         "decorrelation_nm", subject, ("pictures", "pitch_nm"), lambda: _decorrelation(subject)

@@ -165,11 +165,11 @@ def camera_facts(plain: dict[str, Any]) -> CameraFacts:
 def fps_held(holds: Sequence[dict[str, Any]], shape: tuple[int, int]) -> float | None:
     """Frames a second that localizer and network hold for ``shape``, from the measured size nearest to it."""
     n_pixels = shape[0] * shape[1]
-    sizes = [(row["shape"][0] * row["shape"][1], row["fps"]) for row in holds]
+    sizes = [(int(row["shape"][0]) * int(row["shape"][1]), float(row["fps"])) for row in holds]
     if not sizes:
         return None
     nearest, fps = min(sizes, key=lambda size: abs(size[0] - n_pixels))
-    return round(float(fps) * nearest / n_pixels, 1)
+    return round(fps * nearest / n_pixels, 1)
 
 
 def verdicts(

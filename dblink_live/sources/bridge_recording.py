@@ -131,7 +131,7 @@ class _Proxy:
     def __init__(self, port: int) -> None:
         import zmq
 
-        context = zmq.Context.instance()
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         self._client = context.socket(zmq.REP)
         self.port = int(self._client.bind_to_random_port(f"tcp://{bridge.HOST}"))
         self._server = context.socket(zmq.REQ)
