@@ -155,8 +155,10 @@ def resume_a_run(folder: Path, finding: KillFinding, frames: int) -> None:
 
 def kill_and_resume(folder: Path, victim: str, delay_s: float, frames: int = N_FRAMES, fps: float = FPS) -> KillFinding:
     """One kill, and one resumption, under the eyes of a reader."""
+    # A run begins when its recorder has come up; one that dies before has not been lost, it was refused.
+    at_once = victim != "record"
     with reading_at_the_edge(folder) as edge:
-        finding = kill_a_run(folder, delay_s, frames, victim=victim, fps=fps, at_once=True, record=True)
+        finding = kill_a_run(folder, delay_s, frames, victim=victim, fps=fps, at_once=at_once, record=True)
         resume_a_run(folder, finding, frames)
     finding.n_at_edge = edge.n_compared
     finding.problems += edge.problems

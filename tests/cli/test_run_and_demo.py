@@ -79,7 +79,7 @@ def _n_committed(folder: Path) -> int:
         ),
         pytest.param(["--source", "tiff:nowhere.tif"], "nowhere.tif", id="no such stack"),
         pytest.param(["--source", "sim:golgi"], "sim:filaments", id="unknown specimen"),
-        pytest.param(["--source", "mm:live"], "not in this version", id="a source of a later version"),
+        pytest.param(["--source", "mm:live?port=1"], "nobody listening there", id="no Micro-Manager"),
         pytest.param(["--source", "mm:core?config=none.cfg"], "none.cfg", id="no such configuration"),
     ],
 )
