@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -139,15 +140,19 @@ class JavaSide:
         """Objects that clients hold now."""
         return len(self._objects)
 
-    def serve(self, port: int) -> None:
-        """Answer at ``port`` in a thread."""
-        socket = zmq.Context.instance().socket(zmq.REP)
-        socket.bind(f"tcp://127.0.0.1:{port}")
-        threading.Thread(target=self._answer_all, args=(socket,), daemon=True).start()
+    def serve(self, port: int | None = None) -> int:
+        """Answer at ``port`` in a thread, or at a free one; returns which."""
+        server = zmq.Context.instance().socket(zmq.REP)
+        if port is None:
+            port = server.bind_to_random_port("tcp://127.0.0.1")
+        else:
+            server.bind(f"tcp://127.0.0.1:{port}")
+        threading.Thread(target=self._answer_all, args=(server,), daemon=True).start()
+        return port
 
-    def _answer_all(self, socket: Any) -> None:
+    def _answer_all(self, server: Any) -> None:
         while True:
-            request, parts = json.loads(socket.recv_multipart()[0].decode("iso-8859-1")), []
+            request, parts = json.loads(server.recv_multipart()[0].decode("iso-8859-1")), []
             self.n_requests += 1
             try:
                 reply = self._answer(request, parts)
@@ -155,7 +160,7 @@ class JavaSide:
                 # A Java stack goes over the wire as text, with its lines.
                 trace = f"java.lang.Exception: {error}\n\tat mmcorej.MMCoreJJNI.call(Native Method)\n"
                 reply = {"type": "exception", "value": trace, "message": trace}
-            socket.send_multipart([json.dumps(reply).encode("iso-8859-1"), *parts])
+            server.send_multipart([json.dumps(reply).encode("iso-8859-1"), *parts])
 
     def _answer(self, request: Mapping[str, Any], parts: list[bytes]) -> dict[str, Any]:
         match request["command"]:
@@ -169,8 +174,7 @@ class JavaSide:
                 made = self.constructors[request["classpath"]][1](*map(self._argument, request["arguments"]))
                 reply = self.to_wire(made, parts)
                 if request.get("new-port"):
-                    reply["port"] = free_port()
-                    self.serve(reply["port"])
+                    reply["port"] = self.serve()
                 return reply
             case "run-method":
                 me = self._objects[request["hash-code"]]
@@ -218,11 +222,10 @@ class JavaSide:
 
 def free_port() -> int:
     """A TCP port of this machine that nobody listens at now."""
-    socket = zmq.Context.instance().socket(zmq.REP)
-    port = socket.bind_to_random_port("tcp://127.0.0.1")
-    socket.unbind(f"tcp://127.0.0.1:{port}")
-    socket.close(linger=0)
-    return int(port)
+    # ZeroMQ lets go of an address in a thread of its own, some time after it was told to.
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def demo_core(config: str = "MMConfig_demo.cfg") -> Any:
