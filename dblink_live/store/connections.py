@@ -68,3 +68,12 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
     raise StoreError(
         f"expected {path} to be a readable database, found: {last}; the file is damaged, or of another program"
     )
+
+
+def find_damage(connection: sqlite3.Connection) -> str | None:
+    """What SQLite finds wrong with the database, or None."""
+    try:
+        (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return None if answer == "ok" else str(answer)

@@ -23,7 +23,7 @@ from typing import Literal, TypeVar, get_args
 import msgspec
 
 from dblink_live.errors import StoreError
-from dblink_live.store.connections import connect_read_only, connect_writable
+from dblink_live.store.connections import connect_read_only, connect_writable, find_damage
 from dblink_live.types import Gap, GapCause, Grid, RunInfo, Segment, Shape
 
 FILE_NAME = "journal.sqlite"
@@ -312,8 +312,7 @@ class JournalReader:
 
     def damage(self) -> str | None:
         """What SQLite finds wrong with the file, or None."""
-        (answer,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
-        return None if answer == "ok" else str(answer)
+        return find_damage(self._connection)
 
     def close(self) -> None:
         self._connection.close()

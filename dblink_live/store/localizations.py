@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from dblink_live.errors import StoreError
-from dblink_live.store.connections import connect_read_only, connect_writable
+from dblink_live.store.connections import connect_read_only, connect_writable, find_damage
 from dblink_live.types import LOCALIZATION_DTYPE, Localizations, empty_localizations
 
 FILE_NAME = "localizations.sqlite"
@@ -154,11 +153,7 @@ class LocalizationReader:
 
     def damage(self) -> str | None:
         """What SQLite finds wrong with the file, or None."""
-        try:
-            (answer,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
-        except sqlite3.DatabaseError as error:
-            return str(error)
-        return None if answer == "ok" else str(answer)
+        return find_damage(self._connection)
 
     def close(self) -> None:
         self._connection.close()

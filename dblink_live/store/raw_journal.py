@@ -6,7 +6,6 @@ waiting. As there, a row is the only commit marker: the shard was on disk (fsync
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dblink_live.errors import StoreError
-from dblink_live.store.connections import connect_read_only, connect_writable
+from dblink_live.store.connections import connect_read_only, connect_writable, find_damage
 from dblink_live.store.hierarchy import is_series_name
 from dblink_live.types import Gap, GapCause
 
@@ -185,11 +184,7 @@ class RawJournalReader:
 
     def damage(self) -> str | None:
         """What SQLite finds wrong with the file, or None."""
-        try:
-            (answer,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
-        except sqlite3.DatabaseError as error:
-            return str(error)
-        return None if answer == "ok" else str(answer)
+        return find_damage(self._connection)
 
     def close(self) -> None:
         self._connection.close()

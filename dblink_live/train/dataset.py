@@ -141,8 +141,7 @@ def cut_clip(
     rng: np.random.Generator,
 ) -> Clip:
     """One crop of each of ``videos``; their common lengths come from ``lengths``, all else from ``rng``."""
-    warmup_forward = _draw_warmup(settings.warmup_forward, settings.cold_forward_share, lengths)
-    warmup_reverse = _draw_warmup(settings.warmup_reverse, settings.cold_reverse_share, lengths)
+    warmup_forward, warmup_reverse = _draw_warmups(settings, lengths)
     length = warmup_forward + settings.clip_windows + warmup_reverse
     crops = [_crop(video, length, settings.crop_px, rng) for video in videos]
     return Clip(
@@ -235,6 +234,16 @@ def add_beads(video: Video, rng: np.random.Generator) -> Video:
         inside = (y >= 0) & (y < sides[0]) & (x >= 0) & (x < sides[1]) & (rng.random(t.size) < video.present[t])
         np.add.at(counts, (t[inside], y[inside], x[inside]), 1)
     return video.with_counts(counts)
+
+
+def _draw_warmups(settings: TrainingSettings, rng: np.random.Generator) -> tuple[int, int]:
+    """Windows before and after a clip."""
+    # Where the share is 0, no number is drawn for it: seeds of earlier settings still give the same clips.
+    if settings.full_pass_share and rng.random() < settings.full_pass_share:
+        before, after = rng.integers([settings.warmup_forward + 1, settings.warmup_reverse + 1])
+        return int(before), int(after)
+    before = _draw_warmup(settings.warmup_forward, settings.cold_forward_share, rng)
+    return before, _draw_warmup(settings.warmup_reverse, settings.cold_reverse_share, rng)
 
 
 def _draw_warmup(most: int, cold_share: float, rng: np.random.Generator) -> int:

@@ -89,6 +89,9 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Share of steps without any forward warm-up: the first windows of a stream."""
     cold_reverse_share: Share = 0.4
     """Share of steps without any reverse warm-up: lookaheads shorter than the clip, which is what live streams have."""
+    full_pass_share: Share = 0.0
+    """Share of steps whose warm-ups, on both sides, are drawn evenly up to the longest: windows in the middle of a
+    finished run. Too few of them, and the full pass loses to a bounded lookahead on fast motion."""
     newest_windows_share: Share = 0.5
     """Share of those steps in which the newest windows of the clip are scored: lookahead 0, 1, 2..."""
     learning_rate: NonNegative = 3e-3

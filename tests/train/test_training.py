@@ -90,6 +90,17 @@ def test_long_warmups_are_rarer_than_short_ones() -> None:
     assert 70 < (lengths <= 100 / 8).sum() < 130
 
 
+def test_clips_of_the_full_pass_are_long_on_both_sides() -> None:
+    settings = msgspec.structs.replace(
+        SMALL, warmup_forward=100, warmup_reverse=100, full_pass_share=1.0, batch=1, pool_videos=1, steps_per_video=1000
+    )
+    sampler = ClipSampler(settings)
+    lengths = np.array([(c.warmup_forward, c.warmup_reverse) for c in map(sampler.sample, range(200))])
+    # Even between 0 and 100: a half below 50, give or take four standard deviations.
+    assert (abs((lengths < 50).mean(axis=0) - 0.5) < 0.15).all()
+    assert (lengths == 0).mean() < 0.05
+
+
 def test_a_perfect_picture_has_no_dice_loss_and_a_flat_one_no_variation() -> None:
     structure = (torch.rand(1, 2, 8, 8, generator=torch.Generator().manual_seed(0)) > 0.7).float()
     assert soft_dice(structure, structure).item() == pytest.approx(0.0)
