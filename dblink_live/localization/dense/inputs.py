@@ -30,6 +30,7 @@ _LOWEST_WITHIN = 7
 _BELOW_MEAN_SIGMA = 1.0
 """How far the lowest smoothed pixel of pure background lies below its mean, in standard deviations of a pixel."""
 _LINEAR_SCALE = 1 / 16
+_WIDTH_SCALE = 2.0
 _MAD_TO_SIGMA = 1.4826
 _LAPLACIAN_NORM = 6.0
 """Of the filter (1, -2, 1) along both axes: the root of the sum of its squared weights."""
@@ -115,7 +116,7 @@ def channels(units: Tensor, variance_e: Tensor, log_sigma_px: Tensor) -> Tensor:
     log_sigma_px
         [N] natural logarithm of the width of the point spread function in pixels.
     """
-    width = (log_sigma_px * 2.0)[:, None, None, None].expand(-1, 1, *units.shape[2:])
+    width = (log_sigma_px * _WIDTH_SCALE)[:, None, None, None].expand(-1, 1, *units.shape[2:])
     level = (variance_e.log10()[:, None] - 2.0) * 0.5
     # Bright molecules would drown faint ones: a compressed copy shows both.
     return torch.cat([units * _LINEAR_SCALE, torch.asinh(units * 0.5), width, level], dim=1)
@@ -124,3 +125,8 @@ def channels(units: Tensor, variance_e: Tensor, log_sigma_px: Tensor) -> Tensor:
 def log_units(photons: Tensor, noise: Tensor) -> Tensor:
     """Natural logarithm of photons in units of the noise: the scale on which the network states brightness."""
     return (photons / noise).clamp_min(math.exp(-2.0)).log()
+
+
+def seen_in(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """What `channels` was given: units of the frame itself [N, H, W], and the width in pixels [N]."""
+    return inputs[:, 0] / _LINEAR_SCALE, (inputs[:, 2 * (CONTEXT_FRAMES + 1), 0, 0] / _WIDTH_SCALE).exp()

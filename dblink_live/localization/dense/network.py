@@ -11,6 +11,7 @@ Shapes: N frames, C channels, H, W camera pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import msgspec
 import torch
@@ -27,6 +28,8 @@ _TYPICAL_LOG_UNITS = 4.5
 """Brightness at which training starts: 90 units of noise."""
 _START_LOGIT = -3.0
 """Probability at which training starts: 5 % a pixel, a crowded frame."""
+
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 
 class DenseConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,7 +80,7 @@ def _positive(raw: Tensor) -> Tensor:
     return 0.01 + 3.0 * torch.sigmoid(raw - 2.0)
 
 
-class _Block(nn.Sequential):
+class Block(nn.Sequential):
     """Convolution, normalisation, rectification; a stride other than 1 is a kernel without overlap."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> None:
@@ -104,11 +107,11 @@ class DenseNetwork(nn.Module):
         super().__init__()
         self.config = config or DenseConfig()
         fine, coarse = self.config.fine_channels, self.config.coarse_channels
-        self.enter = nn.Sequential(_Block(CHANNELS, fine), _Block(fine, fine))
-        self.down = _Block(fine, coarse, kernel=2, stride=2)
-        self.coarse = nn.Sequential(*(_Block(coarse, coarse) for _ in range(self.config.coarse_layers)))
+        self.enter = nn.Sequential(Block(CHANNELS, fine), Block(fine, fine))
+        self.down = Block(fine, coarse, kernel=2, stride=2)
+        self.coarse = nn.Sequential(*(Block(coarse, coarse) for _ in range(self.config.coarse_layers)))
         self.up = nn.ConvTranspose2d(coarse, fine, 2, stride=2)
-        self.leave = nn.Sequential(_Block(fine, fine), _Block(fine, fine))
+        self.leave = nn.Sequential(Block(fine, fine), Block(fine, fine))
         self.out = nn.Conv2d(fine, OUTPUTS, 1)
         nn.init.normal_(self.out.weight, std=0.02)
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]  # a Conv2d with a bias has one
@@ -124,8 +127,13 @@ def fused(network: DenseNetwork) -> DenseNetwork:
     """A copy of ``network`` for inference, its normalisations folded into the convolutions before them."""
     copy = DenseNetwork(network.config)
     copy.load_state_dict(network.state_dict())
-    copy.eval()
-    for block in list(copy.modules()):
-        if isinstance(block, _Block):
+    return fuse(copy)
+
+
+def fuse(network: AnyNetwork) -> AnyNetwork:
+    """Make ``network`` one for inference, in place: every `Block`'s normalisation is folded into its convolution."""
+    network.eval()
+    for block in list(network.modules()):
+        if isinstance(block, Block):
             block.fuse()
-    return copy.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return network.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
