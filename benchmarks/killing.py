@@ -45,6 +45,10 @@ WindowKey = tuple[str, int, int]
 Found = TypeVar("Found")
 
 
+class VictimGoneError(Exception):
+    """The process that was to be killed had done its work before; nothing was tried."""
+
+
 @dataclass
 class KillFinding:
     """What one kill left behind."""
@@ -87,6 +91,11 @@ def kill_a_run(
         One of `VICTIMS`.
     record
         Whether camera frames are recorded; they are where the recorder is to be killed.
+
+    Raises
+    ------
+    VictimGoneError
+        ``delay_s`` was longer than the victim had to live.
     """
     record = record or victim == "record"
     address = free_address()
@@ -109,7 +118,12 @@ def kill_a_run(
         if process.poll() is not None:
             finding.problems.append("the run was over before the kill came; ask for more frames")
         children = children_of(process.pid)
-        doomed.kill()
+        try:
+            doomed.kill()
+        except psutil.NoSuchProcess as error:
+            raise VictimGoneError(
+                f"process {victim} had come to its end {delay_s:.2f} s after it was waited for"
+            ) from error
         if victim != "main":
             status = process.wait(END_TIMEOUT_S)
             finding.end = f"ended with status {status}"

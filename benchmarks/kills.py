@@ -23,7 +23,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.killing import VICTIMS, KillFinding, kill_a_run, kill_and_resume
+from benchmarks.killing import VICTIMS, KillFinding, VictimGoneError, kill_a_run, kill_and_resume
 from benchmarks.kills_afterwards import AFTERWARDS
 from benchmarks.report import Report, markdown_table
 
@@ -57,8 +57,13 @@ def main() -> int:
     findings = []
     for n in range(options.times):
         victim = victims[n % len(victims)]
-        with tempfile.TemporaryDirectory() as scratch:
-            finding = kill_one(Path(scratch) / "killed.run", victim, chance, options.resume)
+        finding = None
+        while finding is None:
+            with tempfile.TemporaryDirectory() as scratch:
+                try:
+                    finding = kill_one(Path(scratch) / "killed.run", victim, chance, options.resume)
+                except VictimGoneError as error:
+                    print(f"{error}; drawn again", file=sys.stderr, flush=True)
         findings.append(finding)
         verdict = "whole" if not finding.problems else "; ".join(finding.problems)
         print(f"{n + 1}/{options.times}: {victim} {finding.end}: {verdict}", file=sys.stderr, flush=True)

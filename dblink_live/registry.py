@@ -23,13 +23,15 @@ from dblink_live.interfaces import Localizer
 LOCALIZERS = "dblink_live.localizers"
 _BUILT_IN = {
     "auto": "dblink_live.localization:AutoLocalizer",
+    "deepstorm": "dblink_live.localization:DeepStormLocalizer",
     "dense": "dblink_live.localization:DenseLocalizer",
     "gaussian": "dblink_live.localization:GaussianLocalizer",
 }
 """By name and not by import: this room lies below the localizers."""
 
 NETWORK_SUFFIX = ".safetensors"
-"""A localizer of such a name is the dense one with the network of that file."""
+"""A localizer of such a name is the one that the network of that file is of: dense or deepstorm."""
+_OWN_NETWORK = "dblink_live.localization:own_network"
 
 LocalizerFactory = Callable[..., Localizer]
 
@@ -40,7 +42,7 @@ def installed_localizers() -> list[str]:
 
 
 def get_localizer_factory(name: str) -> LocalizerFactory:
-    """The factory of a localizer: built in, registered by a plug-in, or the dense one with a network of the user's own.
+    """The factory of a localizer: built in, registered by a plug-in, or that of the user's own network.
 
     Raises
     ------
@@ -48,7 +50,7 @@ def get_localizer_factory(name: str) -> LocalizerFactory:
         No localizer of that name is installed, or its package cannot be imported.
     """
     if name.endswith(NETWORK_SUFFIX):
-        return functools.partial(get_localizer_factory("dense"), weights=name)
+        return functools.partial(EntryPoint(name, _OWN_NETWORK, LOCALIZERS).load(), weights=name)
     point = _find(name)
     try:
         factory: LocalizerFactory = point.load()

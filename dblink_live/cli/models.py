@@ -1,4 +1,4 @@
-"""``dblink-live models``: the shipped networks, or the card of one."""
+"""``dblink-live models``: the shipped networks, those of the localizers too, or the card of one."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ def run(options: argparse.Namespace) -> Outcome:
 
 
 def _list() -> Outcome:
+    from dblink_live.localization.dense.files import list_localizer_networks
     from dblink_live.models import list_models, list_untrained, load_model
 
     table = Table("model", "network", "pitch [nm]", "threshold", "parameters")
@@ -41,17 +42,23 @@ def _list() -> Outcome:
         row = _facts(model)
         rows.append(row)
         table.add_row(*(str(row[key]) for key in ("name", "architecture", "pixel_size_nm", "threshold", "parameters")))
-    if not rows:
+    localizers = [_localizer_facts(name) for name in list_localizer_networks()]
+    if not rows and not localizers:
         return Outcome(text="no models are shipped with this installation", figures={"models": []})
     untrained = list(list_untrained())
     for name in untrained:
         table.add_row(name, "ships untrained", "", "", "")
-    return Outcome(text=table, figures={"models": rows, "untrained": untrained})
+    for facts in localizers:
+        table.add_row(str(facts["name"]), f"localizer {facts['architecture']}", "", "", str(facts["parameters"]))
+    return Outcome(text=table, figures={"models": rows, "untrained": untrained, "localizers": localizers})
 
 
 def _card(name: str) -> Outcome:
+    from dblink_live.localization.dense.files import list_localizer_networks
     from dblink_live.models import list_untrained, load_model
 
+    if name in list_localizer_networks():
+        return _localizer_card(name)
     card = list_untrained().get(name)
     if card is not None:
         return Outcome(text=card, figures={"name": name, "card": card, "trained": False})
@@ -64,6 +71,32 @@ def _card(name: str) -> Outcome:
         "card": model.card,
     }
     return Outcome(text=f"{model.card.rstrip()}\n- sha256 of the file: {model.sha256}\n", figures=figures)
+
+
+def _localizer_card(name: str) -> Outcome:
+    from dblink_live.localization.dense.files import network_card
+
+    found = network_card(name)
+    figures = {
+        **_localizer_facts(name),
+        "sha256": found.sha256,
+        "envelope": found.facts.envelope,
+        "training": found.facts.training,
+        "card": found.card,
+    }
+    return Outcome(text=f"{found.card.rstrip()}\n- sha256 of the file: {found.sha256}\n", figures=figures)
+
+
+def _localizer_facts(name: str) -> dict[str, object]:
+    from dblink_live.localization.dense.files import network_card
+
+    found = network_card(name)
+    return {
+        "name": found.facts.name,
+        "architecture": found.facts.architecture,
+        "psf_sigma_px": found.facts.psf_sigma_px,
+        "parameters": found.n_weights,
+    }
 
 
 def _facts(model: Model) -> dict[str, object]:

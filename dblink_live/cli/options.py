@@ -65,7 +65,8 @@ def add_localizer(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         default="auto",
         help="how molecules are found: gaussian (fit), dense (network, for crowded frames), auto (picks between them "
-        "frame by frame, the default), a plug-in's name, or the .safetensors file of a dense network of your own",
+        "frame by frame, the default), deepstorm (the published network), a plug-in's name, or the .safetensors file "
+        "of a network of your own",
     )
     parser.add_argument(
         "--psf-sigma-px",

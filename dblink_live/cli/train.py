@@ -21,7 +21,7 @@ def add_parser(verbs: Verbs) -> None:
         help="train a network on simulated videos and write a checkpoint",
         example="dblink-live train --config live --out filaments.safetensors\n\n"
         "The same command goes on with a training that was interrupted. --config localizer trains the network of\n"
-        "the dense localizer instead; see docs/localizers.md.",
+        "the dense localizer instead, --config deepstorm that of Deep-STORM; see docs/localizers.md.",
     )
     parser.add_argument(
         "--config", metavar="F", help="a shipped recipe or a .toml file of settings; see docs/training.md"
@@ -34,6 +34,7 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(options: argparse.Namespace) -> Outcome:
     from dblink_live.train import (
+        DeepStormSettings,
         LocalizerSettings,
         TrainingProgress,
         list_recipes,
@@ -56,7 +57,7 @@ def run(options: argparse.Namespace) -> Outcome:
         )
 
     with on_the_way():
-        if isinstance(settings, LocalizerSettings):
+        if isinstance(settings, LocalizerSettings | DeepStormSettings):
             sha256 = train_localizer_to_checkpoint(settings, options.out, show, overwrite=options.overwrite)
         else:
             sha256 = train_to_checkpoint(settings, options.out, show, overwrite=options.overwrite, on_notice=say)

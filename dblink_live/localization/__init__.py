@@ -1,7 +1,9 @@
 """Finding molecules in camera frames."""
 
 from dblink_live.localization.auto import AutoLocalizer
+from dblink_live.localization.deepstorm import DeepStormLocalizer
 from dblink_live.localization.dense import DenseLocalizer
 from dblink_live.localization.gaussian import GaussianLocalizer, localize
+from dblink_live.localization.own_network import own_network
 
-__all__ = ["AutoLocalizer", "DenseLocalizer", "GaussianLocalizer", "localize"]
+__all__ = ["AutoLocalizer", "DeepStormLocalizer", "DenseLocalizer", "GaussianLocalizer", "localize", "own_network"]

@@ -1,26 +1,36 @@
-"""From settings to a checkpoint of the dense localizer: train, save."""
+"""From settings to a checkpoint of a localizer network: train, save."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import torch
 
 from dblink_live.errors import ConfigError, ModelError
-from dblink_live.localization.dense.checkpoint import FORMAT_VERSION, LocalizerFacts, Range, save_localizer
-from dblink_live.localization.dense.network import DenseConfig
+from dblink_live.localization.deepstorm.checkpoint import DeepStormFacts, save_deepstorm
+from dblink_live.localization.deepstorm.network import DeepStormNetwork
+from dblink_live.localization.dense.checkpoint import LocalizerFacts, save_localizer
+from dblink_live.localization.dense.files import FORMAT_VERSION, Range
 from dblink_live.train.checkpointed import check_folder
-from dblink_live.train.localizer_loop import begin_localizer, train_localizer
-from dblink_live.train.localizer_settings import LocalizerScenes, LocalizerSettings
+from dblink_live.train.deepstorm_measure import measure
+from dblink_live.train.localizer_loop import (
+    AnyNetwork,
+    LocalizerTraining,
+    begin_deepstorm,
+    begin_localizer,
+    train_localizer,
+)
+from dblink_live.train.localizer_settings import DeepStormSettings, LocalizerScenes, LocalizerSettings, NetworkSettings
 from dblink_live.train.loop import TrainingProgress
 from dblink_live.train.stopped import TrainingStoppedError
 
 
 def train_localizer_to_checkpoint(
-    settings: LocalizerSettings,
+    settings: LocalizerSettings | DeepStormSettings,
     path: Path,
     on_progress: Callable[[TrainingProgress], None] = lambda _: None,
     *,
@@ -47,32 +57,72 @@ def train_localizer_to_checkpoint(
     check_folder(path.parent)
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    training = begin_localizer(settings)
+    if isinstance(settings, DeepStormSettings):
+        deepstorm = begin_deepstorm(settings)
+        return _train(
+            deepstorm, settings, on_progress, lambda progress: _save_deepstorm(path, deepstorm, settings, progress)
+        )
+    dense = begin_localizer(settings)
+    return _train(
+        dense,
+        settings,
+        on_progress,
+        lambda progress: save_localizer(
+            path, dense.average, LocalizerFacts(config=dense.average.config, **_stated(settings, progress))
+        ),
+    )
 
+
+def _train(
+    training: LocalizerTraining[AnyNetwork],
+    settings: NetworkSettings,
+    on_progress: Callable[[TrainingProgress], None],
+    save: Callable[[TrainingProgress], str],
+) -> str:
+    """Train and ``save`` on the way; what that returned last is returned."""
     sha256 = ""
 
-    def save(progress: TrainingProgress) -> None:
+    def on_save(progress: TrainingProgress) -> None:
         nonlocal sha256
         try:
-            sha256 = save_localizer(path, training.average, facts_of(settings, progress))
+            sha256 = save(progress)
         except ModelError as error:
             raise TrainingStoppedError(f"cannot save step {progress.step}: {error}") from error
         on_progress(progress)
 
-    train_localizer(training, settings, save)
+    train_localizer(training, settings, on_save)
     return sha256
 
 
-def facts_of(settings: LocalizerSettings, progress: TrainingProgress) -> LocalizerFacts:
-    """What a checkpoint says of itself."""
-    return LocalizerFacts(
-        format_version=FORMAT_VERSION,
-        weights_sha256="",
-        name=settings.name,
-        config=DenseConfig(),
-        psf_sigma_px=settings.scenes.psf_sigma_px,
-        envelope=envelope_of(settings.scenes),
-        training={
+def _save_deepstorm(
+    path: Path,
+    training: LocalizerTraining[DeepStormNetwork],
+    settings: DeepStormSettings,
+    progress: TrainingProgress,
+) -> str:
+    measured = measure(training.average, settings)
+    stated = _stated(settings, progress)
+    stated["training"]["jaccard_within_a_width"] = round(measured.jaccard, 4)
+    stated["training"]["sparsity"] = settings.sparsity
+    facts = DeepStormFacts(
+        architecture=DeepStormNetwork.architecture,
+        config=training.average.config,
+        least_height=measured.least_height,
+        precision=measured.precision,
+        **stated,
+    )
+    return save_deepstorm(path, training.average, facts)
+
+
+def _stated(settings: NetworkSettings, progress: TrainingProgress) -> dict[str, Any]:
+    """What any checkpoint says of itself."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "weights_sha256": "",
+        "name": settings.name,
+        "psf_sigma_px": settings.scenes.psf_sigma_px,
+        "envelope": envelope_of(settings.scenes),
+        "training": {
             "seed": settings.seed,
             "started_from": Path(settings.start_from).name or "fresh weights",
             "steps": progress.step,
@@ -83,7 +133,7 @@ def facts_of(settings: LocalizerSettings, progress: TrainingProgress) -> Localiz
             "validation_loss": None if math.isnan(progress.validation_loss) else round(progress.validation_loss, 5),
             "torch": str(torch.__version__),
         },
-    )
+    }
 
 
 def envelope_of(scenes: LocalizerScenes) -> dict[str, Range]:

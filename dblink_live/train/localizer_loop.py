@@ -1,4 +1,4 @@
-"""The training loop of the dense localizer: fresh examples at every step, none shown twice.
+"""The training loop of the localizer networks: fresh examples at every step, none shown twice.
 
 Step n draws its examples from the seed and n alone, so a run can be repeated.
 """
@@ -10,33 +10,43 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dblink_live.errors import ConfigError
+from dblink_live.localization.deepstorm.checkpoint import first_deepstorm
+from dblink_live.localization.deepstorm.network import DeepStormNetwork, of_one_frame
 from dblink_live.localization.dense.checkpoint import first_network
 from dblink_live.localization.dense.network import DenseNetwork, Predictions
+from dblink_live.train.deepstorm_loss import deepstorm_loss
 from dblink_live.train.localizer_data import Examples, make_examples
 from dblink_live.train.localizer_loss import localizer_loss
-from dblink_live.train.localizer_settings import LocalizerSettings
+from dblink_live.train.localizer_settings import DeepStormSettings, LocalizerSettings, NetworkSettings
 from dblink_live.train.loop import TrainingProgress, learning_rate_factor
 from dblink_live.train.stopped import TrainingStoppedError
 from dblink_live.types import Shape
 
 _WEIGHT_DECAY = 1e-4
 _VALIDATION_BATCHES = 8
-_TRAINING, _VALIDATION = 11, 12
+TRAINING, VALIDATION, CALIBRATION = 11, 12, 13
 """Streams of random numbers."""
 
 
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
+
+
 @dataclass
-class LocalizerTraining:
+class LocalizerTraining(Generic[AnyNetwork]):
     """A run and where it stands."""
 
-    network: DenseNetwork
-    average: DenseNetwork
+    network: AnyNetwork
+    average: AnyNetwork
     """What is saved: a moving average of the weights."""
+    loss_of: Callable[[AnyNetwork, Examples], Tensor]
+    """Loss of the network on examples."""
     step: int = 0
     loss: float = math.nan
     """Exponential average over about 100 steps."""
@@ -44,8 +54,8 @@ class LocalizerTraining:
     elapsed_s: float = 0.0
 
 
-def begin_localizer(settings: LocalizerSettings) -> LocalizerTraining:
-    """Fresh weights from the seed, or those that ``start_from`` names.
+def begin_localizer(settings: LocalizerSettings) -> LocalizerTraining[DenseNetwork]:
+    """Of the dense localizer: fresh weights from the seed, or those that ``start_from`` names.
 
     Raises
     ------
@@ -53,13 +63,41 @@ def begin_localizer(settings: LocalizerSettings) -> LocalizerTraining:
         ``start_from`` is missing or damaged.
     """
     torch.manual_seed(settings.seed)
-    network = first_network(settings.start_from) if settings.start_from else DenseNetwork()
+    return _begun(first_network(settings.start_from) if settings.start_from else DenseNetwork(), _dense_loss)
+
+
+def begin_deepstorm(settings: DeepStormSettings) -> LocalizerTraining[DeepStormNetwork]:
+    """Of Deep-STORM: fresh weights from the seed, or those that ``start_from`` names.
+
+    Raises
+    ------
+    ModelError
+        ``start_from`` is missing or damaged.
+    ConfigError
+        It is of other sizes than the settings.
+    """
+    torch.manual_seed(settings.seed)
+    network = first_deepstorm(settings.start_from) if settings.start_from else DeepStormNetwork(settings.network)
+    if network.config != settings.network:
+        raise ConfigError(
+            f"expected the sizes of {settings.start_from} in network, {network.config.channels} and upsampling "
+            f"{network.config.upsampling}, found {settings.network.channels} and {settings.network.upsampling}; "
+            "state the same ones"
+        )
+
+    def loss_of(network: DeepStormNetwork, examples: Examples) -> Tensor:
+        return deepstorm_loss(network(_laid_out(of_one_frame(examples.inputs))), examples, settings.sparsity)
+
+    return _begun(network, loss_of)
+
+
+def _begun(network: AnyNetwork, loss_of: Callable[[AnyNetwork, Examples], Tensor]) -> LocalizerTraining[AnyNetwork]:
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return LocalizerTraining(network, copy.deepcopy(network).eval())
+    return LocalizerTraining(network, copy.deepcopy(network).eval(), loss_of)
 
 
 def train_localizer(
-    training: LocalizerTraining, settings: LocalizerSettings, on_save: Callable[[TrainingProgress], None]
+    training: LocalizerTraining[AnyNetwork], settings: NetworkSettings, on_save: Callable[[TrainingProgress], None]
 ) -> TrainingProgress:
     """Train in place until steps or minutes are over; ``on_save`` is called on the way and at the end.
 
@@ -71,20 +109,20 @@ def train_localizer(
     optimizer = torch.optim.AdamW(
         training.network.parameters(), settings.learning_rate, weight_decay=_WEIGHT_DECAY, fused=True
     )
-    validation = [_examples(settings, _VALIDATION, n) for n in range(_VALIDATION_BATCHES)]
+    validation = [draw_examples(settings, VALIDATION, n) for n in range(_VALIDATION_BATCHES)]
     started = time.perf_counter() - training.elapsed_s
     done = 0.0
     while True:
         learning_rate = settings.learning_rate * learning_rate_factor(done)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
-        value = _take_step(training, _examples(settings, _TRAINING, training.step), optimizer, settings)
+        value = _take_step(training, draw_examples(settings, TRAINING, training.step), optimizer, settings)
         training.loss = value if math.isnan(training.loss) else 0.99 * training.loss + 0.01 * value
         training.elapsed_s = time.perf_counter() - started
         by_time = training.elapsed_s / (60 * settings.max_minutes) if settings.max_minutes else 0.0
         done = max(training.step / settings.steps, by_time)
         if training.step % settings.save_every_steps == 0 or done >= 1.0:
-            training.validation_loss = _validate(training.average, validation)
+            training.validation_loss = _validate(training, validation)
             progress = TrainingProgress(
                 training.step,
                 training.loss,
@@ -98,16 +136,20 @@ def train_localizer(
                 return progress
 
 
-def _examples(settings: LocalizerSettings, stream: int, number: int) -> Examples:
+def draw_examples(settings: NetworkSettings, stream: int, number: int) -> Examples:
+    """A batch that follows from the seed, the stream of random numbers and its number there."""
     shape = Shape(settings.crop_px, settings.crop_px)
     return make_examples(settings.scenes, shape, settings.batch, np.random.default_rng([settings.seed, stream, number]))
 
 
 def _take_step(
-    training: LocalizerTraining, examples: Examples, optimizer: torch.optim.Optimizer, settings: LocalizerSettings
+    training: LocalizerTraining[AnyNetwork],
+    examples: Examples,
+    optimizer: torch.optim.Optimizer,
+    settings: NetworkSettings,
 ) -> float:
     network = training.network.train()
-    loss = localizer_loss(_predict(network, examples), examples)
+    loss = training.loss_of(network, examples)
     value = float(loss.detach())
     if not math.isfinite(value):
         raise TrainingStoppedError(
@@ -123,13 +165,17 @@ def _take_step(
     return value
 
 
-def _predict(network: DenseNetwork, examples: Examples) -> Predictions:
-    return Predictions.of(network(examples.inputs.contiguous(memory_format=torch.channels_last)))
+def _dense_loss(network: DenseNetwork, examples: Examples) -> Tensor:
+    return localizer_loss(Predictions.of(network(_laid_out(examples.inputs))), examples)
+
+
+def _laid_out(inputs: Tensor) -> Tensor:
+    return inputs.contiguous(memory_format=torch.channels_last)
 
 
 @torch.no_grad()
-def _validate(network: DenseNetwork, batches: list[Examples]) -> float:
-    return float(np.mean([float(localizer_loss(_predict(network, batch), batch)) for batch in batches]))
+def _validate(training: LocalizerTraining[AnyNetwork], batches: list[Examples]) -> float:
+    return float(np.mean([float(training.loss_of(training.average, batch)) for batch in batches]))
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Settings of a training run of the dense localizer."""
+"""Settings of a training run of a localizer network: the dense one, or Deep-STORM."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from dblink_live.errors import ConfigError
+from dblink_live.localization.deepstorm.network import DeepStormConfig
 from dblink_live.train.settings import NonNegative, NonNegativeInt, PositiveInt, Share, refuse_infinite
 
 LEAST_BRIGHTNESS_SPREAD = 0.1
@@ -50,13 +51,10 @@ class LocalizerScenes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Share of examples of whose camera the localizer is told nothing."""
 
 
-class LocalizerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One training run of the dense localizer."""
+class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One training run of a localizer network, of whatever kind."""
 
-    kind: Literal["localizer"] = "localizer"
-    """What tells these settings from those of a network for reconstruction."""
-
-    name: str = "dense"
+    name: str = ""
     description: str = ""
     """One line for `dblink-live train --list`."""
     scenes: LocalizerScenes = LocalizerScenes()
@@ -90,3 +88,24 @@ class LocalizerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
                 f"expected scenes.brightness_spread of {LEAST_BRIGHTNESS_SPREAD} or more, "
                 f"found {self.scenes.brightness_spread}"
             )
+
+
+class LocalizerSettings(NetworkSettings, frozen=True, forbid_unknown_fields=True):
+    """One training run of the dense localizer."""
+
+    kind: Literal["localizer"] = "localizer"
+    """What tells these settings from those of other networks."""
+    name: str = "dense"
+
+
+class DeepStormSettings(NetworkSettings, frozen=True, forbid_unknown_fields=True):
+    """One training run of Deep-STORM."""
+
+    kind: Literal["deepstorm"] = "deepstorm"
+    """What tells these settings from those of other networks."""
+    name: str = "deepstorm"
+    network: DeepStormConfig = DeepStormConfig()
+    """Sizes; the published ones unless told otherwise, which are for a GPU. Not to be changed by ``start_from``."""
+    sparsity: NonNegative = 0.5
+    """Weight of the mean absolute value of the image against the mean squared error of its heat map. As published:
+    there it is 1 where a molecule weighs half as much."""

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from dblink_live.errors import ConfigError
-from dblink_live.train.localizer_settings import LocalizerSettings
+from dblink_live.train.localizer_settings import DeepStormSettings, LocalizerSettings
 from dblink_live.train.settings import TrainingSettings, decode_settings, load_settings
 
 SUFFIX = ".toml"
@@ -20,12 +20,12 @@ def list_recipes() -> dict[str, str]:
     Examples
     --------
     >>> sorted(list_recipes())
-    ['live', 'localizer', 'mse_control', 'paper']
+    ['deepstorm', 'live', 'localizer', 'mse_control', 'paper']
     """
     return {path.stem: _load(path.read_bytes(), path.name).description for path in sorted(_folder().iterdir())}
 
 
-def read_settings(name_or_path: str | os.PathLike[str]) -> TrainingSettings | LocalizerSettings:
+def read_settings(name_or_path: str | os.PathLike[str]) -> TrainingSettings | LocalizerSettings | DeepStormSettings:
     """Settings of a shipped recipe by its name, or of a TOML file by its path (anything with a separator or a suffix).
 
     Raises
@@ -48,13 +48,17 @@ def read_settings(name_or_path: str | os.PathLike[str]) -> TrainingSettings | Lo
     return _load(text, str(name_or_path))
 
 
-def _load(text: bytes, source: str) -> TrainingSettings | LocalizerSettings:
+def _load(text: bytes, source: str) -> TrainingSettings | LocalizerSettings | DeepStormSettings:
     """Settings of the kind that the file says it is of; without a word, of a network for reconstruction."""
     try:
-        is_localizer = tomllib.loads(text.decode()).get("kind") == "localizer"
+        kind = tomllib.loads(text.decode()).get("kind")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        is_localizer = False  # What is wrong with it is told below.
-    return decode_settings(text, source, LocalizerSettings) if is_localizer else load_settings(text, source)
+        kind = None  # What is wrong with it is told below.
+    if kind == "localizer":
+        return decode_settings(text, source, LocalizerSettings)
+    if kind == "deepstorm":
+        return decode_settings(text, source, DeepStormSettings)
+    return load_settings(text, source)
 
 
 def _folder() -> Path:

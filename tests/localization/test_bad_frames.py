@@ -12,7 +12,7 @@ from dblink_live.localization import GaussianLocalizer
 from dblink_live.registry import get_localizer_factory
 from dblink_live.types import Camera
 
-NAMES = ["gaussian", "dense", "auto"]
+NAMES = ["gaussian", "dense", "deepstorm", "auto"]
 CAMERA = Camera(100.0, offset_adu=100.0, read_noise_e=1.5)
 
 

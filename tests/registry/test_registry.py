@@ -25,7 +25,7 @@ def test_an_unknown_name_lists_what_is_installed_and_the_nearest() -> None:
 def test_a_registered_localizer_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("mine", "fractions:Fraction", registry.LOCALIZERS)
     monkeypatch.setattr(registry, "entry_points", lambda group: EntryPoints([point]))
-    assert registry.installed_localizers() == ["auto", "dense", "gaussian", "mine"]
+    assert registry.installed_localizers() == ["auto", "deepstorm", "dense", "gaussian", "mine"]
     assert registry.get_localizer_factory("mine").__name__ == "Fraction"  # type: ignore[attr-defined]
 
 
