@@ -25,7 +25,7 @@ from dblink_live.train.localizer_settings import DeepStormSettings
 EXAMPLES = 64
 RADIUS = 1.0
 """Farthest distance of a pair, in widths of the point spread function."""
-_HEIGHTS = np.round(np.arange(0.06, 0.61, 0.02), 2)
+_HEIGHTS = np.round(np.arange(0.02, 0.61, 0.02), 2)
 _LEAST_PAIRS = 50
 _UNKNOWN = Precision(scale=1.0, by_brightness=0.0, by_height=0.0)
 """Of a network that hardly finds a molecule: a width."""
