@@ -16,7 +16,7 @@ import torch
 from dblink_live.analysis.matching import chance_jaccard, match_localizations
 from dblink_live.cli import main
 from dblink_live.errors import ConfigError, ModelError, SourceError
-from dblink_live.localization import DeepStormLocalizer, DenseLocalizer
+from dblink_live.localization import DeepStormLocalizer, DenseLocalizer, GaussianLocalizer
 from dblink_live.localization.deepstorm.brightness import photons_of
 from dblink_live.localization.deepstorm.checkpoint import (
     DeepStormFacts,
@@ -73,16 +73,18 @@ def test_the_shipped_network_finds_crowded_molecules(render: Render) -> None:
     frames, molecules = make_stack(render, per_um2=3.0, n_frames=20)
     found = DeepStormLocalizer(CAMERA, psf_sigma_px=SIGMA_PX).localize(frames, np.arange(20))
     scores = match_localizations(found, molecules, PIXEL_NM)
-    # Of hardly trained weights no more is asked than that they know much better than chance where molecules are.
-    assert scores.jaccard > 2 * chance_jaccard(found, molecules, PIXEL_NM)
-    assert scores.jaccard > chance_jaccard(found, molecules, PIXEL_NM) + 0.08
+    fitted = GaussianLocalizer(CAMERA, psf_sigma_px=SIGMA_PX).localize(frames, np.arange(20))
+    # The benchmark has 0.95 at 1.3 molecules a square micrometre and 0.77 at 4.2; some 600 know a share to 0.02.
+    assert scores.jaccard > 0.6
+    assert scores.jaccard > chance_jaccard(found, molecules, PIXEL_NM) + 0.4
+    assert scores.jaccard > match_localizations(fitted, molecules, PIXEL_NM).jaccard + 0.1
     # Light is shared out, not made: the sum over all molecules is that of the truth but for those at the border.
     assert found["photons"].sum() == pytest.approx(PHOTONS * len(molecules), rel=0.2)
     assert np.median(found["bg"]) == pytest.approx(BACKGROUND, rel=0.3)
 
 
 @pytest.mark.parametrize("psf_sigma_px", [None, SIGMA_PX], ids=["learned", "stated"])
-@pytest.mark.parametrize("side", [(25, 31), (16, 16)], ids=["one frame at a time", "four at a time"])
+@pytest.mark.parametrize("side", [(25, 31), (16, 16)], ids=["odd sides", "small"])
 def test_the_answer_does_not_depend_on_batching(
     render: Render, psf_sigma_px: float | None, side: tuple[int, int]
 ) -> None:
@@ -150,7 +152,8 @@ def test_peaks_lie_between_fine_pixels() -> None:
     # What the 7 x 7 kernel leaves out bends the parabola by less.
     assert found.y.numpy() == pytest.approx(y, abs=0.01)
     assert found.x.numpy() == pytest.approx(x, abs=0.01)
-    assert found.height.numpy() == pytest.approx(0.5, abs=0.03)
+    # Half a fine pixel beside its middle along both axes, the peak is lower by exp(-1/8).
+    assert ((found.height > 0.43) & (found.height < 0.505)).all()
     assert len(peaks(image.float(), 4, 0.6).x) == 0
     # A plateau is one molecule, not one a pixel.
     flat = torch.zeros(1, 16, 16)
@@ -186,7 +189,7 @@ def test_the_verb_localizes_with_it(tmp_path: Path, render: Render) -> None:
     ]
     assert main(["localize", str(tmp_path / "stack.tif"), "--out", str(out), *arguments]) == 0
     table = read_localizations(out).localizations
-    assert match_localizations(table, molecules, PIXEL_NM).recall > 0.2
+    assert match_localizations(table, molecules, PIXEL_NM).recall > 0.5
 
 
 @pytest.mark.parametrize("value", [100, 0, 65535], ids=["constant", "below the offset", "saturated"])

@@ -26,9 +26,9 @@ from dblink_live.localization.dense.inputs import DenseInput
 from dblink_live.localization.filters import Filters
 from dblink_live.types import Camera, Localizations, empty_localizations
 
-_BATCH_PIXELS = 1 << 10
-"""Pixels of the frames that go through the network together on a CPU: a fine grid fills the cache by itself."""
 _GPU_BATCH_PIXELS = 1 << 18
+"""Pixels of the frames that go through the network together on a GPU. On a CPU each frame goes alone: a fine grid fills
+the cache by itself, and torch rounds a logarithm by its place in an array, which batches would change."""
 _BAND_PIXELS = 1 << 14
 """Frames of more pixels go through the network in bands, on a CPU."""
 
@@ -111,7 +111,7 @@ class DeepStormLocalizer(NetworkLocalizer):
         )
 
     def _batch_pixels(self) -> int:
-        return _BATCH_PIXELS if self._device.type == "cpu" else _GPU_BATCH_PIXELS
+        return 1 if self._device.type == "cpu" else _GPU_BATCH_PIXELS
 
     def _find(self, seen: DenseInput, units: Tensor, batch: int, excess: float) -> Localizations:
         sigma_px, told_px = self._told_width()
