@@ -82,8 +82,10 @@ def _picasso(method: str) -> Factory:
         def localize(frames: FrameArray) -> Localizations:
             least = NET_GRADIENT_NOISES * pixel_noise(frames)
             spots = picasso.identify(frames, least, BOX_PX, return_info=False)
+            # It asks for a movie that is read from a file, and takes an array for one under this type.
+            movie = frames.view(np.memmap)
             table, _ = picasso.fit(
-                frames, camera_info=facts, identifications=spots, box=BOX_PX, fitting_method=method, multiprocess=True
+                movie, camera_info=facts, identifications=spots, box=BOX_PX, fitting_method=method, multiprocess=True
             )
             found = empty_localizations(len(table))
             for column in ("frame", "x", "y", "photons", "sx", "sy", "bg", "lpx", "lpy"):
