@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from growing_run import GrowingRun
 from PIL import Image
 
-from conftest import GrowingRun
 from dblink_live.bus import ImageMessage, Publisher, StartMessage, StatusMessage
 from dblink_live.errors import ConfigError
 from dblink_live.viewer import can_open_window, view

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from growing_run import GRID, GrowingRun, counts_of, probability_of
 from PySide6.QtTest import QTest
 
-from conftest import GRID, GrowingRun, counts_of, probability_of
 from dblink_live.bus import Publisher, StartMessage
 from dblink_live.errors import StoreError
 from dblink_live.types import Reconstruction
