@@ -59,7 +59,8 @@ def test_it_trains_and_then_says_that_it_is_done(
 
 def test_recipes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--list", "--json"]) == 0
-    assert set(json.loads(capsys.readouterr().out)["recipes"]) == {"live", "deepstorm", "localizer", "paper", "mse_control"}
+    listed = set(json.loads(capsys.readouterr().out)["recipes"])
+    assert listed == {"live", "deepstorm", "localizer", "paper", "mse_control"}
     assert main(["train", "--list"]) == 0
     assert "Saguy" in capsys.readouterr().out
 
