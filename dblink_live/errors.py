@@ -39,6 +39,10 @@ class StoreError(DblinkError):
     """A run folder cannot be created, written, read or resumed."""
 
 
+class RecorderError(StoreError):
+    """The process that writes raw frames did not come up, or not in time: the input is not to blame."""
+
+
 class WireError(DblinkError):
     """A message between processes is malformed, or an address is not allowed."""
 

@@ -38,7 +38,7 @@ from dblink_live.cli import (
 from dblink_live.cli import run as run_verb
 from dblink_live.cli.options import Parser, UsageError
 from dblink_live.cli.outcome import FailedOnTheWayError, Outcome
-from dblink_live.errors import DblinkError
+from dblink_live.errors import DblinkError, RecorderError
 
 SUCCESS, FAILURE, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 _CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
@@ -84,7 +84,7 @@ def main(args: Sequence[str] | None = None) -> int:
             outcome: Outcome = namespace.run(namespace)
         _print(outcome, as_json=namespace.json)
         return outcome.status
-    except FailedOnTheWayError as error:
+    except (FailedOnTheWayError, RecorderError) as error:
         return _fail(f"{name}: failed: {error}", FAILURE)
     except (UsageError, DblinkError) as error:
         return _fail(f"{name}: error: {error}", WRONG_USE)

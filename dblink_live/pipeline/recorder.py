@@ -11,7 +11,7 @@ from typing import IO
 import msgspec
 
 from dblink_live.acquire import CameraProcess
-from dblink_live.errors import StoreError
+from dblink_live.errors import RecorderError, StoreError
 from dblink_live.interfaces import FrameSource
 from dblink_live.pipeline.record_process import READY, RecordJob, RecordReport
 from dblink_live.store import RunWriter, create_raw, trim_raw
@@ -36,7 +36,7 @@ class Recorder:
 
     Raises
     ------
-    StoreError
+    RecorderError
         It does not come up.
     """
 
@@ -57,7 +57,11 @@ class Recorder:
         if answer != READY:
             self._process.kill()
             self._process.wait()
-            raise StoreError(f"expected the recorder of {writer.path} to come up, found {answer or 'that it ended'}")
+            waiter.join()
+            for pipe in (self._process.stdin, self._process.stdout):
+                with suppress(OSError):  # what was not yet read by it
+                    _pipe(pipe).close()
+            raise RecorderError(f"expected the recorder of {writer.path} to come up, found {answer or 'that it ended'}")
 
     @property
     def pid(self) -> int:
@@ -114,7 +118,9 @@ def start_recorder(
     Raises
     ------
     StoreError
-        The array cannot be made, or the recorder does not come up.
+        The array cannot be made.
+    RecorderError
+        The recorder does not come up.
     """
     if not isinstance(source, CameraProcess):
         owner = "are another program's to store" if source.is_live else "are stored already"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import tifffile
 import zarr
 
+from dblink_live.cli.main import main
 from dblink_live.config import run_config_from_plain
 from dblink_live.pipeline.live_run import open_live_run
 from dblink_live.sources import parse_source
@@ -67,6 +69,29 @@ def test_a_run_goes_on_without_a_recorder_that_died(tmp_path: Path) -> None:
         assert any("raw recording stopped" in event.text for event in run.events)
     report = verify_run(folder)
     assert report.ok, report.problems
+
+
+def test_a_recorder_that_does_not_come_up_is_a_failure_and_no_wrong_use(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    over = threading.Event()
+
+    def kill_at_birth() -> None:
+        while not over.wait(0.01):
+            for pid in _recorder_pids():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    psutil.Process(pid).kill()
+
+    killer = threading.Thread(target=kill_at_birth, daemon=True)
+    killer.start()
+    try:
+        status = main(["run", "--source", SPEC, "--out", str(tmp_path / "run"), "--record", "--no-view"])
+    finally:
+        over.set()
+        killer.join()
+    assert status == 1
+    assert "expected the recorder of" in capsys.readouterr().err
+    assert psutil.Process().children() == []
 
 
 def test_the_frames_of_a_file_are_not_recorded_twice(tmp_path: Path) -> None:
