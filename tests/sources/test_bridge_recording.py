@@ -43,6 +43,13 @@ def _ask(port: int, path: Path | None = None) -> list[object]:
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
+def _record_with_doctor(port: int, path: Path) -> dict[str, object]:
+    """By the command that users are told."""
+    command = ["-m", "dblink_live", "doctor", "--record-bridge", str(path), "--port", str(port), "--json"]
+    done = subprocess.run([sys.executable, *command], check=True, capture_output=True, text=True, timeout=120)
+    return json.loads(done.stdout)
+
+
 def _replay(exchanges: list[Exchange]) -> int:
     """Answer each request as it was answered when it was recorded; the port."""
     socket = zmq.Context.instance().socket(zmq.REP)
@@ -78,12 +85,15 @@ def test_a_recording_answers_like_what_was_recorded(tmp_path: Path) -> None:
         while running.do("isSequenceRunning"):
             pass
         recorded = _ask(running.port, tmp_path / "scope.json")
+        by_command = _record_with_doctor(running.port, tmp_path / "by_command.json")
         asked = _ask(running.port)
     finally:
         running.kill()
     exchanges = read_recording(tmp_path / "scope.json")
     assert _ask(_replay(exchanges)) == asked
     assert recorded[:3] == asked[:3] == [[30, 40], 12.5, [3, 4, 40, 30]]
+    assert by_command["shape"] == [30, 40]
+    assert _ask(_replay(read_recording(tmp_path / "by_command.json"))) == asked
     # Only questions: no method that sets, snaps, starts or takes out anything.
     methods = {exchange.request["name"] for exchange in exchanges if exchange.request["command"] == "run-method"}
     assert all(name.startswith(("get", "is")) for name in methods)
