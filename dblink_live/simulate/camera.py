@@ -99,6 +99,12 @@ class CameraSimulator:
         """Where structure is in frame ``number``, bool on ``specimen.grid``."""
         return self.specimen.mask_at(number)
 
+    def places_px(self, number: int) -> npt.NDArray[np.float64]:
+        """Where the molecules are that are on in frame ``number``: y and x [N, 2] in camera pixels, centre of pixel 0
+        at 0.0, also those outside the field."""
+        places_nm = self.specimen.place(self._schedule.at(number).shares, number)
+        return places_nm[np.isfinite(places_nm).all(axis=1)] / self.camera.pixel_size_nm - 0.5
+
     def _signal(self, number: int) -> FloatImage:
         emissions = self._schedule.at(number)
         positions_nm = self.specimen.place(emissions.shares, number)
@@ -175,9 +181,18 @@ MEAN_ON_FRAMES = 1.5
 
 
 def make_camera(
-    kind: str, shape: Shape, seed: int, pitch_nm: float = 40.0, speed: float = DEMO_SPEED, camera: Camera = SCMOS
+    kind: str,
+    shape: Shape,
+    seed: int,
+    pitch_nm: float = 40.0,
+    speed: float = DEMO_SPEED,
+    camera: Camera = SCMOS,
+    on_per_um2: float | None = None,
 ) -> CameraSimulator:
     """The simulated camera behind ``sim:`` sources, for a kind of `make_specimen`: same arguments, same frames.
+
+    ``on_per_um2`` is the number of molecules that are on at a time a square micrometre of field; None takes that of
+    the ``sim:`` source.
 
     Raises
     ------
@@ -188,8 +203,9 @@ def make_camera(
         raise ConfigError(f"expected a camera of at least 8 x 8 pixels, found {shape.height} x {shape.width}")
     specimen = make_specimen(kind, shape, camera.pixel_size_nm, pitch_nm, seed, speed)
     area_um2 = shape.height * shape.width * (camera.pixel_size_nm * 1e-3) ** 2
+    density = ON_PER_UM2[kind] if on_per_um2 is None else on_per_um2
     # Labels sit on all of the structure, also on what lies outside the field.
-    on_per_frame = ON_PER_UM2[kind] * area_um2 / _share_in_view(specimen)
+    on_per_frame = density * area_um2 / _share_in_view(specimen)
     schedule = BlinkSchedule(seed=seed, on_per_frame=on_per_frame, mean_on_frames=MEAN_ON_FRAMES)
     return CameraSimulator(specimen, shape, schedule, camera, seed=seed)
 

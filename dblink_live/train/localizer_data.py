@@ -19,15 +19,13 @@ from scipy.special import ndtr
 from torch import Tensor
 
 from dblink_live.localization.camera import PhotonFrames, to_photons
-from dblink_live.localization.dense.inputs import CONTEXT_FRAMES, channels, log_units, prepare
+from dblink_live.localization.dense.inputs import CONTEXT_FRAMES, LEAST_BRIGHTNESS, channels, log_units, prepare
 from dblink_live.simulate.noise import digitise
 from dblink_live.simulate.sensors import uneven_sensor
 from dblink_live.train.localizer_settings import LEAST_BRIGHTNESS_SPREAD, LocalizerScenes
 from dblink_live.types import Camera, Shape
 
 N_FRAMES = CONTEXT_FRAMES + 1
-LEAST_UNITS = 10.0
-"""Photons over width and noise below which a molecule cannot be found (2.8 standard deviations of a matched filter)."""
 _BEYOND_SIGMAS = 4.0
 """How far outside the field molecules lie whose light still falls into it."""
 _EM_GAIN = 100.0
@@ -139,7 +137,7 @@ def _draw_scene(scenes: LocalizerScenes, shape: Shape, rng: np.random.Generator)
         molecules=molecules,
         log_sigma_px=math.log(sigma_px) + scenes.sigma_error * rng.standard_normal(),
         n_known=int(rng.integers(1, N_FRAMES)) if rng.random() < scenes.without_context_share else N_FRAMES,
-        least_photons=LEAST_UNITS * sigma_px * noise_e,
+        least_photons=LEAST_BRIGHTNESS * sigma_px * noise_e,
         gain=_gain_as_told(told, camera) / told.excess_noise_factor,
     )
 

@@ -22,7 +22,7 @@ from dblink_live.localization.deepstorm.checkpoint import load_deepstorm
 from dblink_live.localization.deepstorm.network import DeepStormConfig, DeepStormNetwork, network_input
 from dblink_live.localization.deepstorm.recovery import peaks
 from dblink_live.localization.dense.base import NetworkLocalizer, in_bands, log_width, whole_batch
-from dblink_live.localization.dense.inputs import DenseInput
+from dblink_live.localization.dense.inputs import LEAST_BRIGHTNESS, DenseInput
 from dblink_live.localization.filters import Filters
 from dblink_live.types import Camera, Localizations, empty_localizations
 
@@ -129,7 +129,7 @@ class DeepStormLocalizer(NetworkLocalizer):
 def found_in(
     image: Tensor, seen: DenseInput, config: DeepStormConfig, psf_sigma_px: float, least_height: float
 ) -> Found:
-    """Molecules in the network's ``image`` [N, U H, U W] of the frames ``seen``."""
+    """Molecules of `LEAST_BRIGHTNESS` or more in the network's ``image`` [N, U H, U W] of the frames ``seen``."""
     found = peaks(image, config.upsampling, least_height)
     frame: npt.NDArray[np.int64] = found.frame.cpu().numpy()
     y, x, height = (values.cpu().numpy().astype(np.float64) for values in (found.y, found.x, found.height))
@@ -141,9 +141,10 @@ def found_in(
     )
     noise = seen.noise.cpu().numpy()[frame, rows, cols].astype(np.float64)
     background = seen.background.cpu().numpy()[frame, rows, cols].astype(np.float64)
-    # A molecule of no photons is one all the same, and no power of 0 is wanted.
-    brightness = np.maximum(photons / (noise * psf_sigma_px), 1.0)
-    return Found(frame, y, x, height, photons, brightness, background)
+    brightness = photons / (noise * psf_sigma_px)
+    # In training, what is fainter was no molecule: the network has drawn noise.
+    there = brightness >= LEAST_BRIGHTNESS
+    return Found(frame[there], y[there], x[there], height[there], photons[there], brightness[there], background[there])
 
 
 def _draw(network: DeepStormNetwork, seen: DenseInput, units: Tensor, psf_sigma_px: float, batch: int) -> Tensor:

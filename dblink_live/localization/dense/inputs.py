@@ -24,6 +24,8 @@ CONTEXT_FRAMES = 2
 CHANNELS = 2 * (CONTEXT_FRAMES + 1) + 2
 LOWEST_VARIANCE = 0.25
 """Variance in electrons that a background has at least; from 0, quotients would be anything."""
+LEAST_BRIGHTNESS = 10.0
+"""Photons over width and noise below which a molecule cannot be found (2.8 standard deviations of a matched filter)."""
 _POOL_PX = 2
 _LOWEST_WITHIN = 7
 """Side, in pooled pixels, of the square whose lowest value is taken for background."""
