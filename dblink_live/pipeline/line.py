@@ -23,6 +23,7 @@ from dblink_live.interfaces import Explaining, FrameSource, Localizer, SourceEve
 from dblink_live.models import Model, StreamingReconstructor
 from dblink_live.pipeline.camera_facts import pixel_size_conflict, resolve_camera
 from dblink_live.pipeline.pictures import LivePictures
+from dblink_live.pipeline.silence import SilenceWatch
 from dblink_live.registry import get_localizer_factory
 from dblink_live.status import LatencyRecorder, LatencySummary, RateMeter
 from dblink_live.store import RunWriter
@@ -131,6 +132,7 @@ class LiveLine:
         self._is_calibrated = True
         self._is_preview = False
         self._stopping = False
+        self._silence_watch = SilenceWatch()
         self.last_frame: FrameArray | None = None
         """The newest camera frame [H, W]."""
         self.pixel_size_nm = 0.0
@@ -147,6 +149,7 @@ class LiveLine:
             The run folder cannot be written any more. What was committed before stays valid.
         """
         self._begin_segment(first_segment)
+        self._silence_watch = SilenceWatch()
         failure: SourceError | None = None
         while True:
             if self._should_stop() and not self._stopping:
@@ -160,7 +163,7 @@ class LiveLine:
             if not events and self._source.is_finished:
                 break
             self._digest(events)
-            self._report("ending" if self._stopping else "running")
+            self._report("ending" if self._stopping else "running", self._silence(bool(events)))
             if self._source.is_live and len(events) < MAX_FRAMES_A_READ:
                 # A few frames together cost the localizer little more than one alone.
                 time.sleep(GATHER_S)
@@ -171,6 +174,15 @@ class LiveLine:
             raise failure
         self._report("ended")
         return self.totals()
+
+    def _silence(self, has_come: bool) -> str:
+        """What there is to say about a camera that gives nothing; a change of that goes into the run's log."""
+        if not self._source.is_live or self._stopping:
+            return ""
+        change = self._silence_watch.look(has_come, self._open.segment.frame_interval_ms if self._open else None)
+        if change is not None:
+            self._writer.event(change)
+        return self._silence_watch.words
 
     def totals(self) -> LineTotals:
         """Sums over the segments so far."""

@@ -35,6 +35,8 @@ def notice(live: LiveFeed | None, history: RunFeed | None, problem: str = "") ->
         return Notice("No word from the run for 3 s. What it has committed is safe in its folder.", Tone.ALARM)
     if live.end_message is not None:
         return Notice(live.end_message, Tone.ALARM if live.has_failed else Tone.FAINT)
+    if live.status is not None and live.status.state == "running" and live.status.message:
+        return Notice(live.status.message, Tone.WARNING)
     return Notice()
 
 

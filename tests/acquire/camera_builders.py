@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -119,15 +120,54 @@ def snake(numbers: str, endless: bool = False, interval_s: float = 0.0) -> Snake
     return SnakeCaseCore([int(n) for n in numbers.split(",") if n], endless=endless, interval_s=interval_s)
 
 
-def demo_camera(pixel_type: str = "16bit", pop_delay_s: float = 0.0) -> Any:
-    """A real core with DemoCamera, whose popping can be slowed down."""
+def demo_camera(
+    pixel_type: str = "16bit",
+    pop_delay_s: float = 0.0,
+    hangs_after: int | None = None,
+    fails_after_s: float | None = None,
+    failure: str = "ends",
+    exposure_ms: float = 2.0,
+) -> Any:
+    """A real core with DemoCamera, whose popping can be slowed down.
+
+    It can hang after so many frames, as a driver does that does not notice that its camera is gone; or it can end its
+    sequence or crash in the middle, as drivers do that notice it in their ways.
+    """
     import mm_test_adapters
     import pymmcore
 
     class SlowCore(pymmcore.CMMCore):
+        n_popped = 0
+        is_hung = False
+
         def popNextImageMD(self, *args: Any) -> np.ndarray:  # noqa: N802
             time.sleep(pop_delay_s)
-            return super().popNextImageMD(*args)
+            image = super().popNextImageMD(*args)
+            self.n_popped += 1
+            if self.n_popped == hangs_after:
+                super().stopSequenceAcquisition()
+                self.is_hung = True
+            return image
+
+        def getRemainingImageCount(self) -> int:  # noqa: N802
+            return 0 if self.is_hung else super().getRemainingImageCount()
+
+        def isSequenceRunning(self, *args: Any) -> bool:  # noqa: N802
+            return self.is_hung or super().isSequenceRunning(*args)
+
+        def stopSequenceAcquisition(self, *args: Any) -> None:  # noqa: N802
+            self.is_hung = False
+            super().stopSequenceAcquisition(*args)
+
+        def startSequenceAcquisition(self, *args: Any) -> None:  # noqa: N802
+            super().startSequenceAcquisition(*args)
+            if fails_after_s is not None:
+                threading.Timer(fails_after_s, self.fail).start()
+
+        def fail(self) -> None:
+            if failure == "crashes":
+                super().setProperty("Cam", "SimulateCrash", "Dereference Null Pointer")
+            super().stopSequenceAcquisition()
 
     core = SlowCore()
     core.setDeviceAdapterSearchPaths([mm_test_adapters.device_adapter_path()])
@@ -135,7 +175,7 @@ def demo_camera(pixel_type: str = "16bit", pop_delay_s: float = 0.0) -> Any:
     core.initializeAllDevices()
     core.setCameraDevice("Cam")
     core.setProperty("Cam", "PixelType", pixel_type)
-    core.setExposure(2.0)
+    core.setExposure(exposure_ms)
     return core
 
 

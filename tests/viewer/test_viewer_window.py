@@ -136,6 +136,17 @@ def test_silence_raises_the_alarm_and_a_word_ends_it(
     assert item(live_window, "mode") == StatusItem("mode", "LOST", Tone.ALARM, is_badge=True)
 
 
+def test_what_the_run_says_of_its_camera_is_shown_while_it_lasts(
+    live_window: ViewerWindow, publisher: Publisher, until: Until
+) -> None:
+    publisher.send_status(StatusMessage(frame=40, message="no camera frame for 10 s"))
+    until(lambda: live_window.tick() or live_window.banner.isVisible())
+    assert live_window.banner.notice.text == "no camera frame for 10 s"
+    assert live_window.banner.notice.tone is Tone.WARNING
+    publisher.send_status(StatusMessage(frame=41))
+    until(lambda: live_window.tick() or not live_window.banner.isVisible())
+
+
 @pytest.mark.parametrize(
     ("state", "message", "tone", "shown"),
     [
