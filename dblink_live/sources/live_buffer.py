@@ -91,8 +91,15 @@ class BufferWatcher:
         frames = self._frames(start, head, newest)
         self._keep_pace(head, now, has_restarted)
         self._seen = frames[-1][0]
-        self._is_over = self._has_seen_end = not is_running
+        self._is_over = self._has_seen_end = not is_running and (not has_restarted or self._has_ended())
         return Sighting(frames, has_restarted, had_seen_end)
+
+    def _has_ended(self) -> bool:
+        """Whether a sequence that has just been found is over already: it may have begun after the core was asked."""
+        if self._core.is_running():
+            return False
+        last = self._peek(0)
+        return last is not None and image_number(last) == self._seen
 
     def _frames(self, start: int, head: int, newest: TaggedFrame) -> list[tuple[int, TaggedFrame]]:
         """Frames ``start`` to ``head`` as far as the buffer gives them, the oldest first, and those that came since.

@@ -201,6 +201,37 @@ def test_frames_from_before_are_not_shown(core: Any) -> None:
     assert sighting.was_seen_to_end
 
 
+def test_a_sequence_that_begins_during_a_look_is_one_sequence(core: Any) -> None:
+    camera = CameraCore(core)
+    core.setExposure(5.0)
+    core.startSequenceAcquisition(3, 0, True)
+    buffer = BufferWatcher(camera)
+    seen: list[int] = []
+    while not seen or seen[-1] < 2 or core.isSequenceRunning():
+        seen += [number for number, _ in buffer.look().frames]
+    while not buffer._has_seen_end:
+        buffer.look()
+    ask = camera.is_running
+
+    def ask_just_before_the_next_one_starts() -> bool:
+        camera.is_running = ask
+        is_running = ask()
+        core.startContinuousSequenceAcquisition(0)
+        while not core.getRemainingImageCount():
+            pass
+        return is_running
+
+    camera.is_running = ask_just_before_the_next_one_starts
+    restarts, numbers = 0, []
+    while len(numbers) < 5:
+        sighting = buffer.look()
+        restarts += sighting.has_restarted
+        numbers += [number for number, _ in sighting.frames]
+    core.stopSequenceAcquisition()
+    assert restarts == 1
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
 def test_what_another_consumer_takes_out_is_counted(core: Any) -> None:
     """An acquisition pops its frames: those that it was faster with are missed, and no others."""
     camera = CameraCore(core)
