@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, NamedTuple, Self
+from typing import Literal, Self
 
 from dblink_live.errors import StoreError
 from dblink_live.store.arrays import StoredImage, checksum, encode_probability
@@ -15,6 +15,7 @@ from dblink_live.store.commit import Committer, Job
 from dblink_live.store.filesystem import store_error
 from dblink_live.store.folder import WritableFolder
 from dblink_live.store.journal import (
+    PRODUCTS,
     CommittedWindow,
     FullFacts,
     JournalReader,
@@ -26,15 +27,8 @@ from dblink_live.store.journal import (
 )
 from dblink_live.store.localizations import PackedLocalizations, Table
 from dblink_live.store.series import SeriesSet
+from dblink_live.store.window_index import WindowFrames, WindowIndex
 from dblink_live.types import Camera, Gap, Grid, LocalizationMap, Localizations, Reconstruction, RunInfo, Segment
-
-
-class _Frames(NamedTuple):
-    """Which camera frames a window holds."""
-
-    start: int
-    stop: int
-    n_missing: int
 
 
 class RunWriter:
@@ -69,8 +63,7 @@ class RunWriter:
         self._committer = Committer(folder.path, folder.journal, folder.localizations)
         self._series = SeriesSet(folder.path, folder.facts)
         self._segments: dict[int, StoredSegment] = {}
-        self._frames: dict[MapProduct, dict[tuple[int, int], _Frames]] = {"counts": {}, "mended": {}}
-        self._written: set[tuple[Product, int, int]] = set()
+        self._windows: dict[Product, WindowIndex] = {product: WindowIndex() for product in PRODUCTS}
         self._full_facts: FullFacts | None = None
         self._status_if_closed: Status = "interrupted"
         self._status_if_finalized: Status = "complete"
@@ -202,10 +195,9 @@ class RunWriter:
                 f"expected a map on the grid of segment {map.segment} ({stored.grid}), "
                 f"found {map.counts.shape} on {map.grid}; begin a new segment"
             )
-        frames = _Frames(map.start, map.stop, map.n_frames_missing)
+        frames = WindowFrames(map.start, map.stop, map.n_frames_missing)
         table: Table = "localizations" if product == "counts" else "mended"
         packed = PackedLocalizations.pack(map.segment, map.window, localizations, table)
-        self._frames[product][map.segment, map.window] = frames
         self._store(product, stored, map.window, map.counts, frames, localizations=packed)
 
     def write_reconstruction(self, reconstruction: Reconstruction) -> None:
@@ -224,8 +216,8 @@ class RunWriter:
         product: Product = "live" if reconstruction.stage == "bounded" else "full"
         key = (reconstruction.segment, reconstruction.window)
         # Only the full pass comes late enough to see what was mended.
-        mended = self._frames["mended"].get(key) if product == "full" else None
-        frames = mended or self._frames["counts"].get(key)
+        mended = self._windows["mended"].get(*key) if product == "full" else None
+        frames = mended or self._windows["counts"].get(*key)
         if frames is None:
             raise StoreError(
                 f"expected the map of segment {reconstruction.segment}, window {reconstruction.window} to be stored "
@@ -321,19 +313,19 @@ class RunWriter:
         stored: StoredSegment,
         window: int,
         image: StoredImage,
-        frames: _Frames,
+        frames: WindowFrames,
         localizations: PackedLocalizations | None = None,
         picture: Reconstruction | None = None,
     ) -> None:
-        key = (product, stored.segment.index, window)
-        if key in self._written:
+        segment = stored.segment.index
+        if self._windows[product].get(segment, window) is not None:
             raise StoreError(
-                f"expected a new window, but {product} of segment {key[1]}, window {window} was written before"
+                f"expected a new window, but {product} of segment {segment}, window {window} was written before"
             )
         series = self._series.ensure(product, stored.lattice)
         row = CommittedWindow(
             product=product,
-            segment=stored.segment.index,
+            segment=segment,
             window=window,
             series=series.spec.name,
             array_index=series.next_index,
@@ -347,7 +339,7 @@ class RunWriter:
             t_commit_ns=0,
         )
         data = self._series.append(series, image)
-        self._written.add(key)
+        self._windows[product].add(segment, window, frames)
         self._committer.submit(Job(lambda journal: journal.add_window(row), data, localizations))
 
     def _adopt(self, reader: JournalReader) -> None:
@@ -356,10 +348,8 @@ class RunWriter:
         self._segments = {stored.segment.index: stored for stored in segments}
         self._series.adopt(segments, reader.series_lengths())
         for row in reader.windows():
-            self._written.add((row.product, row.segment, row.window))
-            if row.product == "counts" or row.product == "mended":
-                frames = _Frames(row.start, row.stop, row.n_frames_missing)
-                self._frames[row.product][row.segment, row.window] = frames
+            frames = WindowFrames(row.start, row.stop, row.n_frames_missing)
+            self._windows[row.product].add(row.segment, row.window, frames)
         self._full_facts = reader.full_facts()
 
     def _stored_segment(self, index: int) -> StoredSegment:
