@@ -126,7 +126,7 @@ def draw_video(settings: TrainingSettings, rng: np.random.Generator) -> Video:
     n_windows = settings.video_windows or settings.longest_clip
     specimens = settings.specimens
     if rng.random() < specimens.released_share:
-        return simulate_video(draw_released_parameters(specimens.structure, n_windows, rng), rng)
+        return simulate_video(draw_released_parameters(specimens, n_windows, rng), rng)
     video = simulate_video(draw_parameters(specimens, n_windows, rng), rng)
     if rng.random() < specimens.bunching_share:
         video = bunch(video, rng)
@@ -192,13 +192,15 @@ def draw_parameters(specimens: Specimens, n_windows: int, rng: np.random.Generat
     )
 
 
-def draw_released_parameters(structure: Structure, n_windows: int, rng: np.random.Generator) -> VideoParameters:
+def draw_released_parameters(specimens: Specimens, n_windows: int, rng: np.random.Generator) -> VideoParameters:
     """Random density and speed of a video that is otherwise as the released simulator draws it."""
     low, high = np.log(RELEASED_DENSITY)
-    is_body = structure == "mitochondria"
-    speed = rng.uniform(*RELEASED_BODY_SPEED) if is_body else RELEASED_SPEED * rng.random() ** 2
+    if specimens.structure == "mitochondria":
+        speed = rng.uniform(*RELEASED_BODY_SPEED)
+    else:
+        speed = RELEASED_SPEED * rng.random() ** specimens.released_speed_power
     return VideoParameters(
-        structure=structure,
+        structure=specimens.structure,
         shape=VIDEO_SHAPE,
         n_windows=n_windows,
         density=math.exp(rng.uniform(low, high)),

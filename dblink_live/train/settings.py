@@ -34,6 +34,9 @@ class Specimens(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     released_share: Share = 0.0
     """Share of videos as the released simulator draws them, on which scores are reported: nothing but density and speed
     varies, the field moves as one and is cut at its border. The shares and ranges below are those of the rest."""
+    released_speed_power: Annotated[float, msgspec.Meta(gt=0.0)] = 2.0
+    """Their speeds are the fastest one times a uniform number to this power: 2 puts half of them below a quarter of
+    it, 1 draws them evenly."""
     other_share: Share = 0.25
     """Share of videos of the other structure kinds, so that the prior does not draw filaments everywhere."""
     empty_share: Share = 0.05

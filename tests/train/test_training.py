@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,10 +72,13 @@ def test_clips_have_their_shapes_and_depend_on_the_seed_alone() -> None:
 def test_a_released_video_varies_in_density_and_speed_alone() -> None:
     videos = msgspec.structs.replace(SMALL.specimens, released_share=1.0, missing_share=1.0, bead_share=1.0)
     settings = msgspec.structs.replace(SMALL, specimens=videos, video_windows=60)
-    drawn = [draw_released_parameters("filaments", 60, np.random.default_rng(seed)) for seed in range(20)]
+    drawn = [draw_released_parameters(videos, 60, np.random.default_rng(seed)) for seed in range(20)]
     released = VideoParameters(n_windows=60)
     assert all(replace(found, density=1.0, speed=1.0) == released for found in drawn)
     assert len({found.density for found in drawn}) == len({found.speed for found in drawn}) == 20
+    evenly = msgspec.structs.replace(videos, released_speed_power=1.0)
+    speeds = [draw_released_parameters(evenly, 60, np.random.default_rng(seed)).speed for seed in range(20)]
+    assert speeds == pytest.approx([10.0 * math.sqrt(found.speed / 10.0) for found in drawn])
     # No missing windows and no beads, whatever the rest of the videos would have.
     assert all((draw_video(settings, np.random.default_rng(seed)).present == 1.0).all() for seed in range(5))
 
