@@ -10,7 +10,7 @@ import contextlib
 import random
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import zmq
@@ -30,6 +30,8 @@ from dblink_live.errors import WireError
 PATIENCE_S = 30.0
 _GREETING = b"\xff\0\0\0\0\0\0\0\1\x7f\3\0NULL" + bytes(48)
 _BATCH = 25
+_LEAVE_MS = 200
+"""A peer waits no longer for a port that takes nothing."""
 
 Target = Callable[[int, float], Iterator[int]]
 """Called with a seed and seconds; yields how many inputs it has tried since it yielded last."""
@@ -177,31 +179,39 @@ def _peer(context: zmq.Context[Socket], kind: int, port: int) -> Iterator[Socket
     with context.socket(kind) as peer:
         # Time to leave, for what was said; none of the answers are read.
         peer.linger = 20
+        # A port that does not take what is said to it, or has closed the connection, is left alone.
+        peer.sndtimeo = _LEAVE_MS
         peer.connect(f"tcp://127.0.0.1:{port}")
         yield peer
 
 
+def _tell(peer: Socket, messages: Iterable[list[bytes]]) -> int:
+    """Send ``messages`` until one is not taken; how many were."""
+    n_told = 0
+    with contextlib.suppress(zmq.Again):
+        for parts in messages:
+            peer.send_multipart(parts)
+            n_told += 1
+    return n_told
+
+
 def _send_requests(context: zmq.Context[Socket], port: int, mutator: Mutator, *, delimiter: bool) -> int:
     """Many requests without a look at an answer; without the empty part before them they are none."""
+    requests = (
+        mutator.choose(REQUESTS) if number % 2 else mutator.mutate((*REQUESTS, *NEWS)) for number in range(_BATCH)
+    )
     with _peer(context, zmq.DEALER, port) as peer:
-        for number in range(_BATCH):
-            request = mutator.choose(REQUESTS) if number % 2 else mutator.mutate((*REQUESTS, *NEWS))
-            peer.send_multipart([b"", request] if delimiter else [request])
-    return _BATCH
+        return _tell(peer, ([b"", request] if delimiter else [request] for request in requests))
 
 
 def _send_many_parts(context: zmq.Context[Socket], port: int, mutator: Mutator) -> int:
     with _peer(context, zmq.DEALER, port) as peer:
-        peer.send_multipart([b"", *(mutator.mutate(REQUESTS) for _ in range(_BATCH))])
-        peer.send_multipart([b""] * 1000)
-    return _BATCH + 1
+        return _tell(peer, ([b"", *(mutator.mutate(REQUESTS) for _ in range(_BATCH))], [b""] * 1000))
 
 
 def _subscribe(context: zmq.Context[Socket], port: int, mutator: Mutator) -> int:
     with _peer(context, zmq.XSUB, port) as peer:
-        for _ in range(_BATCH):
-            peer.send(b"\1" + mutator.mutate()[: MAX_REQUEST_BYTES * 2])
-    return _BATCH
+        return _tell(peer, ([b"\1" + mutator.mutate()[: MAX_REQUEST_BYTES * 2]] for _ in range(_BATCH)))
 
 
 def _send_bytes(port: int, mutator: Mutator) -> int:
