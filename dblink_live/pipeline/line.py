@@ -132,7 +132,6 @@ class LiveLine:
         self._is_calibrated = True
         self._is_preview = False
         self._stopping = False
-        self._silence_watch = SilenceWatch()
         self.last_frame: FrameArray | None = None
         """The newest camera frame [H, W]."""
         self.pixel_size_nm = 0.0
@@ -149,7 +148,7 @@ class LiveLine:
             The run folder cannot be written any more. What was committed before stays valid.
         """
         self._begin_segment(first_segment)
-        self._silence_watch = SilenceWatch()
+        silence = SilenceWatch()
         failure: SourceError | None = None
         while True:
             if self._should_stop() and not self._stopping:
@@ -163,7 +162,7 @@ class LiveLine:
             if not events and self._source.is_finished:
                 break
             self._digest(events)
-            self._report("ending" if self._stopping else "running", self._silence(bool(events)))
+            self._report("ending" if self._stopping else "running", self._words_about(silence, bool(events)))
             if self._source.is_live and len(events) < MAX_FRAMES_A_READ:
                 # A few frames together cost the localizer little more than one alone.
                 time.sleep(GATHER_S)
@@ -175,14 +174,14 @@ class LiveLine:
         self._report("ended")
         return self.totals()
 
-    def _silence(self, has_come: bool) -> str:
+    def _words_about(self, silence: SilenceWatch, has_come: bool) -> str:
         """What there is to say about a camera that gives nothing; a change of that goes into the run's log."""
         if not self._source.is_live or self._stopping:
             return ""
-        change = self._silence_watch.look(has_come, self._open.segment.frame_interval_ms if self._open else None)
+        change = silence.look(has_come, self._open.segment.frame_interval_ms if self._open else None)
         if change is not None:
             self._writer.event(change)
-        return self._silence_watch.words
+        return silence.words
 
     def totals(self) -> LineTotals:
         """Sums over the segments so far."""

@@ -46,6 +46,6 @@ class SilenceWatch:
             return None
         self.words = (
             f"no camera frame for {limit_s:g} s: the camera waits for a trigger or the next time point, or it was "
-            "unplugged or has hung; the run goes on waiting until it is stopped"
+            "unplugged or has hung; the run waits"
         )
         return self.words

@@ -30,12 +30,9 @@ class WindowIndex:
         self._segments: dict[int, _Columns] = {}
 
     def add(self, segment: int, window: int, frames: WindowFrames) -> None:
-        """Take a new window; one that is known takes other frames."""
+        """Take a window that is not in it yet."""
         columns = self._segments.setdefault(segment, _Columns(*(array("q") for _ in _Columns._fields)))
         place = bisect_left(columns.window, window)
-        if place < len(columns.window) and columns.window[place] == window:
-            for column in columns:
-                del column[place]
         for column, value in zip(columns, (window, *frames), strict=True):
             column.insert(place, value)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from java_bridge import demo_core
 from dblink_live.errors import DblinkError, SourceError
 from dblink_live.feed import HostClock, Order
 from dblink_live.mmcore import CameraCore
-from dblink_live.sources.live_buffer import BufferWatcher
+from dblink_live.sources.live_buffer import LOOK_ANYWAY_S, BufferWatcher
 from dblink_live.sources.live_preview import LivePreview
 from dblink_live.types import FrameArray, Gap, GapCause, Segment, Shape
 
@@ -209,8 +210,9 @@ def test_a_sequence_that_begins_during_a_look_is_one_sequence(core: Any) -> None
     seen: list[int] = []
     while not seen or seen[-1] < 2 or core.isSequenceRunning():
         seen += [number for number, _ in buffer.look().frames]
-    while not buffer._has_seen_end:
-        buffer.look()
+    time.sleep(LOOK_ANYWAY_S)
+    assert buffer.look().frames == []  # and with that it has seen the end
+    time.sleep(LOOK_ANYWAY_S)
     ask = camera.is_running
 
     def ask_just_before_the_next_one_starts() -> bool:
