@@ -31,7 +31,7 @@ ON_PER_UM2 = 0.05
 BEADS = np.array([(0.2, 0.25), (0.3, 0.75), (0.75, 0.4)])
 """Of the field, (y, x)."""
 MASKED_NM = 200.0
-"""Around the beads nothing is compared: the network draws no structure there, but what it leaves out turns, too."""
+"""Around the beads nothing is compared: they are no structure, whether the network leaves them out or draws them."""
 SEED = 66
 
 
