@@ -9,7 +9,8 @@ ndstorage, whose index reaches the disk in blocks of 8 kB, so that a frame waits
 the same without that wait.
 
 The writer's own rate is measured alone and with the follower beside it: once at ``--fps``, and alternating, as fast as
-it goes, where the ratio is the median over the repeats.
+it goes, where the ratio is the median over the repeats. The follower lives in a process of its own, which gives way to
+the writer as ``dblink-live run`` does.
 """
 
 from __future__ import annotations
@@ -21,13 +22,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.ndtiff_writers import STYLES, frame_of
 from benchmarks.report import Report, markdown_table
+from dblink_live.pipeline.priority import give_way
 from dblink_live.sources.ndtiff import NdtiffFollower, NdtiffOptions
 from dblink_live.types import Frame
 
@@ -63,7 +68,7 @@ def main() -> int:
             pairs = [
                 (
                     write_alone(style, options.frames, options.size, fps),
-                    follow(style, options.frames, options.size, fps),
+                    in_own_process(follow, style, options.frames, options.size, fps),
                 )
                 for _ in range(n_repeats)
             ]
@@ -101,11 +106,18 @@ def write_alone(style: str, n_frames: int, size: int, fps: float | None) -> floa
         return _finish(_start(style, Path(name), n_frames, size, fps))
 
 
+def in_own_process(work: Callable[..., Followed], *arguments: object) -> Followed:
+    """``work`` in a fresh process: a priority once lowered cannot be raised again."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
+
+
 def follow(style: str, n_frames: int, size: int, fps: float | None) -> Followed:
     """Follow a writer and compare what came with what was written."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         writer = _start(style, folder, n_frames, size, fps)
+        give_way()
         source = NdtiffFollower(folder, NdtiffOptions(watch=True, idle_s=START_S))
         arrived = np.zeros(n_frames, np.int64)
         n_wrong = 0

@@ -1,6 +1,6 @@
 """The store's write throughput against a plain sequential write of the same bytes to the same disk, in one run.
 
-    python -m benchmarks.store_throughput [--folder F] [--megabytes 128] [--repeats 3] [--json OUT.json]
+    python -m benchmarks.store_throughput [--folder F] [--megabytes 512] [--repeats 3] [--json OUT.json]
 
 Each repeat writes the same frames in turn: sequentially into one file with one fsync, and as the case says: with the
 run's own writers (checksums and journal included), or with zarr-python into an array of the same layout. Only ratios
@@ -118,7 +118,7 @@ def seconds(prepare: Prepare, parent: Path, frames: Frames) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="on the disk to measure")
-    parser.add_argument("--megabytes", type=int, default=128, help="uncompressed, a case")
+    parser.add_argument("--megabytes", type=int, default=512, help="uncompressed, a case; several shards of a large sensor")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json")
     options = parser.parse_args()

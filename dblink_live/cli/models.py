@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> Outcome:
 
 
 def _list() -> Outcome:
-    from dblink_live.localization.dense.files import list_localizer_networks
+    from dblink_live.localization.network_files import list_localizer_networks
     from dblink_live.models import list_models, list_untrained, load_model
 
     table = Table("model", "network", "pitch [nm]", "threshold", "parameters")
@@ -54,7 +54,7 @@ def _list() -> Outcome:
 
 
 def _card(name: str) -> Outcome:
-    from dblink_live.localization.dense.files import list_localizer_networks
+    from dblink_live.localization.network_files import list_localizer_networks
     from dblink_live.models import list_untrained, load_model
 
     if name in list_localizer_networks():
@@ -74,7 +74,7 @@ def _card(name: str) -> Outcome:
 
 
 def _localizer_card(name: str) -> Outcome:
-    from dblink_live.localization.dense.files import network_card
+    from dblink_live.localization.network_files import network_card
 
     found = network_card(name)
     figures = {
@@ -88,7 +88,7 @@ def _localizer_card(name: str) -> Outcome:
 
 
 def _localizer_facts(name: str) -> dict[str, object]:
-    from dblink_live.localization.dense.files import network_card
+    from dblink_live.localization.network_files import network_card
 
     found = network_card(name)
     return {

@@ -8,7 +8,14 @@ from pathlib import Path
 from dblink_live.cli.console import progress
 from dblink_live.cli.options import Verbs, add_json, add_verb
 from dblink_live.cli.outcome import Outcome
-from dblink_live.cli.run import add_settings_and_viewer, has_display, outcome_of_run, read_config, run_session
+from dblink_live.cli.run import (
+    add_settings_and_viewer,
+    give_way_to,
+    has_display,
+    outcome_of_run,
+    read_config,
+    run_session,
+)
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -42,5 +49,7 @@ def run(options: argparse.Namespace) -> Outcome:
         with progress("replaying what was stored", n_windows, "windows") as advance:
             return open_resumed_run(options.path, config, on_progress=lambda done, _: advance(done))
 
+    if source:
+        give_way_to(source)
     view = has_display() if options.view is None else options.view
     return outcome_of_run(run_session(open_session, view=view), source)

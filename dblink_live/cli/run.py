@@ -145,7 +145,17 @@ def run_with_viewer(source: str, folder: Path, config: RunConfig, *, view: bool)
     """Run live with a progress bar, an orderly Ctrl-C and, if asked, a viewer in a process of its own."""
     from dblink_live.pipeline.live_run import open_live_run
 
+    give_way_to(source)
     return run_session(lambda: open_live_run(source, folder, config), view=view)
+
+
+def give_way_to(source: str) -> None:
+    """Where another program acquires, let it go first: nothing about its acquisition may change because we watch."""
+    from dblink_live.pipeline.priority import give_way
+    from dblink_live.sources import parse_source
+
+    if parse_source(source).is_of_another_program:
+        give_way()
 
 
 def run_session(open_session: Callable[[], LiveSession], *, view: bool) -> LiveRun:

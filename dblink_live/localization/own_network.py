@@ -8,7 +8,7 @@ from dblink_live.errors import ModelError
 from dblink_live.interfaces import Localizer
 from dblink_live.localization.deepstorm import DeepStormLocalizer
 from dblink_live.localization.dense import DenseLocalizer
-from dblink_live.localization.dense.files import architecture_of, find_network
+from dblink_live.localization.network_files import architecture_of, find_network
 from dblink_live.types import Camera
 
 _LOCALIZERS = {"deepstorm": DeepStormLocalizer, "dense": DenseLocalizer}

@@ -63,6 +63,11 @@ class SourceSpec:
         """Whether frames come from a file, so that none is lost while nobody reads."""
         return self.scheme in ("tiff", "raw", "zarr", "ndtiff")
 
+    @property
+    def is_of_another_program(self) -> bool:
+        """Whether another program acquires the frames, at the same time, and we only watch."""
+        return self.scheme in ("ndtiff", "mm:live", "mm:script") or self.port is not None
+
 
 @dataclass(frozen=True)
 class Scheme:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shutil
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,7 @@ class RawWriter:
         self._n_filled = 0
         self._next_shard = 0
         self._in_flight: deque[tuple[PendingWrite, RawShard]] = deque()
+        self._hashing = ThreadPoolExecutor(1, thread_name_prefix="checksum")
         self.n_committed = 0
         """Frames that are committed."""
 
@@ -183,23 +185,24 @@ class RawWriter:
 
     def close(self) -> None:
         """Let go of the files. What was not finished is not committed."""
+        self._hashing.shutdown()
         self._journal.close()
         self._lock.release()
 
     def _write(self) -> None:
         self._commit(MAX_IN_FLIGHT - 1)
         n, first = self._n_filled, self._next_shard * len(self._frames)
-        frames = self._frames[:n]
-        shard = RawShard(
-            self._session.session, self._next_shard, self._numbers[:n].copy(), self._times[:n].copy(), checksum(frames)
-        )
+        frames, numbers, times = self._frames[:n], self._numbers[:n].copy(), self._times[:n].copy()
         try:
             if first + n > self._array.shape[0]:
                 self._grow()
+            # It lets go of Python's lock and takes as long as the compression, which runs beside it.
+            digest = self._hashing.submit(checksum, frames)
             pending = self._array[first : first + n].write(frames)
             pending.copy.result()
         except Exception as error:
             raise store_error(error, self._folder, "recording raw frames") from error
+        shard = RawShard(self._session.session, self._next_shard, numbers, times, digest.result())
         self._in_flight.append((pending.commit, shard))
         self._n_filled = 0
         self._next_shard += 1

@@ -17,7 +17,7 @@ from dblink_live.localization.deepstorm.checkpoint import Precision
 from dblink_live.localization.deepstorm.localizer import found_in
 from dblink_live.localization.deepstorm.network import DeepStormNetwork, of_one_frame
 from dblink_live.localization.deepstorm.recovery import peaks
-from dblink_live.localization.dense.inputs import DenseInput, seen_in
+from dblink_live.localization.network_inputs import NetworkInput, seen_in
 from dblink_live.train.localizer_data import Examples
 from dblink_live.train.localizer_loop import CALIBRATION, draw_examples
 from dblink_live.train.localizer_settings import DeepStormSettings
@@ -49,7 +49,7 @@ class _Scene:
     """One example."""
 
     image: torch.Tensor
-    seen: DenseInput
+    seen: NetworkInput
     sigma_px: float
     truth: Values
     """[E, 2] y and x in px."""
@@ -77,9 +77,9 @@ def _scenes(network: DeepStormNetwork, examples: Examples) -> list[_Scene]:
     ]
 
 
-def _seen(units: torch.Tensor) -> DenseInput:
+def _seen(units: torch.Tensor) -> NetworkInput:
     """Frames of ``units`` [N, H, W], whose noise is 1 and which have no background."""
-    return DenseInput(units, torch.ones_like(units), torch.zeros_like(units), torch.ones_like(units))
+    return NetworkInput(units, torch.ones_like(units), torch.zeros_like(units), torch.ones_like(units))
 
 
 def _scores(network: DeepStormNetwork, scenes: list[_Scene]) -> list[float]:

@@ -14,7 +14,7 @@ from dblink_live.errors import ConfigError, ModelError
 from dblink_live.localization.deepstorm.checkpoint import DeepStormFacts, save_deepstorm
 from dblink_live.localization.deepstorm.network import DeepStormNetwork
 from dblink_live.localization.dense.checkpoint import LocalizerFacts, save_localizer
-from dblink_live.localization.dense.files import FORMAT_VERSION, Range
+from dblink_live.localization.network_files import FORMAT_VERSION, Range
 from dblink_live.train.checkpointed import check_folder
 from dblink_live.train.deepstorm_measure import measure
 from dblink_live.train.localizer_loop import (

@@ -19,7 +19,7 @@ from scipy.special import ndtr
 from torch import Tensor
 
 from dblink_live.localization.camera import PhotonFrames, to_photons
-from dblink_live.localization.dense.inputs import CONTEXT_FRAMES, LEAST_BRIGHTNESS, channels, log_units, prepare
+from dblink_live.localization.network_inputs import CONTEXT_FRAMES, LEAST_BRIGHTNESS, channels, log_units, prepare
 from dblink_live.simulate.noise import digitise
 from dblink_live.simulate.sensors import uneven_sensor
 from dblink_live.train.localizer_settings import LEAST_BRIGHTNESS_SPREAD, LocalizerScenes
@@ -45,7 +45,7 @@ class Examples:
     """[E] px"""
     y: Tensor
     log_units: Tensor
-    """[E] brightness, see `dblink_live.localization.dense.inputs.log_units`."""
+    """[E] brightness, see `dblink_live.localization.network_inputs.log_units`."""
 
     @property
     def counts(self) -> Tensor:

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from dblink_live.store import open_run, verify_run
@@ -79,7 +80,6 @@ def _n_committed(folder: Path) -> int:
         ),
         pytest.param(["--source", "tiff:nowhere.tif"], "nowhere.tif", id="no such stack"),
         pytest.param(["--source", "sim:golgi"], "sim:filaments", id="unknown specimen"),
-        pytest.param(["--source", "mm:live?port=1"], "nobody listening there", id="no Micro-Manager"),
         pytest.param(["--source", "mm:core?config=none.cfg"], "none.cfg", id="no such configuration"),
     ],
 )
@@ -94,3 +94,34 @@ def test_wrong_input_is_one_line_and_writes_nothing(
     assert message in captured.err
     assert captured.err.count("\n") == 1
     assert not folder.exists()
+
+
+def test_no_micro_manager_is_one_line_and_writes_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "never.run"
+    # In a process of its own, for it lowers its priority.
+    command = [*COMMAND, "run", "--no-view", "--source", "mm:live?port=1", "--out", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 2
+    assert "nobody listening there" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "gives_way"),
+    [("ndtiff:{folder}?watch=true", True), ("sim:filaments?fps=50&frames=5000&size=32", False)],
+    ids=["another program's", "our camera"],
+)
+def test_beside_another_program_a_run_gives_way(source: str, gives_way: bool, tmp_path: Path) -> None:
+    watched = tmp_path / "data"
+    watched.mkdir()
+    spec, out = source.format(folder=watched), str(tmp_path / "a.run")
+    command = [*COMMAND, "run", "--no-view", "--source", spec, "--out", out]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        assert any(word in process.stderr.readline() for word in ("waiting", "live at"))
+        assert (psutil.Process(process.pid).nice() != psutil.Process().nice()) == gives_way
+    finally:
+        process.kill()
+        process.communicate()

@@ -15,7 +15,7 @@ from dblink_live.errors import ConfigError, ModelError
 from dblink_live.localization import DeepStormLocalizer
 from dblink_live.localization.deepstorm.checkpoint import Precision, load_deepstorm
 from dblink_live.localization.deepstorm.network import SPIKE, DeepStormConfig
-from dblink_live.localization.dense.inputs import CHANNELS, seen_in
+from dblink_live.localization.network_inputs import CHANNELS, seen_in
 from dblink_live.registry import get_localizer_factory
 from dblink_live.train import DeepStormSettings, LocalizerScenes, read_settings, train_localizer_to_checkpoint
 from dblink_live.train.deepstorm_loss import deepstorm_loss, heat_map

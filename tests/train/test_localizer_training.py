@@ -12,9 +12,9 @@ import torch
 
 from dblink_live.cli import main
 from dblink_live.errors import ConfigError
-from dblink_live.localization.dense.inputs import CHANNELS
 from dblink_live.localization.dense.network import Predictions
 from dblink_live.localization.dense.recovery import recover
+from dblink_live.localization.network_inputs import CHANNELS
 from dblink_live.registry import get_localizer_factory
 from dblink_live.train import LocalizerScenes, LocalizerSettings, read_settings, train_localizer_to_checkpoint
 from dblink_live.train.localizer_data import Examples, make_examples

@@ -14,7 +14,7 @@ import torch
 
 from dblink_live.errors import ModelError
 from dblink_live.localization.deepstorm.network import DeepStormConfig, DeepStormNetwork, fused
-from dblink_live.localization.dense.files import METADATA_KEY, NetworkFacts, card_of, find_network, read_network
+from dblink_live.localization.network_files import METADATA_KEY, NetworkFacts, card_of, find_network, read_network
 from dblink_live.weight_files import detached, digest, load_weights, write_weights
 
 

@@ -1,6 +1,7 @@
 """The localizer by Deep-STORM: frames in, molecules out, at once and in order.
 
-It looks at each frame by itself. What it shares with the dense localizer is in `dblink_live.localization.dense.base`.
+It looks at each frame by itself. What it shares with the dense localizer is in
+`dblink_live.localization.network_localizer`.
 
 Shapes: N frames, H, W camera pixels, K molecules.
 """
@@ -21,9 +22,9 @@ from dblink_live.localization.deepstorm.brightness import photons_of
 from dblink_live.localization.deepstorm.checkpoint import load_deepstorm
 from dblink_live.localization.deepstorm.network import DeepStormConfig, DeepStormNetwork, network_input
 from dblink_live.localization.deepstorm.recovery import peaks
-from dblink_live.localization.dense.base import NetworkLocalizer, in_bands, log_width, whole_batch
-from dblink_live.localization.dense.inputs import LEAST_BRIGHTNESS, DenseInput
 from dblink_live.localization.filters import Filters
+from dblink_live.localization.network_inputs import LEAST_BRIGHTNESS, NetworkInput
+from dblink_live.localization.network_localizer import NetworkLocalizer, in_bands, log_width, whole_batch
 from dblink_live.types import Camera, Localizations, empty_localizations
 
 _GPU_BATCH_PIXELS = 1 << 18
@@ -113,7 +114,7 @@ class DeepStormLocalizer(NetworkLocalizer):
     def _batch_pixels(self) -> int:
         return 1 if self._device.type == "cpu" else _GPU_BATCH_PIXELS
 
-    def _find(self, seen: DenseInput, units: Tensor, batch: int, excess: float) -> Localizations:
+    def _find(self, seen: NetworkInput, units: Tensor, batch: int, excess: float) -> Localizations:
         sigma_px, told_px = self._told_width()
         image = _draw(self._model.network, seen, units, told_px, batch)
         found = found_in(image, seen, self._model.network.config, sigma_px, self._least_height)
@@ -127,7 +128,7 @@ class DeepStormLocalizer(NetworkLocalizer):
 
 
 def found_in(
-    image: Tensor, seen: DenseInput, config: DeepStormConfig, psf_sigma_px: float, least_height: float
+    image: Tensor, seen: NetworkInput, config: DeepStormConfig, psf_sigma_px: float, least_height: float
 ) -> Found:
     """Molecules of `LEAST_BRIGHTNESS` or more in the network's ``image`` [N, U H, U W] of the frames ``seen``."""
     found = peaks(image, config.upsampling, least_height)
@@ -147,7 +148,7 @@ def found_in(
     return Found(frame[there], y[there], x[there], height[there], photons[there], brightness[there], background[there])
 
 
-def _draw(network: DeepStormNetwork, seen: DenseInput, units: Tensor, psf_sigma_px: float, batch: int) -> Tensor:
+def _draw(network: DeepStormNetwork, seen: NetworkInput, units: Tensor, psf_sigma_px: float, batch: int) -> Tensor:
     """The network's image [N, U H, U W] of the N frames ``seen``, at most ``batch``."""
     n, _, height, width = units.shape
     config = network.config

@@ -8,7 +8,7 @@ nothing leads from the encoder to the decoder but the coarsest grid.
 
 What differs is what goes in: the paper's network sees one frame scaled to [0, 1] and knows one microscope. This one
 sees one frame in units of the background's noise, and is told the width of the point spread function
-(`dblink_live.localization.dense.inputs`).
+(`dblink_live.localization.network_inputs`).
 
 Shapes: N frames, H, W camera pixels, U fine pixels a camera pixel along an axis.
 """
@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from dblink_live.errors import ConfigError
-from dblink_live.localization.dense.inputs import CONTEXT_FRAMES, channels
-from dblink_live.localization.dense.network import Block, fuse
+from dblink_live.localization.network_blocks import Block, fuse
+from dblink_live.localization.network_inputs import CONTEXT_FRAMES, channels
 
 SPIKE = 100.0
 """What the image of the molecules adds up to over one of them, as published: the loss's two terms weigh by it."""

@@ -9,8 +9,15 @@ from pathlib import Path
 import msgspec
 import torch
 
-from dblink_live.localization.dense.files import METADATA_KEY, NetworkFacts, Range, card_of, find_network, read_network
 from dblink_live.localization.dense.network import DenseConfig, DenseNetwork, fused
+from dblink_live.localization.network_files import (
+    METADATA_KEY,
+    NetworkFacts,
+    Range,
+    card_of,
+    find_network,
+    read_network,
+)
 from dblink_live.weight_files import detached, digest, load_weights, write_weights
 
 

@@ -2,7 +2,7 @@
 
 It looks at a frame together with those before it (a molecule that was there is likely there still), which it carries
 from call to call. Frames of more pixels than `_BAND_PIXELS` go through the network in bands. The rest of it is in
-`dblink_live.localization.dense.base`.
+`dblink_live.localization.network_localizer`.
 
 Shapes: N frames, H, W camera pixels.
 """
@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from dblink_live.errors import ConfigError
-from dblink_live.localization.dense.base import NetworkLocalizer, in_bands, log_width, whole_batch
 from dblink_live.localization.dense.checkpoint import LocalizerModel, load_localizer
-from dblink_live.localization.dense.inputs import DenseInput, channels
 from dblink_live.localization.dense.network import REACH_PX, Predictions
 from dblink_live.localization.dense.recovery import recover
 from dblink_live.localization.filters import Filters
+from dblink_live.localization.network_inputs import NetworkInput, channels
+from dblink_live.localization.network_localizer import NetworkLocalizer, in_bands, log_width, whole_batch
 from dblink_live.types import Camera, Localizations, empty_localizations
 
 LEAST_PROBABILITY = 0.5
@@ -96,7 +96,7 @@ class DenseLocalizer(NetworkLocalizer):
     def _batch_pixels(self) -> int:
         return _BATCH_PIXELS
 
-    def _find(self, seen: DenseInput, units: Tensor, batch: int, excess: float) -> Localizations:
+    def _find(self, seen: NetworkInput, units: Tensor, batch: int, excess: float) -> Localizations:
         sigma_px, told_px = self._told_width()
         found = recover(_predict(self._model, seen, units, told_px, batch), self._least_probability)
         place = (found.frame, found.row, found.col)
@@ -117,7 +117,7 @@ class DenseLocalizer(NetworkLocalizer):
         return self._chosen(rows)
 
 
-def _predict(model: LocalizerModel, seen: DenseInput, units: Tensor, psf_sigma_px: float, batch: int) -> Predictions:
+def _predict(model: LocalizerModel, seen: NetworkInput, units: Tensor, psf_sigma_px: float, batch: int) -> Predictions:
     """Run the network on ``units`` [N, CONTEXT_FRAMES + 1, H, W] of N frames, at most ``batch``."""
     n, _, height, width = units.shape
     whole, variance_e = whole_batch(seen, units, batch, _SIDE_PX)

@@ -11,15 +11,14 @@ Shapes: N frames, C channels, H, W camera pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TypeVar
 
 import msgspec
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from dblink_live.localization.dense.inputs import CHANNELS
+from dblink_live.localization.network_blocks import Block, fuse
+from dblink_live.localization.network_inputs import CHANNELS
 
 OUTPUTS = 7
 REACH_PX = 16
@@ -28,8 +27,6 @@ _TYPICAL_LOG_UNITS = 4.5
 """Brightness at which training starts: 90 units of noise."""
 _START_LOGIT = -3.0
 """Probability at which training starts: 5 % a pixel, a crowded frame."""
-
-AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 
 class DenseConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,24 +77,6 @@ def _positive(raw: Tensor) -> Tensor:
     return 0.01 + 3.0 * torch.sigmoid(raw - 2.0)
 
 
-class Block(nn.Sequential):
-    """Convolution, normalisation, rectification; a stride other than 1 is a kernel without overlap."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> None:
-        padding = kernel // 2 if stride == 1 else 0
-        super().__init__(
-            nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=padding, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(),
-        )
-
-    def fuse(self) -> None:
-        """Fold the normalisation into the convolution, for good."""
-        convolution, normalisation = self[0], self[1]
-        if isinstance(convolution, nn.Conv2d) and isinstance(normalisation, nn.BatchNorm2d):
-            self[0], self[1] = fuse_conv_bn_eval(convolution, normalisation), nn.Identity()
-
-
 class DenseNetwork(nn.Module):
     """[N, CHANNELS, H, W] to [N, OUTPUTS, H, W]; height and width must be even."""
 
@@ -128,12 +107,3 @@ def fused(network: DenseNetwork) -> DenseNetwork:
     copy = DenseNetwork(network.config)
     copy.load_state_dict(network.state_dict())
     return fuse(copy)
-
-
-def fuse(network: AnyNetwork) -> AnyNetwork:
-    """Make ``network`` one for inference, in place: every `Block`'s normalisation is folded into its convolution."""
-    network.eval()
-    for block in list(network.modules()):
-        if isinstance(block, Block):
-            block.fuse()
-    return network.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

@@ -22,10 +22,10 @@ from torch import Tensor
 from dblink_live.errors import ConfigError
 from dblink_live.localization.camera import to_photons
 from dblink_live.localization.crowded_width import CrowdedWidth, learning_frames
-from dblink_live.localization.dense.files import Range
-from dblink_live.localization.dense.inputs import CONTEXT_FRAMES, DenseInput, prepare
 from dblink_live.localization.filters import Filters
 from dblink_live.localization.frame_check import FrameFaults, check_frames
+from dblink_live.localization.network_files import Range
+from dblink_live.localization.network_inputs import CONTEXT_FRAMES, NetworkInput, prepare
 from dblink_live.types import Camera, FrameArray, Localizations, empty_localizations
 
 NOMINAL_SIGMA_PX = 1.3
@@ -157,7 +157,7 @@ class NetworkLocalizer(ABC):
         """Pixels of the frames that are taken together."""
 
     @abstractmethod
-    def _find(self, seen: DenseInput, units: Tensor, batch: int, excess: float) -> Localizations:
+    def _find(self, seen: NetworkInput, units: Tensor, batch: int, excess: float) -> Localizations:
         """Molecules in ``seen`` of N frames, at most ``batch``, their ``frame`` counted from the first of them.
 
         ``units`` [N, CONTEXT_FRAMES + 1, H, W] are those of each frame and of the ones before it, itself first.
@@ -213,7 +213,7 @@ class NetworkLocalizer(ABC):
             self._sigma_px = self._learner.width_px or self._sigma_px
 
 
-def whole_batch(seen: DenseInput, units: Tensor, batch: int, side_px: int) -> tuple[Tensor, Tensor]:
+def whole_batch(seen: NetworkInput, units: Tensor, batch: int, side_px: int) -> tuple[Tensor, Tensor]:
     """Units [batch, C, H, W] and variances [batch, H, W], filled up to ``batch`` frames and multiples of ``side_px``.
 
     torch computes the last few numbers of an array by other means than the rest, and they would round otherwise in

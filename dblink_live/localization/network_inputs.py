@@ -39,7 +39,7 @@ _LAPLACIAN_NORM = 6.0
 
 
 @dataclass(frozen=True)
-class DenseInput:
+class NetworkInput:
     """Frames as the network wants them."""
 
     units: Tensor
@@ -55,10 +55,10 @@ class DenseInput:
         return len(self.units)
 
 
-def prepare(frames: PhotonFrames) -> DenseInput:
+def prepare(frames: PhotonFrames) -> NetworkInput:
     """Take the background from ``frames`` and divide by its noise; each frame by itself."""
     background, noise, variance_e = _background_and_noise(frames)
-    return DenseInput((frames.signal - background) / noise, noise, background, variance_e)
+    return NetworkInput((frames.signal - background) / noise, noise, background, variance_e)
 
 
 def _background_and_noise(frames: PhotonFrames) -> tuple[Tensor, Tensor, Tensor]:
@@ -111,10 +111,10 @@ def channels(units: Tensor, variance_e: Tensor, log_sigma_px: Tensor) -> Tensor:
     Parameters
     ----------
     units
-        [N, CONTEXT_FRAMES + 1, H, W] `DenseInput.units` of a frame and of those before it, itself first; zeros stand
+        [N, CONTEXT_FRAMES + 1, H, W] `NetworkInput.units` of a frame and of those before it, itself first; zeros stand
         for frames that are not there.
     variance_e
-        [N, H, W] `DenseInput.variance_e` of the frame itself.
+        [N, H, W] `NetworkInput.variance_e` of the frame itself.
     log_sigma_px
         [N] natural logarithm of the width of the point spread function in pixels.
     """
