@@ -1,7 +1,7 @@
 """The highest rate of a real Micro-Manager core that is held without loss, with the network running and without.
 
-    python -m benchmarks.camera_rate [--seconds 60] [--size 512] [--pixel-size-nm 65] [--trials 5] [--trial-seconds 8]
-        [--json FILE]
+    python -m benchmarks.camera_rate [--seconds 60] [--size 512] [--pixel-size-nm 65] [--window-frames 10] [--trials 5]
+        [--trial-seconds 8] [--json FILE]
 
 DemoCamera, 16 bit. Beside the rate of a bare pop loop, as fast as it goes, stand the highest rates that were held for
 ``--seconds`` with not one frame lost:
@@ -13,7 +13,8 @@ DemoCamera, 16 bit. Beside the rate of a bare pop loop, as fast as it goes, stan
 
 Each rate is found by bisection with short trials, and then has to hold for the whole time; where it does not, a tenth
 is taken off and it is tried again. After the camera has stopped, a run works off what still waits in the ring, up to
-six seconds of frames, which can take minutes: larger camera pixels mean finer pictures and longer waits.
+six seconds of frames, which can take many minutes where windows are short: at hundreds of frames a second, windows of
+100 frames are what one would take.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--pixel-size-nm", type=float, default=65.0)
+    parser.add_argument("--window-frames", type=int, default=10)
     parser.add_argument("--trials", type=int, default=5, help="steps of the bisection")
     parser.add_argument("--trial-seconds", type=float, default=8.0)
     parser.add_argument("--json", default=None)
@@ -50,7 +52,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bare = bare_loop(write_demo_camera_config(folder, options.size, exposure_ms=0.0), 2000)
-        camera = DemoRuns(folder, options.size, options.pixel_size_nm)
+        camera = DemoRuns(folder, options.size, options.pixel_size_nm, options.window_frames)
         ways: list[tuple[str, Trial]] = [
             ("into this process", camera.is_read_whole),
             ("recorded, network on", camera.is_recorded_whole),
@@ -70,11 +72,12 @@ def main() -> int:
 
 
 class DemoRuns:
-    """Recordings of the demo camera with ``size`` x ``size`` pixels, at any rate."""
+    """Recordings of the demo camera with ``size`` x ``size`` pixels, at any rate, with the network on."""
 
-    def __init__(self, folder: Path, size: int, pixel_size_nm: float) -> None:
+    def __init__(self, folder: Path, size: int, pixel_size_nm: float, window_frames: int) -> None:
         self._folder = folder
         self._size = size
+        self._window_frames = window_frames
         self._pixel_size_nm = pixel_size_nm
         self._n_runs = 0
 
@@ -97,7 +100,11 @@ class DemoRuns:
         run = self._folder / f"{self._n_runs}.run"
         n_frames = max(round(fps * seconds), 20)
         config_file = write_demo_camera_config(self._folder, self._size)
-        settings = {"camera": {"pixel_size_nm": self._pixel_size_nm}, "store": {"record": True}}
+        settings = {
+            "camera": {"pixel_size_nm": self._pixel_size_nm},
+            "windows": {"frames": self._window_frames},
+            "store": {"record": True},
+        }
         source = f"mm:core?config={config_file}&exposure_ms={1000 / fps}&frames={n_frames}"
         with open_live_run(source, run, run_config_from_plain(settings)) as session:
             totals = session.run().totals

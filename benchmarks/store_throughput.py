@@ -118,7 +118,7 @@ def seconds(prepare: Prepare, parent: Path, frames: Frames) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="on the disk to measure")
-    parser.add_argument("--megabytes", type=int, default=512, help="uncompressed, a case; several shards of a large sensor")
+    parser.add_argument("--megabytes", type=int, default=512, help="a case, uncompressed: several shards")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json")
     options = parser.parse_args()

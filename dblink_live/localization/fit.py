@@ -79,6 +79,15 @@ class Fits:
     has_converged: Tensor
     """[K] bool: the fit came to rest at finite values."""
 
+    def replaced(self, places: Tensor, others: Fits) -> Fits:
+        """These fits, with ``others`` [R] at ``places`` [R]."""
+        return Fits(
+            *(
+                mine.index_copy(0, places, new)
+                for mine, new in zip(vars(self).values(), vars(others).values(), strict=True)
+            )
+        )
+
 
 def join_fits(parts: Iterable[Fits]) -> Fits:
     """The fits of several calls, one after the other."""

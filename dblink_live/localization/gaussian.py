@@ -16,6 +16,8 @@ from dblink_live.localization.filters import LARGEST_PRECISION_PX, Filters, misf
 from dblink_live.localization.fit import SIGMA_RANGE_PX, Fits, fit_spots, join_fits
 from dblink_live.localization.frame_check import LEAST_SIDE_PX, FrameFaults, check_frames
 from dblink_live.localization.psf import N_FITTED, Width
+from dblink_live.localization.second_look import LARGEST_MISFIT as SECOND_LOOK_MISFIT
+from dblink_live.localization.second_look import Molecules
 from dblink_live.localization.threads import map_parts
 from dblink_live.localization.width import LEAST_SIGNIFICANCE, MOST_DEVIANCE_SIGMA, WidthLearner
 from dblink_live.types import Camera, FrameArray, Localizations, empty_localizations
@@ -164,27 +166,46 @@ class GaussianLocalizer:
         corner = top * n_cols + left
         signal, read_variance = photons.signal.flatten(), photons.read_variance.flatten()
 
-        def fit(chunk: slice) -> Fits:
-            pixels = region + corner[chunk]
+        def fit(chosen: Tensor, light: Tensor | float = 0.0) -> Fits:
+            """Fit the ``chosen`` spots [R], of whose pixels ``light`` [S, S, R] is another molecule's."""
+            pixels = region + corner[chosen]
             return fit_spots(
-                signal[pixels + spots.frame[chunk] * (n_rows * n_cols)],
-                read_variance[pixels],
-                start[0][chunk],
-                start[1][chunk],
+                signal[pixels + spots.frame[chosen] * (n_rows * n_cols)] - light,
+                read_variance[pixels] + light,
+                start[0][chosen],
+                start[1][chosen],
                 expected_px,
                 width,
             )
 
-        size = _CHUNK_SPOTS if top.device.type == "cpu" else _CHUNK_SPOTS_ACCELERATOR
-        # At least one chunk, if empty, so that there is something to join.
-        chunks = [slice(first, first + size) for first in range(0, max(1, len(top)), size)]
-        fits = join_fits(map_parts(fit, chunks, top.device))
+        def look_again(dropped: Tensor) -> tuple[Tensor, Fits]:
+            """Fit once more those of the ``dropped`` spots that lie beside much brighter molecules."""
+            place = (spots.frame[dropped], left[dropped], top[dropped])
+            height = photons.signal[place[0], spots.row[dropped], spots.col[dropped]]
+            beside = dropped[known.outshine(height, *place, side)]
+            return beside, fit(beside, known.light_in(spots.frame[beside], left[beside], top[beside], side))
+
         excess, n_fitted = photons.excess_noise_factor, N_FITTED[width]
+        fits = join_fits(map_parts(fit, _chunks(torch.arange(len(top), device=top.device)), top.device))
         passed = self._filters.passed(fits, start, expected_px, side * side, n_fitted, excess)
         tells_width = (fits.photons > LEAST_SIGNIFICANCE * fits.precision_photons) & (
             misfit(fits.deviance, side * side, n_fitted) <= MOST_DEVIANCE_SIGMA
         )
+        known = Molecules.of(fits, spots.frame, left, top, passed)
+        dropped = [chunk for chunk in _chunks((~passed).nonzero().squeeze(1)) if len(chunk)]
+        for beside, again in map_parts(look_again, dropped, top.device):
+            begun = (start[0][beside], start[1][beside])
+            passed[beside] = self._filters.passed(again, begun, expected_px, side * side, n_fitted, excess) & (
+                misfit(again.deviance, side * side, n_fitted) <= SECOND_LOOK_MISFIT
+            )
+            fits = fits.replaced(beside, again)
         return _Found.of(spots, fits, (left, top), passed, tells_width, excess)
+
+
+def _chunks(spots: Tensor) -> list[Tensor]:
+    """``spots`` [K] in parts that are fitted together; at least one, if empty, so that there is something to join."""
+    size = _CHUNK_SPOTS if spots.device.type == "cpu" else _CHUNK_SPOTS_ACCELERATOR
+    return [spots[first : first + size] for first in range(0, max(1, len(spots)), size)]
 
 
 def _side(sigma_px: float) -> int:

@@ -126,6 +126,13 @@ def explain(observed: Tensor, read_variance: Tensor, theta: Tensor, width: Width
     return Explained(2.0 * deviance, gradient, information)
 
 
+def expected_light(theta: Tensor, side: int) -> Tensor:
+    """[S, S, K] (y, x): photons that the spots ``theta`` [6, K] leave in each pixel, without background."""
+    (x, y), _, _ = _integrated_gaussian(theta[:2], theta[SIGMA_X:], side, is_free=False)
+    light: Tensor = (theta[PHOTONS] * y)[:, None] * x
+    return light
+
+
 def total(values: Tensor, dim: int) -> Tensor:
     """Sum along an axis, in an order that depends on its length alone.
 

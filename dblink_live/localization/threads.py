@@ -6,6 +6,7 @@ whole parts go to threads instead: torch lets go of Python's lock while it compu
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -36,4 +37,17 @@ def map_parts(work: Callable[[Part], Result], parts: Sequence[Part], device: tor
 
 @cache
 def _pool(n_threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(n_threads, thread_name_prefix="localize")
+    """Threads each of which computes alone: torch would divide their calls among all the cores once more."""
+    usual = torch.get_num_threads()
+    all_there = threading.Barrier(n_threads)
+    pool = ThreadPoolExecutor(n_threads, thread_name_prefix="localize", initializer=_compute_alone)
+    list(pool.map(lambda _: all_there.wait(), range(n_threads)))
+    # What a thread has set is its own, and also what threads will begin with that are still to come.
+    torch.set_num_threads(usual)
+    return pool
+
+
+def _compute_alone() -> None:
+    torch.set_num_threads(1)
+    # A thread takes over what was set last when it first asks, which must be now.
+    torch.get_num_threads()

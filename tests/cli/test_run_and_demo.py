@@ -120,7 +120,8 @@ def test_beside_another_program_a_run_gives_way(source: str, gives_way: bool, tm
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
-        assert any(word in process.stderr.readline() for word in ("waiting", "live at"))
+        line = process.stderr.readline()
+        assert any(word in line for word in ("waiting for the next dataset", "live at")), line
         assert (psutil.Process(process.pid).nice() != psutil.Process().nice()) == gives_way
     finally:
         process.kill()
