@@ -294,12 +294,24 @@ class LiveLine:
         self._writer.record_gap(own)
         if gap.cause is GapCause.DESELECTED:
             return  # Frames of another channel or position: nothing is missing from this one.
-        longest = self._config.windows.max_gap_windows * self._config.windows.frames
-        if gap.count is None or gap.count > longest:
+        longest = self._most_missing_windows(gap.cause)
+        if gap.count is None or gap.count > longest * self._config.windows.frames:
             self._end_segment()
             self._next = replace(current.segment, reason=f"gap ({gap.cause.value})")
         else:
             self._commit(self._accumulator(gap.after + 1).add_gap(own))
+
+    def _most_missing_windows(self, cause: GapCause) -> int:
+        """Windows that a gap may span without ending the segment.
+
+        A picture of a window without frames costs as much as any. Where the line is what is too slow, and no recording
+        will fill these windows afterwards, it makes no more of them than it looks at for a picture: it would fall
+        behind further, for pictures of what nobody saw.
+        """
+        most, settings = self._config.windows.max_gap_windows, self._config.reconstruct
+        if cause is GapCause.RECONSTRUCT and not self._config.store.record:
+            return min(most, settings.lookahead + settings.hop)
+        return most
 
     def _begin_next(self) -> None:
         if self._next is not None:

@@ -252,6 +252,20 @@ def test_a_long_gap_starts_a_segment(frames: np.ndarray, writer: RunWriter) -> N
     assert verify_run(writer.path).ok
 
 
+@pytest.mark.parametrize(("is_recorded", "n_segments"), [(False, 2), (True, 1)])
+def test_windows_that_were_too_much_are_made_up_only_for_a_recording_to_fill(
+    is_recorded: bool, n_segments: int, frames: np.ndarray, writer: RunWriter
+) -> None:
+    plain = {"camera": CAMERA, "reconstruct": {"lookahead": 2, "hop": 1}, "store": {"record": is_recorded}}
+    source = ScriptedSource(camera_events(frames, {60: (50, GapCause.RECONSTRUCT)}))
+    totals = LiveLine(source, load_model("filaments", device="cpu"), run_config_from_plain(plain), writer).run(SEGMENT)
+    writer.finalize()
+    assert totals.lost == {"reconstruct": 50}
+    with open_run(writer.path) as run:
+        assert len(run.segments) == n_segments
+    assert verify_run(writer.path).ok
+
+
 def test_frames_of_other_channels_are_counted_however_many(frames: np.ndarray, writer: RunWriter) -> None:
     config = run_config_from_plain({"camera": CAMERA, "windows": {"max_gap_windows": 3}})
     events = camera_events(frames, {})
