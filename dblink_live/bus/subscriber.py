@@ -317,7 +317,9 @@ class Subscriber:
             message = self._read_control(part)
             if message is None:
                 continue
-            self._heard_s = self._told_s[type(message)] = self._clock()
+            self._heard_s = self._clock()
+            for kind in _told_by(message):
+                self._told_s[kind] = self._heard_s
             if self._is_gap_open:
                 # A subscription takes hold a moment after the snapshot: ask once more for what was said in between.
                 self._is_gap_open = False
@@ -346,6 +348,15 @@ class Subscriber:
         except WireError:
             self._n_malformed += 1
             return None
+
+
+def _told_by(message: Control) -> list[type[Control]]:
+    """What a message tells about: a start also that there is no end yet, and an end may carry the last status."""
+    if isinstance(message, StartMessage):
+        return [StartMessage, EndMessage]
+    if isinstance(message, EndMessage) and message.status is not None:
+        return [EndMessage, StatusMessage]
+    return [type(message)]
 
 
 def _arrived(socket: _Socket) -> Iterator[bytes]:

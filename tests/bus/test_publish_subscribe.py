@@ -175,6 +175,23 @@ def test_the_end_arrives_though_the_publisher_closes_right_behind() -> None:
         assert subscriber.status() == StatusMessage(frame=2, state="failed")
 
 
+def test_an_answer_from_before_the_end_changes_nothing_after_it() -> None:
+    with Publisher() as publisher, Subscriber(publisher.address) as subscriber:
+        assert subscriber.wait_until_live(PATIENCE_S)
+        time.sleep(0.3)  # a subscription takes hold a moment later
+        publisher.send_status(StatusMessage(frame=1))
+        # The first status makes the subscriber ask once more; answer and end wait for it to be polled again.
+        until(lambda: subscriber.status())
+        time.sleep(0.2)
+        publisher.end(EndMessage(message="done", status=StatusMessage(frame=2, state="ended")))
+        time.sleep(0.2)
+        until(lambda: subscriber.poll() or subscriber.end)
+        for _ in range(20):
+            subscriber.poll()
+            assert subscriber.status() == StatusMessage(frame=2, state="ended")
+            time.sleep(0.005)
+
+
 def test_joining_after_the_end_shows_the_end() -> None:
     with Publisher() as publisher:
         publisher.end(EndMessage(message="done"))
