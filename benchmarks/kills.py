@@ -12,13 +12,14 @@ With ``--resume`` camera frames are recorded in each run, the run is then taken 
 at again: what was committed must be what it was, the ledger must balance, and all frames that were asked for must
 have come. A run whose viewer or recorder is killed must go on to its end by itself. Two more can then be killed: the
 process that resumes, and the one that refines (`benchmarks.kills_afterwards`). A reader follows the edge of what is
-committed through all of it.
+committed through all of it. A run with a problem is kept, and where is said.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -64,6 +65,10 @@ def main() -> int:
                     finding = kill_one(Path(scratch) / "killed.run", victim, chance, options.resume)
                 except VictimGoneError as error:
                     print(f"{error}; drawn again", file=sys.stderr, flush=True)
+                if finding is not None and finding.problems:
+                    kept = tempfile.mkdtemp(prefix=f"kill-{options.seed}-{n + 1}-")
+                    shutil.copytree(scratch, kept, dirs_exist_ok=True)
+                    print(f"the run is kept in {kept}", file=sys.stderr, flush=True)
         findings.append(finding)
         verdict = "whole" if not finding.problems else "; ".join(finding.problems)
         print(f"{n + 1}/{options.times}: {victim} {finding.end}: {verdict}", file=sys.stderr, flush=True)
