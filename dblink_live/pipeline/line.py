@@ -304,9 +304,8 @@ class LiveLine:
     def _most_missing_windows(self, cause: GapCause) -> int:
         """Windows that a gap may span without ending the segment.
 
-        A picture of a window without frames costs as much as any. Where the line is what is too slow, and no recording
-        will fill these windows afterwards, it makes no more of them than it looks at for a picture: it would fall
-        behind further, for pictures of what nobody saw.
+        A picture of a window without frames costs as much as any. A line that is too slow makes no more of them than it
+        looks at for a picture, unless a recording will fill them: it would fall behind further.
         """
         most, settings = self._config.windows.max_gap_windows, self._config.reconstruct
         if cause is GapCause.RECONSTRUCT and not self._config.store.record:
