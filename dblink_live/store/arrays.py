@@ -7,6 +7,7 @@ rename, and runs beside the caller. A window is one file that is written once, s
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +19,9 @@ import tensorstore as ts
 from dblink_live.errors import StoreError
 from dblink_live.store.hierarchy import BLOCK, SeriesSpec, count_levels, create_level, patiently, publish_levels
 from dblink_live.types import FloatImage
+
+_UNFINISHED = (".__lock", ".partial")
+"""How files end that tensorstore and zarr-python are about to move to their place."""
 
 StoredImage = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.float16]
 
@@ -36,6 +40,10 @@ def make_context() -> Any:
             "cache_pool": {"total_bytes_limit": 0},
             "data_copy_concurrency": {"limit": 2},
             "file_io_concurrency": {"limit": 4},
+            # A run has one writer, its lock sees to that. tensorstore's own locks would be the files being written:
+            # a killed process leaves one behind, and the next writes into it without emptying it first, so that the
+            # rest of a longer one stays as its tail. Without them each write begins a file of its own name.
+            "file_io_locking": {"mode": "none"},
         }
     )
 
@@ -93,6 +101,14 @@ class SeriesWriter:
         self._array = patiently(
             lambda: self._array.resize(exclusive_max=shape, resize_metadata_only=metadata_only).result()
         )
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Delete files under ``folder`` that a killed writer had not put in place yet. For the only writer there is."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            if name.endswith(_UNFINISHED):
+                Path(parent, name).unlink(missing_ok=True)
 
 
 def checksum(image: npt.NDArray[Any]) -> bytes:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 from dblink_live.errors import StoreError
-from dblink_live.store.filesystem import is_disk_full
+from dblink_live.store.filesystem import flush_folder, is_disk_full
 
 BUSY_TIMEOUT_S = 10.0
 
@@ -39,6 +40,30 @@ def connect_writable(path: Path) -> sqlite3.Connection:
     # macOS: fsync alone leaves data in the drive's cache. Ignored elsewhere.
     connection.execute("PRAGMA fullfsync=ON")
     return connection
+
+
+def create_database(path: Path, fill: Callable[[sqlite3.Connection], None]) -> None:
+    """Make a database whose tables ``fill`` makes, in one step: who looks finds none, or the whole of it.
+
+    Raises
+    ------
+    StoreError
+        The file system cannot do WAL, as network shares cannot.
+    sqlite3.Error, OSError
+        The disk is full, or cannot be written.
+    """
+    scratch = path.with_name(path.name + ".partial")
+    for suffix in ("", "-wal", "-shm"):
+        scratch.with_name(scratch.name + suffix).unlink(missing_ok=True)
+    connection = connect_writable(scratch)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        fill(connection)
+        connection.execute("COMMIT")
+    finally:
+        connection.close()  # which folds the log into the file
+    scratch.replace(path)
+    flush_folder(path.parent)
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:

@@ -61,9 +61,14 @@ def flush_hierarchy(root: Path) -> None:
     files = [path for pattern in ("zarr.json", "*/zarr.json", "*/*/zarr.json") for path in root.glob(pattern)]
     for path in files:
         _flush(path, os.O_RDWR)
+    for folder in {root.parent, *(path.parent for path in files)}:
+        flush_folder(folder)
+
+
+def flush_folder(folder: Path) -> None:
+    """Let the disk have the names that ``folder`` holds."""
     if sys.platform != "win32":  # NTFS keeps directories in its own journal; they cannot be opened
-        for folder in {root.parent, *(path.parent for path in files)}:
-            _flush(folder, os.O_RDONLY)
+        _flush(folder, os.O_RDONLY)
 
 
 def _flush(path: Path, mode: int) -> None:

@@ -23,7 +23,7 @@ from typing import Literal, TypeVar, get_args
 import msgspec
 
 from dblink_live.errors import StoreError
-from dblink_live.store.connections import connect_read_only, connect_writable, find_damage
+from dblink_live.store.connections import connect_read_only, connect_writable, create_database, find_damage
 from dblink_live.types import Gap, GapCause, Grid, RunInfo, Segment, Shape
 
 FILE_NAME = "journal.sqlite"
@@ -144,18 +144,17 @@ class Journal:
     @classmethod
     def create(cls, folder: Path, facts: RunFacts) -> Journal:
         """Make the file with its tables, status running."""
-        journal = cls(connect_writable(folder / FILE_NAME))
-        try:
-            with journal.transaction():
-                for statement in filter(str.strip, _SCHEMA.split(";")):
-                    journal._connection.execute(statement)
-                journal._set_meta("schema_version", str(SCHEMA_VERSION))
-                journal._set_meta("facts", msgspec.json.encode(facts).decode())
-                journal.set_status("running")
-        except BaseException:
-            journal.close()
-            raise
-        return journal
+
+        def fill(connection: sqlite3.Connection) -> None:
+            for statement in filter(str.strip, _SCHEMA.split(";")):
+                connection.execute(statement)
+            journal = cls(connection)
+            journal._set_meta("schema_version", str(SCHEMA_VERSION))
+            journal._set_meta("facts", msgspec.json.encode(facts).decode())
+            journal.set_status("running")
+
+        create_database(folder / FILE_NAME, fill)
+        return cls.open(folder)
 
     @classmethod
     def open(cls, folder: Path) -> Journal:

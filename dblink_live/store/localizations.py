@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from dblink_live.errors import StoreError
-from dblink_live.store.connections import connect_read_only, connect_writable, find_damage
+from dblink_live.store.connections import connect_read_only, connect_writable, create_database, find_damage
 from dblink_live.types import LOCALIZATION_DTYPE, Localizations, empty_localizations
 
 FILE_NAME = "localizations.sqlite"
@@ -72,13 +73,9 @@ class LocalizationWriter:
     """The writing end; one thread at a time."""
 
     def __init__(self, folder: Path, *, create: bool) -> None:
-        self._connection = connect_writable(folder / FILE_NAME)
         if create:
-            try:
-                self._make_tables()
-            except BaseException:
-                self._connection.close()
-                raise
+            create_database(folder / FILE_NAME, _make_tables)
+        self._connection = connect_writable(folder / FILE_NAME)
 
     def write(self, batch: list[PackedLocalizations]) -> None:
         """Store some windows in one transaction; returns after the fsync.
@@ -104,14 +101,6 @@ class LocalizationWriter:
 
     def close(self) -> None:
         self._connection.close()
-
-    def _make_tables(self) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-        for statement in _SCHEMA.split(";"):
-            if statement.strip():
-                self._connection.execute(statement)
-        self._connection.execute("INSERT INTO meta VALUES ('dtype', ?)", (_dtype_text(_PACKED_DTYPE),))
-        self._connection.commit()
 
 
 class LocalizationReader:
@@ -162,6 +151,12 @@ class LocalizationReader:
 def concatenate(tables: list[Localizations]) -> Localizations:
     """One table of several, also of none."""
     return np.concatenate(tables) if tables else empty_localizations()
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    for statement in filter(str.strip, _SCHEMA.split(";")):
+        connection.execute(statement)
+    connection.execute("INSERT INTO meta VALUES ('dtype', ?)", (_dtype_text(_PACKED_DTYPE),))
 
 
 def _digest(raw: bytes) -> bytes:

@@ -22,7 +22,7 @@ import zarr
 from zarr.codecs import BloscCodec
 from zarr.storage import LocalStore
 
-from dblink_live.store.arrays import PendingWrite, checksum, make_context
+from dblink_live.store.arrays import PendingWrite, checksum, make_context, remove_unfinished
 from dblink_live.store.filesystem import store_error
 from dblink_live.store.hierarchy import (
     ATTRIBUTES_KEY,
@@ -292,6 +292,7 @@ def trim_raw(folder: Path) -> None:
 
 
 def _trim(path: Path, raw: RawFrames) -> None:
+    remove_unfinished(path)
     array = zarr.open_array(LocalStore(path), mode="r+", zarr_format=3)
     shape = (len(raw.numbers), *array.shape[1:])
     if array.shape != shape:

@@ -6,6 +6,7 @@ waiting. As there, a row is the only commit marker: the shard was on disk (fsync
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dblink_live.errors import StoreError
-from dblink_live.store.connections import connect_read_only, connect_writable, find_damage
+from dblink_live.store.connections import connect_read_only, connect_writable, create_database, find_damage
 from dblink_live.store.hierarchy import is_series_name
 from dblink_live.types import Gap, GapCause
 
@@ -74,14 +75,9 @@ class RawJournal:
     """The writing end, for one process at a time: first the one that makes the run, then the recorder."""
 
     def __init__(self, folder: Path) -> None:
-        is_new = not (folder / FILE_NAME).exists()
+        if not (folder / FILE_NAME).exists():
+            create_database(folder / FILE_NAME, _make_tables)
         self._connection = connect_writable(folder / FILE_NAME)
-        if is_new:
-            with self._transaction():
-                for statement in _SCHEMA.split(";"):
-                    if statement.strip():
-                        self._connection.execute(statement)
-                self._connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (SCHEMA_VERSION,))
 
     @property
     def n_sessions(self) -> int:
@@ -188,6 +184,12 @@ class RawJournalReader:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    for statement in filter(str.strip, _SCHEMA.split(";")):
+        connection.execute(statement)
+    connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (SCHEMA_VERSION,))
 
 
 def _int64(packed: bytes) -> npt.NDArray[np.int64]:

@@ -8,7 +8,14 @@ from pathlib import Path
 import msgspec
 
 from dblink_live.errors import StoreError
-from dblink_live.store.arrays import PendingWrite, SeriesWriter, StoredImage, build_pyramid, make_context
+from dblink_live.store.arrays import (
+    PendingWrite,
+    SeriesWriter,
+    StoredImage,
+    build_pyramid,
+    make_context,
+    remove_unfinished,
+)
 from dblink_live.store.filesystem import flush_hierarchy, store_error
 from dblink_live.store.hierarchy import (
     FOLDER_NAME,
@@ -70,6 +77,9 @@ class SeriesSet:
 
     def adopt(self, segments: list[StoredSegment], committed: dict[str, int]) -> None:
         """Go on where an earlier writer ended: after the last *committed* window of each series."""
+        for folder in self._root.glob("*/"):
+            if not folder.name.startswith("raw"):  # where a recorder may still be at work
+                remove_unfinished(folder)
         for stored in segments:
             self.lattice_of(stored.segment, stored.grid)
         self._committed = dict(committed)
