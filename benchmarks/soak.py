@@ -1,6 +1,7 @@
 """A run of many hours, played faster than it would come: does anything grow that should not?
 
-    python -m benchmarks.soak [--hours 6] [--speed 20] [--fps 10] [--size 32] [--out RUN] [--json FILE]
+    python -m benchmarks.soak [--hours 6] [--speed 20] [--fps 10] [--size 32] [--window-frames 10]
+                              [--out RUN] [--verify] [--json FILE]
 
 The whole line runs as it does behind a microscope: a camera behind a real Micro-Manager core in a process of its own,
 the ring, localizer, network, store and publisher. The camera takes the frames of ``--hours`` at ``--fps`` in
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -147,8 +148,21 @@ def _size(path: Path) -> int:
 
 
 def _walk(folder: Path, hours: float) -> Walk:
-    files = [Path(place) / name for place, _, names in os.walk(folder) for name in names]
-    return Walk(hours, len(files), sum(map(_size, files)) / MB)
+    """Counts file by file: a list of them all would make the very process grow whose memory is looked at."""
+    n_files = n_bytes = 0
+    for n in _sizes(folder):
+        n_files += 1
+        n_bytes += n
+    return Walk(hours, n_files, n_bytes / MB)
+
+
+def _sizes(folder: str | Path) -> Iterator[int]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _sizes(entry.path)
+            else:
+                yield _size(Path(entry.path))
 
 
 @dataclass(frozen=True)
@@ -226,6 +240,7 @@ def main() -> int:
     parser.add_argument("--speed", type=float, default=20.0, help="times faster than the simulated hours")
     parser.add_argument("--fps", type=float, default=10.0, help="of the simulated camera; it is driven at fps x speed")
     parser.add_argument("--size", type=int, default=32, help="camera pixels a side")
+    parser.add_argument("--window-frames", type=int, default=10)
     parser.add_argument("--model", default="filaments")
     parser.add_argument("--out", type=Path, default=None, help="keep the run here")
     parser.add_argument("--verify", action="store_true", help="read every window again at the end")
@@ -239,7 +254,12 @@ def main() -> int:
     }
     reconstruct = {"model": options.model, "lookahead": 4, "hop": 4, "device": "cpu"}
     config = run_config_from_plain(
-        {"camera": camera, "reconstruct": reconstruct, "publish": {"address": "tcp://127.0.0.1:*"}}
+        {
+            "camera": camera,
+            "windows": {"frames": options.window_frames},
+            "reconstruct": reconstruct,
+            "publish": {"address": "tcp://127.0.0.1:*"},
+        }
     )
     model = load_model(options.model, "cpu")
     scratch = Path(tempfile.mkdtemp(prefix="soak-"))

@@ -11,21 +11,16 @@ from torch import Tensor
 
 from dblink_live.errors import ConfigError
 from dblink_live.localization.camera import PhotonFrames, to_photons
-from dblink_live.localization.detect import Spots, detect_spots
-from dblink_live.localization.filters import LARGEST_PRECISION_PX, Filters, misfit
-from dblink_live.localization.fit import SIGMA_RANGE_PX, Fits, fit_spots, join_fits
+from dblink_live.localization.detect import detect_spots
+from dblink_live.localization.filters import LARGEST_PRECISION_PX, Filters
+from dblink_live.localization.fit import SIGMA_RANGE_PX, Fits
 from dblink_live.localization.frame_check import LEAST_SIDE_PX, FrameFaults, check_frames
+from dblink_live.localization.looks import Looks
 from dblink_live.localization.psf import N_FITTED, Width
-from dblink_live.localization.second_look import LARGEST_MISFIT as SECOND_LOOK_MISFIT
-from dblink_live.localization.second_look import Molecules
-from dblink_live.localization.threads import map_parts
+from dblink_live.localization.regions import Regions, region_side
 from dblink_live.localization.width import LEAST_SIGNIFICANCE, MOST_DEVIANCE_SIGMA, WidthLearner
 from dblink_live.types import Camera, FrameArray, Localizations, empty_localizations
 
-REGION_PX = 7
-"""Least side of the square that is fitted around a spot; at the border it is moved inwards."""
-REGION_SIGMAS = 2.0
-"""The square reaches so far to each side of a wide spot: less than 4 % of the precision is then lost outside."""
 NOMINAL_SIGMA_PX = 1.0
 """Width that spots are looked for with before theirs is known; fits then have a free width."""
 LEARNING_FRAMES = 16
@@ -33,9 +28,6 @@ LEARNING_FRAMES = 16
 DEFAULT_THRESHOLD_SIGMA = 5.0
 _BLOCK_PIXELS = 1 << 24
 """Frames are taken together up to so many pixels (64 MB), however many are given: memory is bounded."""
-_CHUNK_SPOTS = 2048
-"""Fitted together: enough that the few that take many steps cost the others little, and not too many for the cache."""
-_CHUNK_SPOTS_ACCELERATOR = 1 << 16
 
 
 class GaussianLocalizer:
@@ -127,7 +119,7 @@ class GaussianLocalizer:
         CalibrationError
             A sensor map of another shape than the frames.
         """
-        least_side_px = _side(self._sigma_px) if self._is_stated and self._sigma_px else LEAST_SIDE_PX
+        least_side_px = region_side(self._sigma_px) if self._is_stated and self._sigma_px else LEAST_SIDE_PX
         check_frames(frames, frame_numbers, least_side_px)
         self._faults.see(frames)
         block = max(1, _BLOCK_PIXELS // (frames.shape[1] * frames.shape[2]))
@@ -155,62 +147,9 @@ class GaussianLocalizer:
         expected_px = sigma_px or NOMINAL_SIGMA_PX
         width: Width = "free" if sigma_px is None and self._fit == "fixed" else self._fit
         spots = detect_spots(photons, expected_px, self._threshold_sigma)
-        n_rows, n_cols = photons.read_variance.shape
-        side = min(_side(expected_px), n_rows, n_cols)
-        top = (spots.row - side // 2).clamp(0, n_rows - side)
-        left = (spots.col - side // 2).clamp(0, n_cols - side)
-        start = ((spots.col - left).float(), (spots.row - top).float())
-        reach = torch.arange(side, device=top.device)
-        # From the first pixel of a frame to those of a region [S, S, 1].
-        region = (reach[:, None] * n_cols + reach)[:, :, None]
-        corner = top * n_cols + left
-        signal, read_variance = photons.signal.flatten(), photons.read_variance.flatten()
-
-        def fit(chosen: Tensor, light: Tensor | float = 0.0) -> Fits:
-            """Fit the ``chosen`` spots [R], of whose pixels ``light`` [S, S, R] is another molecule's."""
-            pixels = region + corner[chosen]
-            return fit_spots(
-                signal[pixels + spots.frame[chosen] * (n_rows * n_cols)] - light,
-                read_variance[pixels] + light,
-                start[0][chosen],
-                start[1][chosen],
-                expected_px,
-                width,
-            )
-
-        def look_again(dropped: Tensor) -> tuple[Tensor, Fits]:
-            """Fit once more those of the ``dropped`` spots that lie beside much brighter molecules."""
-            place = (spots.frame[dropped], left[dropped], top[dropped])
-            height = photons.signal[place[0], spots.row[dropped], spots.col[dropped]]
-            beside = dropped[known.outshine(height, *place, side)]
-            return beside, fit(beside, known.light_in(spots.frame[beside], left[beside], top[beside], side))
-
-        excess, n_fitted = photons.excess_noise_factor, N_FITTED[width]
-        fits = join_fits(map_parts(fit, _chunks(torch.arange(len(top), device=top.device)), top.device))
-        passed = self._filters.passed(fits, start, expected_px, side * side, n_fitted, excess)
-        tells_width = (fits.photons > LEAST_SIGNIFICANCE * fits.precision_photons) & (
-            misfit(fits.deviance, side * side, n_fitted) <= MOST_DEVIANCE_SIGMA
-        )
-        known = Molecules.of(fits, spots.frame, left, top, passed)
-        dropped = [chunk for chunk in _chunks((~passed).nonzero().squeeze(1)) if len(chunk)]
-        for beside, again in map_parts(look_again, dropped, top.device):
-            begun = (start[0][beside], start[1][beside])
-            passed[beside] = self._filters.passed(again, begun, expected_px, side * side, n_fitted, excess) & (
-                misfit(again.deviance, side * side, n_fitted) <= SECOND_LOOK_MISFIT
-            )
-            fits = fits.replaced(beside, again)
-        return _Found.of(spots, fits, (left, top), passed, tells_width, excess)
-
-
-def _chunks(spots: Tensor) -> list[Tensor]:
-    """``spots`` [K] in parts that are fitted together; at least one, if empty, so that there is something to join."""
-    size = _CHUNK_SPOTS if spots.device.type == "cpu" else _CHUNK_SPOTS_ACCELERATOR
-    return [spots[first : first + size] for first in range(0, max(1, len(spots)), size)]
-
-
-def _side(sigma_px: float) -> int:
-    """Side of the square in which a spot of that width is fitted."""
-    return max(REGION_PX, 2 * round(REGION_SIGMAS * sigma_px) + 1)
+        regions = Regions.around(spots, photons, expected_px)
+        looks = Looks(regions, expected_px, width, self._filters, photons.excess_noise_factor)
+        return _Found.of(regions, *looks.look(), photons.excess_noise_factor)
 
 
 def localize(frames: FrameArray, camera: Camera, localizer: str = "gaussian", first_frame: int = 0) -> Localizations:
@@ -250,21 +189,15 @@ class _Found:
     """[K] a single bright molecule, as far as its fit can tell."""
 
     @classmethod
-    def of(
-        cls,
-        spots: Spots,
-        fits: Fits,
-        corner: tuple[Tensor, Tensor],
-        passed: Tensor,
-        tells_width: Tensor,
-        excess: float,
-    ) -> _Found:
+    def of(cls, regions: Regions, fits: Fits, passed: Tensor, misfits: Tensor, excess: float) -> _Found:
         """Keep the fits that ``passed``, in coordinates of the frame."""
         good = passed.cpu().numpy()
+        is_clear = fits.photons > LEAST_SIGNIFICANCE * fits.precision_photons
+        tells_width = (is_clear & (misfits <= MOST_DEVIANCE_SIGMA)).cpu().numpy()
         rows = empty_localizations(int(good.sum()))
         columns = {
-            "x": fits.x + corner[0],
-            "y": fits.y + corner[1],
+            "x": fits.x + regions.left,
+            "y": fits.y + regions.top,
             # The fit saw electrons divided by the excess noise factor.
             "photons": fits.photons * excess,
             "bg": fits.background * excess,
@@ -275,7 +208,7 @@ class _Found:
         }
         for name, values in columns.items():
             rows[name] = values.cpu().numpy()[good]
-        return cls(spots.frame.cpu().numpy()[good], rows, tells_width.cpu().numpy()[good])
+        return cls(regions.spots.frame.cpu().numpy()[good], rows, tells_width[good])
 
     def until(self, n_frames: int) -> _Found:
         """Only what lies in the first ``n_frames`` frames."""
