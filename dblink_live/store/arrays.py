@@ -7,7 +7,6 @@ rename, and runs beside the caller. A window is one file that is written once, s
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from pathlib import Path
 from typing import Any, Protocol
@@ -103,12 +102,21 @@ class SeriesWriter:
         )
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Delete files under ``folder`` that a killed writer had not put in place yet. For the only writer there is."""
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            if name.endswith(_UNFINISHED):
-                Path(parent, name).unlink(missing_ok=True)
+def remove_unfinished(series: Path, n_committed: int = 0) -> None:
+    """Delete files of a series that a killed writer had not put in place. For the only writer there is.
+
+    The ``n_committed`` windows before have none, and are not looked through.
+    """
+    in_flight = (path for path in series.glob("[0-9]*/c/*") if not _is_below(path.name, n_committed))
+    for folder in (series, *series.glob("[0-9]*/"), *in_flight):
+        pattern = "**/*" if folder.parent.name == "c" else "*"
+        for path in folder.glob(pattern):
+            if path.name.endswith(_UNFINISHED):
+                path.unlink()
+
+
+def _is_below(name: str, number: int) -> bool:
+    return name.isdecimal() and int(name) < number
 
 
 def checksum(image: npt.NDArray[Any]) -> bytes:

@@ -292,7 +292,7 @@ def trim_raw(folder: Path) -> None:
 
 
 def _trim(path: Path, raw: RawFrames) -> None:
-    remove_unfinished(path)
+    remove_unfinished(path.parent)
     array = zarr.open_array(LocalStore(path), mode="r+", zarr_format=3)
     shape = (len(raw.numbers), *array.shape[1:])
     if array.shape != shape:

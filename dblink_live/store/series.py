@@ -79,7 +79,7 @@ class SeriesSet:
         """Go on where an earlier writer ended: after the last *committed* window of each series."""
         for folder in self._root.glob("*/"):
             if not folder.name.startswith("raw"):  # where a recorder may still be at work
-                remove_unfinished(folder)
+                remove_unfinished(folder, committed.get(folder.name, 0))
         for stored in segments:
             self.lattice_of(stored.segment, stored.grid)
         self._committed = dict(committed)
