@@ -72,6 +72,8 @@ class _Filter:
     norm_squared: float
     read_variance: Tensor
     """[H, W] of the filtered frame."""
+    least_read_variance: Tensor
+    """[] of all pixels."""
 
 
 def detect_spots(frames: PhotonFrames, psf_sigma_px: float, threshold_sigma: float) -> Spots:
@@ -106,10 +108,10 @@ def _filter_for(read_variance: Tensor, psf_sigma_px: float) -> _Filter:
     if float(read_variance.max()) == least:
         # One number for all pixels: shown as a map, without the memory of one.
         spread = torch.full((1, 1), norm_squared * least, device=read_variance.device).expand_as(read_variance)
-        return _Filter(inner, outer, norm_squared, spread)
+        return _Filter(inner, outer, norm_squared, spread, spread[0, 0])
     blurred = [_blur(read_variance[None], weights)[0] for weights in squares]
     spread = (blurred[0] - 2 * blurred[1] + blurred[2]).clamp_min(0.0)
-    return _Filter(inner, outer, norm_squared, spread)
+    return _Filter(inner, outer, norm_squared, spread, spread.amin())
 
 
 def _detect(frames: PhotonFrames, band_pass: _Filter, threshold_sigma: float) -> Tensor:
@@ -123,7 +125,7 @@ def _detect(frames: PhotonFrames, band_pass: _Filter, threshold_sigma: float) ->
     else:
         threshold = threshold_sigma * _noise_scale(response, background, band_pass).clamp_min(1e-3)
     # No pixel of a frame can have a lower threshold than this; where it matters it is computed.
-    least = band_pass.norm_squared * background.flatten(1).amin(1) + band_pass.read_variance.amin()
+    least = band_pass.norm_squared * background.flatten(1).amin(1) + band_pass.least_read_variance
     may_be = (response >= _highest_nearby(response)) & (
         response > (threshold * least.sqrt() * (1 - 1e-5))[:, None, None]
     )

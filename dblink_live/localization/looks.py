@@ -5,6 +5,7 @@ Shapes: K spots, R of them chosen, S side of a region in pixels.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,8 @@ from dblink_live.localization.threads import map_parts
 
 _CHUNK_SPOTS = 2048
 """Fitted together: enough that the few that take many steps cost the others little, and not too many for the cache."""
+_LEAST_CHUNK_SPOTS = 128
+"""Fewer cost as much: the calls take longer than the sums."""
 _CHUNK_SPOTS_ACCELERATOR = 1 << 16
 
 
@@ -61,7 +64,7 @@ class Looks:
     def _look_again(self, fits: Fits, passed: Tensor, misfits: Tensor) -> tuple[Fits, Tensor]:
         """Fit what was dropped beside much brighter molecules once more, without the light of the known ones."""
         regions = self.regions
-        known = Molecules.of(fits, regions.spots.frame, regions.left, regions.top, passed)
+        known = Molecules.of(fits, regions, passed)
 
         def fit_again(dropped: Tensor) -> tuple[Tensor, Fits]:
             is_beside = known.outshine(regions.heights(dropped), *regions.places(dropped), regions.side)
@@ -93,5 +96,10 @@ class Looks:
 
 def _chunks(spots: Tensor) -> list[Tensor]:
     """``spots`` [K] in parts that are fitted together; at least one, if empty, so that there is something to join."""
-    size = _CHUNK_SPOTS if spots.device.type == "cpu" else _CHUNK_SPOTS_ACCELERATOR
+    if spots.device.type != "cpu":
+        return list(torch.split(spots, _CHUNK_SPOTS_ACCELERATOR))
+    # As many for one thread as for another.
+    n_threads = torch.get_num_threads()
+    n_rounds = max(1, math.ceil(len(spots) / (n_threads * _CHUNK_SPOTS)))
+    size = max(_LEAST_CHUNK_SPOTS, math.ceil(len(spots) / (n_threads * n_rounds)))
     return list(torch.split(spots, size))

@@ -29,8 +29,9 @@ class Regions:
     top: Tensor
     """[K] first row."""
     side: int
-    n_cols: int
+    n_rows: int
     """Of a frame."""
+    n_cols: int
     signal: Tensor
     """[N * H * W] of the frames."""
     read_variance: Tensor
@@ -46,6 +47,7 @@ class Regions:
             left=(spots.col - side // 2).clamp(0, n_cols - side),
             top=(spots.row - side // 2).clamp(0, n_rows - side),
             side=side,
+            n_rows=n_rows,
             n_cols=n_cols,
             signal=photons.signal.flatten(),
             read_variance=photons.read_variance.flatten(),

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from dblink_live.localization.fit import Fits
-from dblink_live.localization.psf import SIGMA_X, expected_light
+from dblink_live.localization.psf import SIGMA_X, SIGMA_Y, Y, expected_light
+from dblink_live.localization.regions import Regions
 
 REACH_SIGMAS = 4.0
 """A molecule shines into a region from so far outside it, in widths of the point spread function."""
@@ -32,27 +33,34 @@ the rings of a real bead, is no molecule."""
 
 @dataclass(frozen=True)
 class Molecules:
-    """The molecules that are known so far, sorted by frame."""
+    """The molecules that are known so far, sorted by frame and row."""
 
-    frame: Tensor
-    """[K] index into the batch."""
+    line: Tensor
+    """[K] where their spots lie: rows, counted through all frames of the batch."""
+    n_rows: int
+    """Of a frame."""
+    reach_px: float
+    """No farther from the row of its spot does any of them shine."""
     theta: Tensor
     """[6, K] as of `dblink_live.localization.psf`, places in pixels of the frame."""
 
     @classmethod
-    def of(cls, fits: Fits, frame: Tensor, left: Tensor, top: Tensor, known: Tensor) -> Molecules:
-        """Those of ``fits`` in regions whose first pixels are ``left`` and ``top`` [K], that are ``known`` [K]."""
+    def of(cls, fits: Fits, regions: Regions, known: Tensor) -> Molecules:
+        """Those of the ``fits`` of ``regions`` [K] that are ``known`` [K]."""
+        spots, n_rows = regions.spots, regions.n_rows
         theta = torch.stack(
             [
-                fits.x + left,
-                fits.y + top,
+                fits.x + regions.left,
+                fits.y + regions.top,
                 fits.photons,
                 torch.zeros_like(fits.x),
                 fits.sigma_x_px,
                 fits.sigma_y_px,
             ]
-        )
-        return cls(frame[known], theta[:, known])
+        )[:, known]
+        wander = (theta[Y] - spots.row[known]).abs()
+        reach = (wander + REACH_SIGMAS * theta[SIGMA_Y]).amax() if theta.shape[1] else wander.new_zeros(())
+        return cls((spots.frame * n_rows + spots.row)[known], n_rows, float(reach), theta)
 
     def light_in(self, frame: Tensor, left: Tensor, top: Tensor, side: int) -> Tensor:
         """[S, S, R] photons that they leave in the regions at ``left``, ``top`` [R] of ``frame`` [R]."""
@@ -74,12 +82,16 @@ class Molecules:
 
     def _near_pairs(self, frame: Tensor, left: Tensor, top: Tensor, side: int) -> tuple[Tensor, Tensor]:
         """[P] each: a region, and a molecule of the same frame in it or near it."""
-        first = torch.searchsorted(self.frame, frame)
-        n = torch.searchsorted(self.frame, frame, right=True) - first
+        reach = math.ceil(self.reach_px)
+        # Only those with about its rows: all of a frame would be too many to look at.
+        lowest = frame * self.n_rows + (top - reach).clamp_min(0)
+        highest = frame * self.n_rows + (top + side - 1 + reach).clamp_max(self.n_rows - 1)
+        first = torch.searchsorted(self.line, lowest)
+        n = torch.searchsorted(self.line, highest, right=True) - first
         spot = torch.repeat_interleave(torch.arange(len(frame), device=frame.device), n)
         before = torch.cumsum(n, 0) - n
         molecule = torch.arange(len(spot), device=frame.device) - before[spot] + first[spot]
         middle = torch.stack([left, top])[:, spot] + (side - 1) / 2
-        reach = (side - 1) / 2 + REACH_SIGMAS * self.theta[SIGMA_X:, molecule]
-        is_near = ((self.theta[:2, molecule] - middle).abs() <= reach).all(0)
+        farthest = (side - 1) / 2 + REACH_SIGMAS * self.theta[SIGMA_X:, molecule]
+        is_near = ((self.theta[:2, molecule] - middle).abs() <= farthest).all(0)
         return spot[is_near], molecule[is_near]
