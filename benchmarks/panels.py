@@ -51,3 +51,13 @@ def sheet(columns: Sequence[str], rows: Mapping[str, Sequence[Image.Image]], fie
     # The font that Pillow brings has no micro sign.
     draw.text((left, bottom - 24), length_label(bar_nm).replace("µ", "u"), INK, font)
     return paper
+
+
+def below_each_other(papers: Sequence[Image.Image]) -> Image.Image:
+    """Sheets of the same width on one."""
+    paper = Image.new("RGB", (papers[0].width, sum(part.height for part in papers)), BACKGROUND)
+    top = 0
+    for part in papers:
+        paper.paste(part, (0, top))
+        top += part.height
+    return paper
