@@ -1,7 +1,8 @@
 """Accuracy of the localizers on simulated frames, from sparse to crowded.
 
     python -m benchmarks.localization [--frames 500] [--densities 0.1 1.3 4.2 6.5]
-        [--localizers gaussian dense auto picasso-mle picasso-lq daostorm] [--tubulins FOLDER] [--json FILE]
+        [--localizers gaussian dense auto picasso-mle picasso-lq daostorm] [--tubulins FOLDER]
+        [--sites FOLDER] [--json FILE]
 
 Frames of 32 x 32 pixels of 100 nm: molecules at random places that switch on and off (a Markov chain, on for three
 frames on average), each a pixel-integrated Gaussian of sigma 1.09 px and 3000 photons a frame on a background of 500
@@ -12,6 +13,8 @@ pairing with the molecules of other frames gives by chance.
 Other programs' localizers (`benchmarks.rivals`: picasso-mle, picasso-lq, daostorm) are told the width, which they
 cannot learn; those that are not installed are named and left out. ``--tubulins`` adds the published stack of the
 folder `gt_deepstorm_tubulins`, of a program that is not ours; its camera is taken for one of offset 100 and gain 1.
+``--sites`` adds that of `gt_picasso_sim`, sparse DNA-PAINT by Picasso's own simulator, of which the places of the
+binding sites are known and not when they shine: what is told is how far from its nearest site a molecule lies.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import tifffile
+import yaml
 
 from benchmarks.report import Report, markdown_table
 from benchmarks.rivals import RIVALS, localizers_by_name
@@ -48,6 +52,8 @@ CAMERA = Camera(pixel_size_nm=PIXEL_NM, offset_adu=OFFSET_ADU, read_noise_e=math
 RADII_NM = (100.0, 250.0)
 TUBULINS = Camera(pixel_size_nm=PIXEL_NM, offset_adu=100.0)
 TUBULINS_SIGMA_PX = 0.9
+SITES = Camera(pixel_size_nm=160.0)
+SITES_SIGMA_PX = 0.82
 
 
 def main() -> None:
@@ -56,6 +62,7 @@ def main() -> None:
     parser.add_argument("--densities", type=float, nargs="+", default=[0.1, 1.3, 4.2, 6.5], help="molecules on a um^2")
     parser.add_argument("--localizers", nargs="+", default=["gaussian", "dense", "auto"])
     parser.add_argument("--tubulins", type=Path, default=None, help="folder of the published stack")
+    parser.add_argument("--sites", type=Path, default=None, help="folder of Picasso's simulated stack")
     parser.add_argument("--json", default=None)
     options = parser.parse_args()
     report = Report("localization", {"frames": options.frames})
@@ -96,6 +103,20 @@ def main() -> None:
     print(markdown_table(header, rows))
     print("\nRMSE and precision are lateral (both axes); Jaccard, RMSE, bias, efficiency and chance at 100 nm.")
     report.add("scores", [dict(zip(header, row, strict=True)) for row in rows])
+    if options.sites is not None:
+        frames, sites = read_sites(options.sites)
+        rows = [
+            [
+                name,
+                *distance_from_sites(
+                    factory(SITES, psf_sigma_px=SITES_SIGMA_PX if name in RIVALS else None)(frames), sites
+                ),
+            ]
+            for name, factory in factories.items()
+        ]
+        header = ["localizer", "molecules", "median distance px", "farther than half a pixel %"]
+        print(markdown_table(header, rows))
+        report.add("sites", [dict(zip(header, row, strict=True)) for row in rows])
     report.finish(options.json)
 
 
@@ -130,6 +151,23 @@ def read_tubulins(folder: Path, n_frames: int) -> tuple[FrameArray, Localization
     molecules["frame"] = rows[:, 0].astype(np.int64) - 1
     molecules["x"], molecules["y"] = rows[:, 1] / PIXEL_NM - 0.5, rows[:, 2] / PIXEL_NM - 0.5
     return frames, molecules
+
+
+def read_sites(folder: Path) -> tuple[FrameArray, npt.NDArray[np.float64]]:
+    """Picasso's simulated stack [T, H, W], and the binding sites [S, 2] as x and y in pixels."""
+    facts = yaml.safe_load((folder / "testdata.yaml").read_text())
+    shape = (facts["Frames"], facts["Height"], facts["Width"])
+    frames = np.fromfile(folder / "testdata.raw", "<u2").reshape(shape)
+    x, y = (np.array(facts[f"Structure.Handle{axis}"].split(","), float) for axis in "XY")
+    # It counts pixels from the corner of the first one.
+    return frames, np.stack([x, y], 1) - 0.5
+
+
+def distance_from_sites(found: Localizations, sites: npt.NDArray[np.float64]) -> list[object]:
+    """How many were found, the median distance from the nearest site in pixels, and the share that is far from all."""
+    points = np.stack([found["x"], found["y"]], 1)
+    distance_px = np.linalg.norm(points[:, None] - sites[None], axis=2).min(axis=1)
+    return [len(found), float(np.median(distance_px)), 100 * float((distance_px > 0.5).mean())]
 
 
 def _switch(n_molecules: int, n_frames: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
