@@ -84,6 +84,8 @@ def main() -> None:
     began = time.perf_counter()
     report = Report("quality", {"videos": options.videos, "windows": options.windows})
     models = [load_model(name) for name in options.models]
+    if len({model.name for model in models}) < len(models):
+        parser.error("expected models of different names: the tables tell them apart by theirs")
     sums: dict[str, list[float]] = {}
     if not options.no_sums:
         default = replace(PRESETS["default"], n_windows=options.windows)
