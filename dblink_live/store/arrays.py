@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -105,14 +106,15 @@ class SeriesWriter:
 def remove_unfinished(series: Path, n_committed: int = 0) -> None:
     """Delete files of a series that a killed writer had not put in place. For the only writer there is.
 
-    The ``n_committed`` windows before have none, and are not looked through.
+    The ``n_committed`` windows before have none, and are not looked through. What cannot be deleted harms nothing.
     """
     in_flight = (path for path in series.glob("[0-9]*/c/*") if not _is_below(path.name, n_committed))
     for folder in (series, *series.glob("[0-9]*/"), *in_flight):
         pattern = "**/*" if folder.parent.name == "c" else "*"
         for path in folder.glob(pattern):
             if path.name.endswith(_UNFINISHED):
-                path.unlink()
+                with suppress(OSError):
+                    path.unlink()
 
 
 def _is_below(name: str, number: int) -> bool:
