@@ -30,6 +30,7 @@ from dblink_live.analysis.frc import frc_of_localizations
 from dblink_live.analysis.matching import match_localizations
 from dblink_live.analysis.rendering import render
 from dblink_live.errors import AnalysisError
+from dblink_live.localization.network_files import list_localizer_networks, network_card
 from dblink_live.types import Camera, FrameArray, Grid, Localizations, Shape
 
 PITCH_NM = 20.0
@@ -48,6 +49,14 @@ class Stack:
     path: str
     """Below the data folder."""
     pixel_size_nm: float
+
+
+@dataclass(frozen=True)
+class Network:
+    """Weights of a localizer, as documents name them."""
+
+    name: str
+    sha256: str
 
 
 STACKS = (
@@ -86,7 +95,8 @@ def main() -> None:
     report.finish(options.json)
     if options.docs is not None:
         below_each_other(papers).save(options.docs / "images" / "localizers_real.png", optimize=True)
-        head = measured_with([], time.perf_counter() - started)
+        networks = [Network(name, network_card(name).sha256) for name in factories if name in list_localizer_networks()]
+        head = measured_with(networks, time.perf_counter() - started)
         write_block(options.docs / "localizers.md", "real frames", f"{head}\n\n{table}")
 
 
