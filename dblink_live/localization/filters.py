@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dblink_live.errors import ConfigError
-from dblink_live.localization.fit import Fits
+from dblink_live.localization.fit_terms import Fits
 
 LARGEST_WANDER_PX = 1.5
 """A fit that ends farther than this from where its spot was detected has followed something else; in widths of the

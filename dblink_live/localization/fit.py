@@ -1,291 +1,39 @@
-"""Maximum-likelihood fit of a pixel-integrated Gaussian to many spots at once.
+"""Maximum-likelihood fit of a pixel-integrated Gaussian to many spots.
 
 The model (`dblink_live.localization.psf`) is fitted by Fisher scoring with Levenberg-Marquardt damping (Smith et al.,
 Nature Methods 2010; Laurence & Chromy, Nature Methods 2010). The inverse of the Fisher information at the solution is
 the Cramer-Rao bound, reported as precision.
 
-Spots that came to rest leave the computation, so a few stubborn ones cost little. Each spot is computed by itself and
-by the same instructions wherever it lies in memory: the answer does not depend on its company.
+On a CPU spots are fitted one after the other (`fit_compiled`), on an accelerator many at once (`fit_batched`): the same
+steps, and the same answer but for rounding (`docs/decisions/0008-compiled-localization.md`).
 
-Shapes: K spots, S side of a region in pixels, P parameters.
+Shapes: K spots, S side of a region in pixels.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cache
-
-import torch
 from torch import Tensor
 
-from dblink_live.localization.psf import (
-    BACKGROUND,
-    N_FITTED,
-    PHOTONS,
-    SIGMA_X,
-    SIGMA_Y,
-    Explained,
-    Width,
-    X,
-    Y,
-    explain,
-    total,
-)
-from dblink_live.localization.solve import inverse_diagonal, solve
-
-ITERATIONS = 16
-"""At most: isolated spots need four to six, overlapping ones creep along a ridge."""
-CONVERGED_PX = 5e-4
-"""A step in x, y and width below this ends a spot's fit: what is left after it is far less, a hundredth of the best
-precision there is at most."""
-NEARLY_CONVERGED = 2.0
-"""A spot still creeping by less than this many such steps when the iterations are over counts as at rest."""
-CONVERGED_SHARE = 2e-3
-"""The step in photons, as a share of them, must be below this too: a spot may start at its place by chance."""
-ROUNDING = 2e-7
-"""Of float32, relative to the counts of a region: a rise of the deviance below it is none."""
-LOWEST_PHOTONS = 1.0
-LOWEST_BACKGROUND = 1e-2
-LARGEST_FALL = 0.2
-"""Photons and background keep this share in a step: from 0, where one leap can land them, they hardly come back."""
-SIGMA_RANGE_PX = (0.4, 4.0)
-"""Widths a fit may have: a narrower spot lies in one pixel, a wider one is no molecule in focus."""
-_STUCK = 1e6
-"""Damping at which a step is too short to matter."""
-_COMPACT_BELOW = 0.75
-"""The working set is copied to a smaller one when fewer than this share of it still moves."""
-_LANES = 16
-"""Spots are filled up to a multiple of this: the last few numbers of an array may be computed by other instructions."""
+from dblink_live.localization.fit_batched import fit_batched
+from dblink_live.localization.fit_compiled import fit_compiled
+from dblink_live.localization.fit_terms import Fits
+from dblink_live.localization.psf import Width
+from dblink_live.localization.regions import Regions
 
 
-@dataclass(frozen=True)
-class Fits:
-    """Results [K] on the scale of the fitted counts; positions in pixels of the region, centre of pixel 0 at 0.0."""
-
-    x: Tensor
-    y: Tensor
-    photons: Tensor
-    background: Tensor
-    sigma_x_px: Tensor
-    sigma_y_px: Tensor
-    precision_x: Tensor
-    """Cramer-Rao bound, standard deviation in pixels."""
-    precision_y: Tensor
-    precision_photons: Tensor
-    deviance: Tensor
-    """Twice the logarithm of how much likelier a perfect model would be; for a good one it is chi-squared."""
-    has_converged: Tensor
-    """[K] bool: the fit came to rest at finite values."""
-
-    def replaced(self, places: Tensor, others: Fits) -> Fits:
-        """These fits, with ``others`` [R] at ``places`` [R]."""
-        return Fits(
-            *(
-                mine.index_copy(0, places, new)
-                for mine, new in zip(vars(self).values(), vars(others).values(), strict=True)
-            )
-        )
-
-
-def join_fits(parts: Iterable[Fits]) -> Fits:
-    """The fits of several calls, one after the other."""
-    columns = zip(*(vars(part).values() for part in parts), strict=True)
-    return Fits(*(torch.cat(column) for column in columns))
-
-
-def fit_spots(
-    regions: Tensor, read_variance: Tensor, start_x: Tensor, start_y: Tensor, psf_sigma_px: float, width: Width
-) -> Fits:
-    """Fit one Gaussian to each of ``regions`` [S, S, K] (y, x).
+def fit_spots(regions: Regions, chosen: Tensor, psf_sigma_px: float, width: Width, light: Tensor | None = None) -> Fits:
+    """Fit one Gaussian to each of the ``chosen`` [K] of the ``regions``.
 
     Parameters
     ----------
     regions
-        Counts whose variance is their mean plus ``read_variance`` [S, S, K].
-    start_x, start_y
-        [K] where the spot was detected.
+        Squares of pixels whose variance is their mean plus the read variance.
     psf_sigma_px
         Width to start from, or to keep where ``width`` is fixed.
     width
         What to do about the width.
+    light
+        [S, S, K] (y, x) of the pixels' photons that are other molecules'.
     """
-    n = len(start_x)
-    lanes = _filled_up(torch.arange(n, device=start_x.device))
-    regions, read_variance = regions[..., lanes], read_variance[..., lanes]
-    start = _start(regions, start_x[lanes], start_y[lanes], psf_sigma_px)
-    theta, at_end, has_settled = _climb((regions + read_variance).clamp_min_(0.0), read_variance, start, width)
-    variance = inverse_diagonal(at_end.information)
-    usable = (torch.isfinite(variance) & (variance > 0)).all(0) & torch.isfinite(theta).all(0)
-    deviation = variance.clamp_min(0.0).sqrt().float()
-    return Fits(
-        x=theta[X, :n],
-        y=theta[Y, :n],
-        photons=theta[PHOTONS, :n],
-        background=theta[BACKGROUND, :n],
-        sigma_x_px=theta[SIGMA_X, :n],
-        sigma_y_px=theta[SIGMA_Y, :n],
-        precision_x=deviation[X, :n],
-        precision_y=deviation[Y, :n],
-        precision_photons=deviation[PHOTONS, :n],
-        deviance=at_end.deviance[:n],
-        has_converged=(usable & has_settled)[:n],
-    )
-
-
-def _filled_up(index: Tensor) -> Tensor:
-    """``index`` [K] up to a multiple of `_LANES`, with its last one over and over: its copies fare as it does."""
-    beyond = -len(index) % _LANES if len(index) else 0
-    return torch.cat([index, index[-1:].expand(beyond)]) if beyond else index
-
-
-@dataclass
-class _Climb:
-    """The spots that still move; place i along the last axis of everything belongs to spot ``index[i]``."""
-
-    index: Tensor
-    observed: Tensor
-    """[S, S, K] counts plus read variance, not below 0."""
-    read_variance: Tensor
-    counts: Tensor
-    """[K] of a region."""
-    theta: Tensor
-    """[6, K] as of `dblink_live.localization.psf`."""
-    deviance: Tensor
-    gradient: Tensor
-    information: Tensor
-    damping: Tensor
-    """[K] Levenberg-Marquardt damping, relative to the diagonal of the information."""
-    last_step: Tensor
-    """[K] length of the last step taken, 1 being converged."""
-    is_moving: Tensor
-
-    def moving(self) -> _Climb:
-        """Only the spots that move."""
-        places = _filled_up(self.is_moving.nonzero().squeeze(1))
-        return _Climb(**{name: value.index_select(-1, places) for name, value in vars(self).items()})
-
-    def hand_in(self, results: tuple[Tensor, ...]) -> None:
-        """Write what became of the spots into arrays of all spots."""
-        at_rest = ~self.is_moving | (self.last_step < NEARLY_CONVERGED)
-        values = (self.theta, self.deviance, self.gradient, self.information, at_rest)
-        for result, value in zip(results, values, strict=True):
-            result[..., self.index] = value
-
-
-def _climb(observed: Tensor, read_variance: Tensor, start: Tensor, width: Width) -> tuple[Tensor, Explained, Tensor]:
-    """Climb the likelihood from ``start`` [6, K]: where it ended, what it explains, which spots came to rest [K]."""
-    first = explain(observed, read_variance, start, width)
-    n = start.shape[1]
-    now = _Climb(
-        index=torch.arange(n, device=start.device),
-        observed=observed,
-        read_variance=read_variance,
-        counts=total(observed.flatten(0, 1), 0),
-        theta=start,
-        deviance=first.deviance,
-        gradient=first.gradient,
-        information=first.information,
-        damping=torch.full_like(start[0], 1e-2),
-        last_step=torch.full_like(start[0], math.inf),
-        is_moving=torch.ones_like(start[0], dtype=torch.bool),
-    )
-    has_settled = torch.zeros_like(now.is_moving)
-    results = (start.clone(), first.deviance.clone(), first.gradient.clone(), first.information.clone(), has_settled)
-    for _ in range(ITERATIONS):
-        _step(now, width)
-        n_moving = int(now.is_moving.sum())
-        if n_moving < _COMPACT_BELOW * len(now.index):
-            now.hand_in(results)
-            now = now.moving()
-        if not n_moving:
-            break
-    now.hand_in(results)
-    return results[0], Explained(*results[1:4]), has_settled
-
-
-def _step(now: _Climb, width: Width) -> None:
-    """One damped step of each spot that moves, kept where the likelihood does not fall."""
-    proposed = _clamped(now.theta, _damped_step(now, width), now.observed.shape[0])
-    found = explain(now.observed, now.read_variance, proposed, width)
-    better = now.is_moving & (found.deviance <= now.deviance + 1e-6 * now.deviance.abs() + ROUNDING * now.counts)
-    change = (proposed - now.theta).abs()
-    moved_px = torch.maximum(change[[X, Y]].amax(0), change[SIGMA_X:].amax(0))
-    length = torch.maximum(moved_px / CONVERGED_PX, change[PHOTONS] / (CONVERGED_SHARE * proposed[PHOTONS]))
-    now.theta = torch.where(better, proposed, now.theta)
-    now.deviance = torch.where(better, found.deviance, now.deviance)
-    now.gradient = torch.where(better, found.gradient, now.gradient)
-    now.information = torch.where(better, found.information, now.information)
-    now.last_step = torch.where(better, length, now.last_step)
-    now.damping = torch.where(better, now.damping * 0.1, now.damping * 10.0).clamp(1e-6, _STUCK)
-    # No step of any length climbs: this is the top, as well as float32 can tell.
-    now.is_moving = now.is_moving & ~(better & (length < 1.0)) & (now.damping < _STUCK)
-
-
-def _start(regions: Tensor, start_x: Tensor, start_y: Tensor, psf_sigma_px: float) -> Tensor:
-    """[6, K] what a fit begins with."""
-    side = len(regions)
-    sides = torch.stack([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
-    # A neighbour brightens one side or two; the spot's own tail is in all.
-    background = (total(sides, 1) / side).sort(0).values[:2].mean(0).clamp_min(LOWEST_BACKGROUND)
-    photons = (total(regions.flatten(0, 1), 0) - side**2 * background).clamp_min(10.0)
-    sigma = torch.full_like(start_x, psf_sigma_px)
-    return torch.stack([start_x, start_y, photons, background, sigma, sigma])
-
-
-def _damped_step(now: _Climb, width: Width) -> Tensor:
-    """Levenberg-Marquardt step [6, K]; parameters that are not fitted stay.
-
-    Where the background would fall too far it goes to its bound, and the other parameters take the step that is best
-    with it there: cutting it off afterwards would leave them a step that makes no sense.
-    """
-    damped = now.information.clone()
-    damped.diagonal(dim1=0, dim2=1).mul_(1.0 + now.damping[:, None]).add_(1e-12)
-    solution = _solved(damped, now.gradient)
-    lowest = (now.theta[BACKGROUND] * LARGEST_FALL).clamp_min(LOWEST_BACKGROUND) - now.theta[BACKGROUND]
-    held = (solution[BACKGROUND] < lowest).nonzero().squeeze(1)
-    if len(held):
-        held = _filled_up(held)
-        system, bound = damped[..., held], lowest[held]
-        left = now.gradient[:, held] - system[BACKGROUND] * bound
-        left[BACKGROUND] = bound
-        system[BACKGROUND], system[:, BACKGROUND] = 0.0, 0.0
-        system[BACKGROUND, BACKGROUND] = 1.0
-        solution[:, held] = _solved(system, left)
-    step = torch.zeros_like(now.theta)
-    step[: N_FITTED[width]] = solution
-    if width == "free":
-        step[SIGMA_Y] = step[SIGMA_X]
-    return step
-
-
-def _solved(matrices: Tensor, right: Tensor) -> Tensor:
-    """Solutions [P, K] of K linear systems; 0 where there is none."""
-    return solve(matrices, right[:, None])[:, 0].nan_to_num(0.0, 0.0, 0.0)
-
-
-def _clamped(theta: Tensor, step: Tensor, side: int) -> Tensor:
-    """Take a step, no longer than a pixel, and stay where the model means something."""
-    share, shift, least, most = _limits(side, theta.device)
-    lowest = torch.maximum(theta * share - shift, least)
-    highest = torch.minimum(theta * share + shift, most)
-    highest[PHOTONS:] = most[PHOTONS:]
-    return torch.minimum(torch.maximum(theta + step, lowest), highest)
-
-
-@cache
-def _limits(side: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """[6, 1] each: a parameter stays above a share of itself less a shift, and between least and most."""
-    narrow, wide = SIGMA_RANGE_PX
-    rows = [
-        (1.0, 1.0, -1.0, float(side)),
-        (1.0, 1.0, -1.0, float(side)),
-        (LARGEST_FALL, 0.0, LOWEST_PHOTONS, math.inf),
-        (LARGEST_FALL, 0.0, LOWEST_BACKGROUND, math.inf),
-        (0.0, 0.0, narrow, wide),
-        (0.0, 0.0, narrow, wide),
-    ]
-    with torch.inference_mode(mode=False):
-        share, shift, least, most = torch.tensor(rows, device=device).T[:, :, None].unbind(0)
-    return share, shift, least, most
+    fit = fit_compiled if chosen.device.type == "cpu" else fit_batched
+    return fit(regions, chosen, light, psf_sigma_px, width)

@@ -13,7 +13,7 @@ from dblink_live.errors import ConfigError
 from dblink_live.localization.camera import PhotonFrames, to_photons
 from dblink_live.localization.detect import detect_spots
 from dblink_live.localization.filters import LARGEST_PRECISION_PX, Filters
-from dblink_live.localization.fit import SIGMA_RANGE_PX, Fits
+from dblink_live.localization.fit_terms import SIGMA_RANGE_PX, Fits
 from dblink_live.localization.frame_check import LEAST_SIDE_PX, FrameFaults, check_frames
 from dblink_live.localization.looks import Looks
 from dblink_live.localization.psf import N_FITTED, Width
@@ -90,6 +90,7 @@ class GaussianLocalizer:
         self._filters = Filters(least_photons, largest_precision_px, largest_misfit)
         self._faults = FrameFaults(camera)
         self._device = torch.device(device)
+        self._get_ready()
 
     @property
     def psf_sigma_px(self) -> float | None:
@@ -135,6 +136,12 @@ class GaussianLocalizer:
             tables.append(found.table(frame_numbers[first:]))
             first += n
         return np.concatenate(tables)
+
+    @torch.inference_mode()
+    def _get_ready(self) -> None:
+        """Look for molecules in darkness: what must be compiled, or loaded, is so before a camera waits for it."""
+        dark = torch.zeros(1, LEAST_SIDE_PX, LEAST_SIDE_PX, device=self._device)
+        self._find(PhotonFrames(dark, dark[0], 1.0, self._camera.is_calibrated), self._sigma_px)
 
     def _learn(self, found: _Found, n_frames: int) -> int:
         """Learn the width from what was found in ``n_frames`` frames; how many of them were needed."""

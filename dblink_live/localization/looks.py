@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from dblink_live.localization.filters import Filters, misfit
-from dblink_live.localization.fit import Fits, fit_spots, join_fits
+from dblink_live.localization.fit import fit_spots
+from dblink_live.localization.fit_terms import Fits, join_fits
 from dblink_live.localization.psf import N_FITTED, Width
 from dblink_live.localization.regions import Regions
 from dblink_live.localization.second_look import LARGEST_MISFIT, Molecules
@@ -80,11 +81,9 @@ class Looks:
             fits = fits.replaced(beside, again)
         return fits, passed
 
-    def _fit(self, chosen: Tensor, light: Tensor | float = 0.0) -> Fits:
+    def _fit(self, chosen: Tensor, light: Tensor | None = None) -> Fits:
         """Fit the ``chosen`` spots, of whose pixels ``light`` [S, S, R] is other molecules'."""
-        signal, read_variance = self.regions.pixels(chosen)
-        starts = self.regions.starts(chosen)
-        return fit_spots(signal - light, read_variance + light, *starts, self.sigma_px, self.width)
+        return fit_spots(self.regions, chosen, self.sigma_px, self.width, light)
 
     def _passed(self, chosen: Tensor, fits: Fits) -> Tensor:
         starts, n_pixels = self.regions.starts(chosen), self.regions.side**2

@@ -18,12 +18,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from dblink_live.localization.fit_terms import LOWEST_RATIO
+
 Width = Literal["fixed", "free", "elliptic"]
 """What a fit does about the width of a spot: keeps it, finds it, or finds one along x and one along y."""
 X, Y, PHOTONS, BACKGROUND, SIGMA_X, SIGMA_Y = range(6)
 """Rows of the parameters [6, K], whatever is fitted."""
 N_FITTED: dict[Width, int] = {"fixed": 4, "free": 5, "elliptic": 6}
-_LOWEST_RATIO = 1e-12
 
 # What each parameter's derivative is along x: slope, integral, 1 or stretch of the Gaussian.
 _ALONG_X = (0, 1, 1, 2, 3, 1)
@@ -100,7 +101,7 @@ def explain(observed: Tensor, read_variance: Tensor, theta: Tensor, width: Width
     model = (photons_y[:, None] * x).add_(theta[BACKGROUND]).add_(read_variance)
     weight = model.reciprocal()
     ratio = observed * weight
-    worse = ratio.clamp_min(_LOWEST_RATIO).log_().mul_(observed).sub_(observed).add_(model)
+    worse = ratio.clamp_min(LOWEST_RATIO).log_().mul_(observed).sub_(observed).add_(model)
     deviance = total(worse.flatten(0, 1), 0)
     excess = ratio.sub_(1.0)
 

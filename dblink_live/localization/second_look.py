@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dblink_live.localization.fit import Fits
+from dblink_live.localization.fit_terms import Fits
 from dblink_live.localization.psf import SIGMA_X, SIGMA_Y, Y, expected_light
 from dblink_live.localization.regions import Regions
 

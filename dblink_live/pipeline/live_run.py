@@ -23,6 +23,7 @@ from dblink_live.pipeline.line import LineTotals, LiveLine
 from dblink_live.pipeline.pictures import LivePictures
 from dblink_live.pipeline.provenance import describe_run
 from dblink_live.pipeline.recorder import Recorder, start_recorder
+from dblink_live.registry import get_localizer_factory
 from dblink_live.sources import SourceSpec, default_camera, open_source, parse_source
 from dblink_live.status import LatencySummary
 from dblink_live.store import RunWriter
@@ -249,12 +250,18 @@ def open_live_run(
 
 
 def open_for_run(spec: SourceSpec, config: RunConfig, stack: ExitStack, n_kept: int = 0) -> tuple[OpenSource, Camera]:
-    """Open the source that ``spec`` names, to be closed with ``stack``, and resolve its camera."""
+    """Open the source that ``spec`` names, to be closed with ``stack``, and resolve its camera.
+
+    A localizer is made for it, so that its settings are refused before anything is written, and what it must compile or
+    load is there before the camera starts.
+    """
     source = open_source(spec, launch=launch_camera, n_kept=n_kept)
     stack.callback(source.close)
     segment = source.open()
     default = default_camera(spec)
-    return OpenSource(source, segment, default), resolve_camera(config.camera, segment, default)
+    camera = resolve_camera(config.camera, segment, default)
+    get_localizer_factory(config.localizer.name)(camera, **config.localizer.to_options())
+    return OpenSource(source, segment, default), camera
 
 
 def recorder_of(
