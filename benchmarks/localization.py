@@ -1,14 +1,15 @@
 """Accuracy of the localizers on simulated frames, from sparse to crowded.
 
     python -m benchmarks.localization [--frames 500] [--densities 0.1 1.3 4.2 6.5]
-        [--localizers gaussian dense auto picasso-mle picasso-lq daostorm] [--tubulins FOLDER]
+        [--localizers gaussian dense auto picasso-mle picasso-lq daostorm] [--side 32] [--tubulins FOLDER]
         [--sites FOLDER] [--json FILE]
 
-Frames of 32 x 32 pixels of 100 nm: molecules at random places that switch on and off (a Markov chain, on for three
-frames on average), each a pixel-integrated Gaussian of sigma 1.09 px and 3000 photons a frame on a background of 500
-photons a pixel; counts are 500 + Poisson(500 + signal) + Normal(0, variance 300). The localizers are told the camera
-and not the width of the spots. Scores are those of the SMLM challenge (`dblink_live.analysis.matching`), beside what
-pairing with the molecules of other frames gives by chance.
+Frames of 32 x 32 pixels (``side``) of 100 nm: molecules at random places that switch on and off (a Markov chain, on
+for three frames on average), each a pixel-integrated Gaussian of sigma 1.09 px and 3000 photons a frame on a background
+of 500 photons a pixel; counts are 500 + Poisson(500 + signal) + Normal(0, variance 300). The localizers are told the
+camera and not the width of the spots; each looks at a few frames first, to load and compile itself. Scores are those of
+the SMLM challenge (`dblink_live.analysis.matching`), beside what pairing with the molecules of other frames gives by
+chance. torch takes all cores unless OMP_NUM_THREADS says otherwise.
 
 Other programs' localizers (`benchmarks.rivals`: picasso-mle, picasso-lq, daostorm) are told the width, which they
 cannot learn; those that are not installed are named and left out. ``--tubulins`` adds the published stack of the
@@ -27,6 +28,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import tifffile
+import torch
 import yaml
 
 from benchmarks.report import Report, markdown_table
@@ -35,7 +37,6 @@ from dblink_live.analysis.matching import chance_jaccard, match_localizations
 from dblink_live.simulate.camera import render_spots
 from dblink_live.types import Camera, FrameArray, Localizations, Shape, empty_localizations
 
-SHAPE = Shape(32, 32)
 PIXEL_NM = 100.0
 SIGMA_PX = 1.09
 REACH_PX = 6
@@ -48,6 +49,7 @@ MEAN_ON_FRAMES = 3.0
 ON_SHARE = 0.01
 """Share of the time that a molecule is on: so little that hardly one comes back in the frames compared for chance."""
 SEED = 40_000
+WARM_UP_FRAMES = 5
 CAMERA = Camera(pixel_size_nm=PIXEL_NM, offset_adu=OFFSET_ADU, read_noise_e=math.sqrt(READ_VARIANCE_E2))
 RADII_NM = (100.0, 250.0)
 TUBULINS = Camera(pixel_size_nm=PIXEL_NM, offset_adu=100.0)
@@ -61,14 +63,18 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=500)
     parser.add_argument("--densities", type=float, nargs="+", default=[0.1, 1.3, 4.2, 6.5], help="molecules on a um^2")
     parser.add_argument("--localizers", nargs="+", default=["gaussian", "dense", "auto"])
+    parser.add_argument("--side", type=int, default=32, help="pixels of a simulated frame along an edge")
     parser.add_argument("--tubulins", type=Path, default=None, help="folder of the published stack")
     parser.add_argument("--sites", type=Path, default=None, help="folder of Picasso's simulated stack")
     parser.add_argument("--json", default=None)
     options = parser.parse_args()
-    report = Report("localization", {"frames": options.frames})
+    shape = Shape(options.side, options.side)
+    report = Report(
+        "localization", {"frames": options.frames, "side": options.side, "threads": torch.get_num_threads()}
+    )
     factories = localizers_by_name(options.localizers)
     stacks = [
-        (f"{density:g}", CAMERA, SIGMA_PX, *simulate_stack(density, options.frames, SEED))
+        (f"{density:g}", CAMERA, SIGMA_PX, *simulate_stack(density, options.frames, SEED, shape))
         for density in options.densities
     ]
     if options.tubulins is not None:
@@ -76,10 +82,9 @@ def main() -> None:
     rows = []
     for stack, camera, sigma_px, frames, molecules in stacks:
         for localizer, factory in factories.items():
-            is_rival = localizer in RIVALS
-            localize = factory(camera, psf_sigma_px=sigma_px if is_rival else None)
-            if is_rival:
-                localize(frames[:5])  # Picasso compiles itself at first
+            known_px = sigma_px if localizer in RIVALS else None
+            factory(camera, psf_sigma_px=known_px)(frames[:WARM_UP_FRAMES])
+            localize = factory(camera, psf_sigma_px=known_px)
             started = time.perf_counter()
             found = localize(frames)
             fps = len(frames) / (time.perf_counter() - started)
@@ -120,18 +125,18 @@ def main() -> None:
     report.finish(options.json)
 
 
-def simulate_stack(density_um2: float, n_frames: int, seed: int) -> tuple[FrameArray, Localizations]:
+def simulate_stack(density_um2: float, n_frames: int, seed: int, shape: Shape) -> tuple[FrameArray, Localizations]:
     """Frames [T, H, W] uint16 and the molecules that are on in them, ``density_um2`` on average."""
     rng = np.random.default_rng(seed)
-    area_um2 = SHAPE.height * SHAPE.width * (PIXEL_NM / 1000) ** 2
+    area_um2 = shape.height * shape.width * (PIXEL_NM / 1000) ** 2
     n_molecules = round(density_um2 * area_um2 / ON_SHARE)
-    position = rng.uniform(-0.5, (SHAPE.height - 0.5, SHAPE.width - 0.5), size=(n_molecules, 2))
+    position = rng.uniform(-0.5, (shape.height - 0.5, shape.width - 0.5), size=(n_molecules, 2))
     is_on = _switch(n_molecules, n_frames, rng)
-    frames = np.zeros((n_frames, *SHAPE), np.uint16)
+    frames = np.zeros((n_frames, *shape), np.uint16)
     for t in range(n_frames):
         lit = position[is_on[t]]
-        mean_e = BACKGROUND_E + render_spots(lit, np.full(len(lit), PHOTONS), SIGMA_PX, SHAPE, REACH_PX)
-        read_noise = rng.normal(0.0, math.sqrt(READ_VARIANCE_E2), SHAPE)
+        mean_e = BACKGROUND_E + render_spots(lit, np.full(len(lit), PHOTONS), SIGMA_PX, shape, REACH_PX)
+        read_noise = rng.normal(0.0, math.sqrt(READ_VARIANCE_E2), shape)
         frames[t] = np.clip(np.rint(OFFSET_ADU + rng.poisson(mean_e) + read_noise), 0, 65535)
     frame, molecule = np.nonzero(is_on)
     molecules = empty_localizations(len(frame))
