@@ -70,6 +70,9 @@ print(f"torch {torch.__version__}: one convolution done on {torch.cuda.get_devic
 """
 
 
+COMPILE = "from dblink_live.localization import compile_ahead; compile_ahead()"
+
+
 class SetupError(Exception):
     """The machine cannot be set up; the message says what to do."""
 
@@ -203,6 +206,8 @@ def set_up(wheelhouse: Path | None, accept_cpu: bool) -> None:
     install_torch(source, gpu, accept_cpu)
     pip("install", "--editable", f"{ROOT}[all]", *dev_requirements(), *source)
     check_cuda(gpu, accept_cpu)
+    # Whatever comes of it: what is not compiled now is compiled when it is needed.
+    call([venv_python(), "-c", COMPILE], folder=ROOT)
     STAMP.write_text(json.dumps(wanted), encoding="utf-8")
     say(f"installed in {time.perf_counter() - started:.0f} s")
 

@@ -3,7 +3,15 @@
 from dblink_live.localization.auto import AutoLocalizer
 from dblink_live.localization.deepstorm import DeepStormLocalizer
 from dblink_live.localization.dense import DenseLocalizer
-from dblink_live.localization.gaussian import GaussianLocalizer, localize
+from dblink_live.localization.gaussian import GaussianLocalizer, compile_ahead, localize
 from dblink_live.localization.own_network import own_network
 
-__all__ = ["AutoLocalizer", "DeepStormLocalizer", "DenseLocalizer", "GaussianLocalizer", "localize", "own_network"]
+__all__ = [
+    "AutoLocalizer",
+    "DeepStormLocalizer",
+    "DenseLocalizer",
+    "GaussianLocalizer",
+    "compile_ahead",
+    "localize",
+    "own_network",
+]

@@ -159,6 +159,12 @@ class GaussianLocalizer:
         return _Found.of(regions, *looks.look(), photons.excess_noise_factor)
 
 
+def compile_ahead() -> None:
+    """Compile what localizers run on this processor, and keep it on disk, so that no microscope waits for it."""
+    for camera in (Camera(100.0), Camera.uncalibrated(100.0)):
+        GaussianLocalizer(camera)
+
+
 def localize(frames: FrameArray, camera: Camera, localizer: str = "gaussian", first_frame: int = 0) -> Localizations:
     """Localize ``frames`` [N, H, W] with a localizer by name; their numbers count from ``first_frame``.
 
