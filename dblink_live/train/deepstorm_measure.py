@@ -27,6 +27,8 @@ RADIUS = 1.0
 """Farthest distance of a pair, in widths of the point spread function."""
 _HEIGHTS = np.round(np.arange(0.02, 0.61, 0.02), 2)
 _LEAST_PAIRS = 50
+_DEGREES = 3.0
+"""Degrees of freedom of the errors' tails."""
 _UNKNOWN = Precision(scale=1.0, by_brightness=0.0, by_height=0.0)
 """Of a network that hardly finds a molecule: a width."""
 
@@ -106,24 +108,30 @@ def _pairs(places: Values, scene: _Scene) -> tuple[npt.NDArray[np.int64], Values
 
 
 def _precision(network: DeepStormNetwork, scenes: list[_Scene], least_height: float) -> Precision:
-    """The power law under which the errors are likeliest, taken for Gaussian."""
-    brightness, height, squared = [], [], []
+    """The power law under which the errors are likeliest, taken for Student's t of `_DEGREES` along both axes.
+
+    Not for Gaussian: where two molecules were taken for one the error is large, and a few of those would make that of
+    all others look twice as large as it is.
+    """
+    known, squared = [], []
     for scene in scenes:
         found = found_in(scene.image, scene.seen, network.config, scene.sigma_px, least_height)
         which, errors = _pairs(np.stack([found.y, found.x], axis=1), scene)
-        brightness.append(found.brightness[which])
-        height.append(found.height[which])
+        known.append(np.log([found.brightness, found.height, found.crowding])[:, which])
         squared.append(np.square(errors).mean(axis=1))
     error_squared = np.concatenate(squared)
     if len(error_squared) < _LEAST_PAIRS:
         return _UNKNOWN
-    terms = np.stack([np.ones(len(error_squared)), *map(np.log, (np.concatenate(brightness), np.concatenate(height)))])
+    terms = np.concatenate([np.ones((1, len(error_squared))), np.concatenate(known, axis=1)])
 
     def cost(exponents: Values) -> tuple[float, Values]:
         log_variance = 2 * exponents @ terms
         excess = error_squared * np.exp(-log_variance)
-        return float((log_variance + excess).mean()), 2 * (terms * (1 - excess)).mean(axis=1)
+        # Twice: there are two axes, of whose squares the mean is known.
+        tail = 2 * excess / _DEGREES
+        pull = (_DEGREES + 2) / 2 * tail / (1 + tail)
+        return float((log_variance + (_DEGREES + 2) / 2 * np.log1p(tail)).mean()), 2 * (terms * (1 - pull)).mean(axis=1)
 
-    start = np.array([0.5 * np.log(error_squared.mean()), 0.0, 0.0])
-    constant, by_brightness, by_height = minimize(cost, start, jac=True).x.tolist()
-    return Precision(float(np.exp(constant)), by_brightness, by_height)
+    start = np.array([0.5 * np.log(error_squared.mean()), 0.0, 0.0, 0.0])
+    constant, by_brightness, by_height, by_crowding = minimize(cost, start, jac=True).x.tolist()
+    return Precision(float(np.exp(constant)), by_brightness, by_height, by_crowding)

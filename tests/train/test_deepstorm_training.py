@@ -124,11 +124,11 @@ def test_what_was_never_found_has_the_precision_of_a_width(tmp_path: Path) -> No
     path = tmp_path / "mine.safetensors"
     train_localizer_to_checkpoint(msgspec.structs.replace(TINY, steps=1, learning_rate=1e-9), path)
     facts = load_deepstorm(path, torch.device("cpu")).facts
-    brightness, height = np.array([50.0, 100.0]), np.array([0.5, 1.0])
+    brightness, height, crowding = np.array([50.0, 100.0]), np.array([0.5, 1.0]), np.array([0.01, 0.04])
     if facts.training["jaccard_within_a_width"] < 0.01:
-        assert facts.precision.of(brightness, height).tolist() == [1.0, 1.0]
-    law = Precision(scale=8.0, by_brightness=-1.0, by_height=-0.5)
-    assert law.of(brightness, height) == pytest.approx([0.16 * math.sqrt(2.0), 0.08])
+        assert facts.precision.of(brightness, height, crowding).tolist() == [1.0, 1.0]
+    law = Precision(scale=8.0, by_brightness=-1.0, by_height=-0.5, by_crowding=0.5)
+    assert law.of(brightness, height, crowding) == pytest.approx([0.016 * math.sqrt(2.0), 0.016])
 
 
 def test_the_verb_trains_it_and_refuses_what_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,24 +17,30 @@ from dblink_live.localization.deepstorm.network import DeepStormConfig, DeepStor
 from dblink_live.localization.network_files import METADATA_KEY, NetworkFacts, card_of, find_network, read_network
 from dblink_live.weight_files import detached, digest, load_weights, write_weights
 
+Values = npt.NDArray[np.float64]
+
 
 class Precision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The error to expect an axis, in widths of the point spread function: a power law, fitted to simulated frames.
 
-    The network does not say how sure it is of a place. What it was wrong by on average, where it drew a molecule of
-    that height and brightness, is all that is known.
+    The network does not say how sure it is of a place. What it was wrong by, where it drew a molecule of that height
+    and brightness among so many others, is all that is known.
     """
 
     scale: float
-    """Of a molecule of height 1 and of one photon in units of the background's noise within a width."""
+    """Of a molecule of height 1, of one photon in units of the background's noise within a width, among one other
+    molecule a square width."""
     by_brightness: float
     """Exponent of the photons in those units."""
     by_height: float
     """Exponent of the height of the heat map."""
+    by_crowding: float = 0.0
+    """Exponent of the crowding: where many were found, more were not told apart."""
 
-    def of(self, brightness: npt.NDArray[np.float64], height: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """[K] of molecules of ``brightness`` and ``height`` [K]."""
-        found: npt.NDArray[np.float64] = self.scale * brightness**self.by_brightness * height**self.by_height
+    def of(self, brightness: Values, height: Values, crowding: Values) -> Values:
+        """[K] of molecules of ``brightness`` and ``height``, and of ``crowding`` about them [K]."""
+        law = brightness**self.by_brightness * height**self.by_height * crowding**self.by_crowding
+        found: Values = self.scale * law
         return found
 
 

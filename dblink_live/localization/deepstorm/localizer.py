@@ -20,6 +20,7 @@ from torch import Tensor
 from dblink_live.errors import ConfigError
 from dblink_live.localization.deepstorm.brightness import photons_of
 from dblink_live.localization.deepstorm.checkpoint import load_deepstorm
+from dblink_live.localization.deepstorm.crowding import crowding_about
 from dblink_live.localization.deepstorm.network import DeepStormConfig, DeepStormNetwork, network_input
 from dblink_live.localization.deepstorm.recovery import peaks
 from dblink_live.localization.filters import Filters
@@ -48,6 +49,8 @@ class Found:
     """On the frames' scale."""
     brightness: npt.NDArray[np.float64]
     """Photons over the background's noise within a width."""
+    crowding: npt.NDArray[np.float64]
+    """Others a square width, see `dblink_live.localization.deepstorm.crowding`."""
     background: npt.NDArray[np.float64]
 
 
@@ -122,7 +125,9 @@ class DeepStormLocalizer(NetworkLocalizer):
         rows["frame"], rows["x"], rows["y"] = found.frame, found.x, found.y
         # The network saw electrons divided by the excess noise factor.
         rows["photons"], rows["bg"] = found.photons * excess, found.background * excess
-        rows["lpx"] = rows["lpy"] = sigma_px * self._model.facts.precision.of(found.brightness, found.height)
+        rows["lpx"] = rows["lpy"] = sigma_px * self._model.facts.precision.of(
+            found.brightness, found.height, found.crowding
+        )
         rows["sx"] = rows["sy"] = sigma_px
         return self._chosen(rows)
 
@@ -133,7 +138,7 @@ def found_in(
     """Molecules of `LEAST_BRIGHTNESS` or more in the network's ``image`` [N, U H, U W] of the frames ``seen``."""
     found = peaks(image, config.upsampling, least_height)
     frame: npt.NDArray[np.int64] = found.frame.cpu().numpy()
-    y, x, height = (values.cpu().numpy().astype(np.float64) for values in (found.y, found.x, found.height))
+    y, x, heights = (values.cpu().numpy().astype(np.float64) for values in (found.y, found.x, found.height))
     above = (seen.units * seen.noise).cpu().numpy().astype(np.float64)
     photons = photons_of(above, frame, y, x, psf_sigma_px)
     rows, cols = (
@@ -145,7 +150,18 @@ def found_in(
     brightness = photons / (noise * psf_sigma_px)
     # In training, what is fainter was no molecule: the network has drawn noise.
     there = brightness >= LEAST_BRIGHTNESS
-    return Found(frame[there], y[there], x[there], height[there], photons[there], brightness[there], background[there])
+    frame, y, x = frame[there], y[there], x[there]
+    height, width = above.shape[1:]
+    return Found(
+        frame=frame,
+        y=y,
+        x=x,
+        height=heights[there],
+        photons=photons[there],
+        brightness=brightness[there],
+        crowding=crowding_about(frame, y, x, (height, width), psf_sigma_px),
+        background=background[there],
+    )
 
 
 def _draw(network: DeepStormNetwork, seen: NetworkInput, units: Tensor, psf_sigma_px: float, batch: int) -> Tensor:
