@@ -23,10 +23,11 @@ class Block(nn.Sequential):
         )
 
     def fuse(self) -> None:
-        """Fold the normalisation into the convolution, for good."""
+        """Fold the normalisation into the convolution, and rectify in place, for good."""
         convolution, normalisation = self[0], self[1]
         if isinstance(convolution, nn.Conv2d) and isinstance(normalisation, nn.BatchNorm2d):
             self[0], self[1] = fuse_conv_bn_eval(convolution, normalisation), nn.Identity()
+            self[2] = nn.ReLU(inplace=True)
 
 
 def fuse(network: AnyNetwork) -> AnyNetwork:

@@ -85,7 +85,9 @@ def _lowest_nearby(smooth: Tensor) -> Tensor:
     height, width = smooth.shape[1:]
     pooled = F.avg_pool2d(smooth[:, None], _POOL_PX, ceil_mode=True)
     reach = _LOWEST_WITHIN // 2
-    lowest = -F.max_pool2d(-pooled, _LOWEST_WITHIN, stride=1, padding=reach)
+    # Along one axis after the other: 14 comparisons a pixel instead of 49.
+    along_y = F.max_pool2d(-pooled, (_LOWEST_WITHIN, 1), stride=1, padding=(reach, 0))
+    lowest = -F.max_pool2d(along_y, (1, _LOWEST_WITHIN), stride=1, padding=(0, reach))
     even = F.avg_pool2d(lowest, _LOWEST_WITHIN, stride=1, padding=reach, count_include_pad=False)
     return F.interpolate(even, scale_factor=_POOL_PX, mode="nearest")[:, 0, :height, :width]
 

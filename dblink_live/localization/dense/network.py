@@ -98,7 +98,7 @@ class DenseNetwork(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         fine = self.enter(frames)
         seen_from_afar = self.up(self.coarse(self.down(fine)))
-        out: Tensor = self.out(self.leave(F.relu(fine + seen_from_afar)))
+        out: Tensor = self.out(self.leave(F.relu(seen_from_afar.add_(fine), inplace=True)))
         return out
 
 
