@@ -26,15 +26,10 @@ from dblink_live.localization.filters import Filters
 from dblink_live.localization.frame_check import FrameFaults, check_frames
 from dblink_live.localization.network_files import Range
 from dblink_live.localization.network_inputs import CONTEXT_FRAMES, NetworkInput, prepare
-from dblink_live.localization.threads import map_parts
 from dblink_live.types import Camera, FrameArray, Localizations, empty_localizations
 
 NOMINAL_SIGMA_PX = 1.3
 """Width assumed until the frames have told theirs."""
-
-_SHARED_PIXELS = 1 << 17
-"""Frames of so many pixels are worth dividing among cores: what bands overlap by costs less than it saves."""
-_SHARED_BANDS = 2
 
 
 @dataclass(frozen=True)
@@ -240,20 +235,17 @@ def log_width(like: Tensor, psf_sigma_px: float) -> Tensor:
 def in_bands(
     network: Callable[[Tensor], Tensor], inputs: Tensor, reach_px: int, band_pixels: int, side_px: int, scale: int = 1
 ) -> Tensor:
-    """What ``network`` says of ``inputs`` [N, C, H, W], band by band of the rows, to save memory and to share them out.
+    """What ``network`` says of ``inputs`` [N, C, H, W], band by band of the rows, for memory's sake.
 
-    ``reach_px`` is how far it looks, ``band_pixels`` about how many pixels a band may have, ``side_px`` what their rows
-    are a multiple of, as ``reach_px`` must be, and ``scale`` how many rows it answers for one. What the bands are
-    depends on the frames alone, and of several each is computed by one core, so how many there are leaves no trace.
+    ``reach_px`` is how far it looks, ``band_pixels`` how many pixels a band may have, ``side_px`` what their rows are a
+    multiple of, as ``reach_px`` must be, and ``scale`` how many rows it answers for one.
     """
     height, width = inputs.shape[2:]
-    n_bands = max(math.ceil(height * width / band_pixels), _SHARED_BANDS if height * width >= _SHARED_PIXELS else 1)
-    rows = max(2 * reach_px, math.ceil(height / n_bands / side_px) * side_px)
-
-    def answer(top: int) -> Tensor:
+    rows = max(2 * reach_px, band_pixels // width // side_px * side_px)
+    parts = []
+    for top in range(0, height, rows):
         bottom = min(top + rows, height)
         first, last = max(0, top - reach_px), min(height, bottom + reach_px)
         out = network(inputs[:, :, first:last].contiguous(memory_format=torch.channels_last))
-        return out[..., scale * (top - first) : scale * (bottom - first), :]
-
-    return torch.cat(map_parts(answer, range(0, height, rows), inputs.device), dim=-2)
+        parts.append(out[..., scale * (top - first) : scale * (bottom - first), :])
+    return torch.cat(parts, dim=-2)
