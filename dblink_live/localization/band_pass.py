@@ -53,8 +53,7 @@ def band_pass_for(read_variance: Tensor, psf_sigma_px: float) -> BandPass:
     norm_squared = sum(factor * sum(weights) ** 2 for factor, weights in zip((1, -2, 1), squares, strict=True))
     least, most = (float(value) for value in read_variance.aminmax())
     if most == least:
-        # One number for all pixels: shown as a map, without the memory of one.
-        spread = torch.full((1, 1), norm_squared * least, device=read_variance.device).expand_as(read_variance)
+        spread = torch.full_like(read_variance, norm_squared * least)
         return BandPass(inner, outer, norm_squared, spread, spread[0, 0])
     blurred = [blur(read_variance[None], weights)[0] for weights in squares]
     spread = (blurred[0] - 2 * blurred[1] + blurred[2]).clamp_min(0.0)

@@ -37,8 +37,7 @@ _COARSE = gaussian_weights(BACKGROUND_SIGMA_PX / POOL_PX)
 
 def detect_compiled(frames: PhotonFrames, band_pass: BandPass, threshold_sigma: float) -> Tensor:
     """[K, 3] frame, row and column of the spots of ``frames``."""
-    # Contiguous, so that there is one program for cameras with maps and without.
-    noise = band_pass.read_variance.contiguous().numpy()
+    noise = band_pass.read_variance.numpy()
     least_noise = float(band_pass.least_read_variance)
     inner, outer, coarse = (np.array(weights, np.float32) for weights in (band_pass.inner, band_pass.outer, _COARSE))
     found = []

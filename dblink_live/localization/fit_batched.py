@@ -18,6 +18,7 @@ from torch import Tensor
 from dblink_live.localization.fit_terms import (
     CONVERGED_PX,
     CONVERGED_SHARE,
+    DEVIANCE_ROUNDING,
     FIRST_DAMPING,
     ITERATIONS,
     LARGEST_FALL,
@@ -158,7 +159,8 @@ def _step(now: _Climb, width: Width) -> None:
     """One damped step of each spot that moves, kept where the likelihood does not fall."""
     proposed = _clamped(now.theta, _damped_step(now, width), now.observed.shape[0])
     found = explain(now.observed, now.read_variance, proposed, width)
-    better = now.is_moving & (found.deviance <= now.deviance + 1e-6 * now.deviance.abs() + ROUNDING * now.counts)
+    rounding = DEVIANCE_ROUNDING * now.deviance.abs() + ROUNDING * now.counts
+    better = now.is_moving & (found.deviance <= now.deviance + rounding)
     change = (proposed - now.theta).abs()
     moved_px = torch.maximum(change[[X, Y]].amax(0), change[SIGMA_X:].amax(0))
     length = torch.maximum(moved_px / CONVERGED_PX, change[PHOTONS] / (CONVERGED_SHARE * proposed[PHOTONS]))

@@ -21,6 +21,7 @@ from dblink_live.localization.compiled import compiled
 from dblink_live.localization.fit_terms import (
     CONVERGED_PX,
     CONVERGED_SHARE,
+    DEVIANCE_ROUNDING,
     FIRST_DAMPING,
     ITERATIONS,
     LARGEST_FALL,
@@ -126,9 +127,10 @@ def _fit_all(
     spot = Spot(np.empty((side, side)), np.empty((side, side)))
     along_x = Gaussian(np.empty(side), np.empty(side), np.empty(side))
     along_y = Gaussian(np.empty(side), np.empty(side), np.empty(side))
-    model = Model(np.empty(6), np.empty(6), np.empty((6, 6)))
-    proposed = Model(np.empty(6), np.empty(6), np.empty((6, 6)))
-    system = _System(np.empty((6, 6)), np.empty(6), np.empty((6, 6)), np.empty(6))
+    n, square = N_PARAMETERS, (N_PARAMETERS, N_PARAMETERS)
+    model = Model(np.empty(n), np.empty(n), np.empty(square))
+    proposed = Model(np.empty(n), np.empty(n), np.empty(square))
+    system = _System(np.empty(square), np.empty(n), np.empty(square), np.empty(n))
     for k in range(len(frame)):
         for y in range(side):
             for x in range(side):
@@ -194,7 +196,7 @@ def _climb(
         _damped_step(model, damping, system, n_fitted)
         _take_step(model.theta, system.solution, proposed.theta, len(spot.observed), n_fitted)
         found = explain_one(spot, proposed, along_x, along_y, n_fitted)
-        if found <= deviance + 1e-6 * abs(deviance) + ROUNDING * counts:
+        if found <= deviance + DEVIANCE_ROUNDING * abs(deviance) + ROUNDING * counts:
             length = _step_length(model.theta, proposed.theta)
             model, proposed = proposed, model
             deviance = found

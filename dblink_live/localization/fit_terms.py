@@ -28,6 +28,8 @@ LARGEST_FALL = 0.2
 """Photons and background keep this share in a step: from 0, where one leap can land them, they hardly come back."""
 SIGMA_RANGE_PX = (0.4, 4.0)
 """Widths a fit may have: a narrower spot lies in one pixel, a wider one is no molecule in focus."""
+DEVIANCE_ROUNDING = 1e-6
+"""The same, relative to the deviance itself."""
 FIRST_DAMPING = 1e-2
 """Levenberg-Marquardt damping at the start, relative to the diagonal of the information."""
 LEAST_DAMPING = 1e-6

@@ -20,9 +20,9 @@ from dblink_live.localization.second_look import LARGEST_MISFIT, Molecules
 from dblink_live.localization.threads import map_parts
 
 _CHUNK_SPOTS = 2048
-"""Fitted together: enough that the few that take many steps cost the others little, and not too many for the cache."""
+"""Fitted by a thread in one go, at most: other molecules' light in their regions takes 200 bytes a spot or more."""
 _LEAST_CHUNK_SPOTS = 128
-"""Fewer cost as much: the calls take longer than the sums."""
+"""Fewer are not worth handing to another thread."""
 _CHUNK_SPOTS_ACCELERATOR = 1 << 16
 
 

@@ -1,7 +1,7 @@
 """Work that falls into independent parts, shared among the cores.
 
-Arrays of a few thousand spots or a frame are too small for torch to divide, and many of its calls a part are short. So
-whole parts go to threads instead: torch lets go of Python's lock while it computes.
+Arrays of a few thousand spots or a frame are too small for torch to divide, and compiled code divides nothing. So whole
+parts go to threads: both let go of Python's lock while they compute.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import tifffile
 
 from dblink_live.acquire import Ledger
 from dblink_live.config import CameraConfig, RunConfig, run_config_from_plain
-from dblink_live.errors import CalibrationError, ModelError, SourceError, StoreError
+from dblink_live.errors import CalibrationError, ConfigError, ModelError, SourceError, StoreError
 from dblink_live.interfaces import SourceEvent
 from dblink_live.localization import GaussianLocalizer
 from dblink_live.models import load_model, reconstruct
@@ -113,6 +113,13 @@ def test_an_existing_run_is_never_overwritten(finished: LiveRun, stack: Path) ->
 def test_an_unknown_model_is_refused_before_anything_is_written(stack: Path, tmp_path: Path) -> None:
     config = run_config_from_plain({"camera": CAMERA, "reconstruct": {"model": "filamnets"}})
     with pytest.raises(ModelError, match="filaments"):
+        open_live_run(f"tiff:{stack}", tmp_path / "x.run", config)
+    assert not (tmp_path / "x.run").exists()
+
+
+def test_what_a_localizer_cannot_do_is_refused_before_anything_is_written(stack: Path, tmp_path: Path) -> None:
+    config = run_config_from_plain({"camera": CAMERA, "localizer": {"name": "dense", "fit": "free"}})
+    with pytest.raises(ConfigError, match="no fit for the dense localizer"):
         open_live_run(f"tiff:{stack}", tmp_path / "x.run", config)
     assert not (tmp_path / "x.run").exists()
 
