@@ -11,7 +11,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -95,8 +95,11 @@ class NdtiffFollower:
         self._clock = FrameClock()
         self._segment: Segment | None = None
         self._facts = ndtiff_facts.ImageFacts()
+        self._last_stated: tuple[Any, ...] | None = None
+        """What the last image said of itself."""
         self._n_deselected = 0
         """Not reported yet."""
+        self._rests_until_ns = 0
         self._ready: deque[SourceEvent] = deque()
 
     def open(self) -> Segment:
@@ -121,6 +124,9 @@ class NdtiffFollower:
     def read(self, max_frames: int, timeout_s: float) -> list[SourceEvent]:
         """What has come since: at most ``max_frames`` images are looked at, and as few as one once it is there.
 
+        Where so many were there at once, we are behind a writer that is very fast, and would read without a pause. Then
+        the next call first waits until disk and memory have been left alone for as long as the reading took.
+
         Raises
         ------
         SourceError
@@ -129,10 +135,17 @@ class NdtiffFollower:
         if self._dataset is None:
             raise SourceError(f"{self.name} is not open")
         deadline_ns = time.perf_counter_ns() + int(timeout_s * 1e9)
+        rest_s = (min(self._rests_until_ns, deadline_ns) - time.perf_counter_ns()) * 1e-9
+        if rest_s > 0:
+            time.sleep(rest_s)
+        n_wanted, n_seen, first_ns = max_frames - len(self._ready), 0, 0
         try:
-            for _ in range(max_frames - len(self._ready)):
-                if self.ending is not None or not self._advance_until(self._dataset, deadline_ns):
-                    break
+            while n_seen < n_wanted and self.ending is None and self._advance_until(self._dataset, deadline_ns):
+                n_seen += 1
+                first_ns = first_ns or time.perf_counter_ns()
+            if n_seen == n_wanted:
+                now_ns = time.perf_counter_ns()
+                self._rests_until_ns = now_ns + (now_ns - first_ns)
         except SourceError as error:
             # What was read before it is handed out first. The next call meets the error again.
             if not self._ready:
@@ -231,6 +244,10 @@ class NdtiffFollower:
 
     def _announce(self, entry: IndexEntry, image: NdtiffImage, chooser: FrameChooser) -> None:
         """Begin a segment where the image differs from those before it."""
+        stated = (image.data.shape, image.data.dtype, image.stored_bits, *ndtiff_facts.stated(image.metadata))
+        if stated == self._last_stated:
+            return
+        self._last_stated = stated
         facts = ndtiff_facts.image_facts(image.metadata, self._summary, image.stored_bits)
         shape, dtype = Shape(*image.data.shape), image.data.dtype
         before = self._segment
@@ -268,13 +285,15 @@ class NdtiffFollower:
     def _report(self, number: int, image: NdtiffImage) -> None:
         arrived_ns = time.perf_counter_ns()
         saturation = 2 ** (self._facts.bit_depth or image.stored_bits) - 1
+        # The maximum is found several times as fast as pixels are counted, and seldom are there any to count.
+        is_saturated = image.data.max() >= saturation
         self._ready.append(
             Frame(
                 segment=self._segment_index,
                 number=number,
                 t_host_ns=self._clock.host_ns(arrived_ns, ndtiff_facts.camera_times_ns(image.metadata)),
                 data=image.data,
-                n_saturated=int(np.count_nonzero(image.data >= saturation)),
+                n_saturated=int(np.count_nonzero(image.data >= saturation)) if is_saturated else 0,
             )
         )
 

@@ -18,6 +18,11 @@ Metadata = Mapping[str, Any]
 
 _PIXEL_SIZE_UM = ("PixelSizeUm", "PixelSize_um", "pixelSizeUm")
 _EXPOSURE_MS = ("Exposure-ms", "Exposure", "exposureMs")
+_BIT_DEPTH = "BitDepth"
+_BINNING = "Binning"
+_ROI = "ROI"
+_ROI_NUMBERS = ("ROI-X-start", "ROI-Y-start", "Width", "Height")
+_FACTS = (*_PIXEL_SIZE_UM, *_EXPOSURE_MS, _BIT_DEPTH, _BINNING, _ROI, *_ROI_NUMBERS)
 _SAME = 0.01
 """Relative difference below which two stated sizes or times are the same."""
 
@@ -61,6 +66,11 @@ class ImageFacts:
         )
 
 
+def stated(metadata: Metadata) -> tuple[Any, ...]:
+    """All that `image_facts` looks at in the metadata: images of which this is equal have the same facts."""
+    return tuple(map(metadata.get, _FACTS))
+
+
 def image_facts(metadata: Metadata, summary: Metadata, stored_bits: int) -> ImageFacts:
     """The facts of one image; those of the dataset's summary where the image is silent.
 
@@ -68,8 +78,8 @@ def image_facts(metadata: Metadata, summary: Metadata, stored_bits: int) -> Imag
     bits, so a lower number in the metadata is believed.
     """
     micrometres = _first_positive((metadata, summary), _PIXEL_SIZE_UM)
-    bits = _first_positive((metadata, summary), ("BitDepth",))
-    binning = _positive(str(metadata.get("Binning", "")).partition("x")[0])
+    bits = _first_positive((metadata, summary), (_BIT_DEPTH,))
+    binning = _positive(str(metadata.get(_BINNING, "")).partition("x")[0])
     return ImageFacts(
         # Micrometres with a few digits: 0.108 becomes 108 nm, not 108.00000000000001.
         pixel_size_nm=round(micrometres * 1e3, 6) if micrometres else None,
@@ -109,10 +119,10 @@ def camera_times_ns(metadata: Metadata) -> tuple[int | None, int | None]:
 
 def _roi(metadata: Metadata) -> tuple[int, int, int, int] | None:
     """``ROI: x-y-width-height``, or four numbers of their own."""
-    text = metadata.get("ROI")
+    text = metadata.get(_ROI)
     values = text.split("-") if isinstance(text, str) else []
     if len(values) != 4:
-        values = [str(metadata.get(key, "")) for key in ("ROI-X-start", "ROI-Y-start", "Width", "Height")]
+        values = [str(metadata.get(key, "")) for key in _ROI_NUMBERS]
     if not all(value.isdecimal() for value in values):
         return None
     x, y, width, height = (int(value) for value in values)

@@ -1,0 +1,85 @@
+"""A follower that is behind leaves the disk to the writer half of the time; the clock is one of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ndtiff_follower import check, follow, put
+
+from benchmarks.ndtiff_writers import JavaStyleWriter
+from dblink_live.interfaces import FrameSource
+
+TICK_NS = 1000
+N_FRAMES = 300
+
+
+class Clock:
+    """Stands for the module `time`: every look at it takes a microsecond, and sleep passes at once."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+        self.slept_s: list[float] = []
+
+    def perf_counter_ns(self) -> int:
+        self.now_ns += TICK_NS
+        return self.now_ns
+
+    def time_ns(self) -> int:
+        return self.now_ns
+
+    def sleep(self, seconds: float) -> None:
+        self.slept_s.append(seconds)
+        self.now_ns += round(seconds * 1e9)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("dblink_live.sources.ndtiff.time", clock)
+    return clock
+
+
+@pytest.fixture
+def source(tmp_path: Path, clock: Clock) -> Iterator[FrameSource]:
+    writer = JavaStyleWriter(tmp_path / "acq_1", {})
+    put(writer, range(N_FRAMES))
+    source = follow(f"ndtiff:{tmp_path / 'acq_1'}")
+    source.open()
+    yield source
+    source.close()
+    writer.abandon()
+
+
+def test_after_a_full_block_it_rests_for_as_long_as_it_read(source: FrameSource, clock: Clock) -> None:
+    began_ns = clock.now_ns
+    events = source.read(64, 1.0)
+    read_ns = clock.now_ns - began_ns
+    assert clock.slept_s == []
+    events += source.read(64, 1.0)
+    assert len(clock.slept_s) == 1
+    # Reading is timed from the first image on, for it may have been waited for.
+    assert 0.9 * read_ns < clock.slept_s[0] * 1e9 < read_ns
+    check(events, range(128))
+
+
+def test_time_that_the_caller_took_is_rest_enough(source: FrameSource, clock: Clock) -> None:
+    source.read(64, 1.0)
+    clock.now_ns += 10**9
+    source.read(64, 1.0)
+    assert clock.slept_s == []
+
+
+def test_where_all_has_been_read_it_does_not_rest(source: FrameSource, clock: Clock) -> None:
+    events = source.read(N_FRAMES + 1, 1.0)
+    check(events, range(N_FRAMES))
+    assert source.read(64, 0.0) == []
+    assert clock.slept_s == []
+
+
+def test_the_rest_is_no_longer_than_the_call_may_take(source: FrameSource, clock: Clock) -> None:
+    events = source.read(200, 1.0)
+    events += source.read(64, 5e-6)
+    assert 0 < clock.slept_s[0] <= 5e-6
+    check(events, range(200 + 64))
