@@ -1,7 +1,7 @@
 """Accuracy of the localizers on simulated frames, from sparse to crowded.
 
     python -m benchmarks.localization [--frames 500] [--densities 0.1 1.3 4.2 6.5]
-        [--localizers gaussian dense auto picasso-mle picasso-lq daostorm] [--side 32] [--tubulins FOLDER]
+        [--localizers gaussian dense auto picasso-mle picasso-lq daostorm] [--side 32] [--apart] [--tubulins FOLDER]
         [--sites FOLDER] [--json FILE]
 
 Frames of 32 x 32 pixels (``side``) of 100 nm: molecules at random places that switch on and off (a Markov chain, on
@@ -12,8 +12,10 @@ the SMLM challenge (`dblink_live.analysis.matching`), beside what pairing with t
 chance. torch takes all cores unless OMP_NUM_THREADS says otherwise.
 
 Other programs' localizers (`benchmarks.rivals`: picasso-mle, picasso-lq, daostorm) are told the width, which they
-cannot learn; those that are not installed are named and left out. ``--tubulins`` adds the published stack of the
-folder `gt_deepstorm_tubulins`, of a program that is not ours; its camera is taken for one of offset 100 and gain 1.
+cannot learn; those that are not installed are named and left out. ``--apart`` tells ours that a frame is missing before
+each, which keeps them from using those before, and the width, which they would learn from them: what `dense` owes to
+them. ``--tubulins`` adds the published stack of the folder `gt_deepstorm_tubulins`, of a program that is not ours; its
+camera is taken for one of offset 100 and gain 1.
 ``--sites`` adds that of `gt_picasso_sim`, sparse DNA-PAINT by Picasso's own simulator, of which the places of the
 binding sites are known and not when they shine: what is told is how far from its nearest site a molecule lies.
 """
@@ -64,6 +66,7 @@ def main() -> None:
     parser.add_argument("--densities", type=float, nargs="+", default=[0.1, 1.3, 4.2, 6.5], help="molecules on a um^2")
     parser.add_argument("--localizers", nargs="+", default=["gaussian", "dense", "auto"])
     parser.add_argument("--side", type=int, default=32, help="pixels of a simulated frame along an edge")
+    parser.add_argument("--apart", action="store_true", help="as if a frame were missing before each")
     parser.add_argument("--tubulins", type=Path, default=None, help="folder of the published stack")
     parser.add_argument("--sites", type=Path, default=None, help="folder of Picasso's simulated stack")
     parser.add_argument("--json", default=None)
@@ -72,7 +75,7 @@ def main() -> None:
     report = Report(
         "localization", {"frames": options.frames, "side": options.side, "threads": torch.get_num_threads()}
     )
-    factories = localizers_by_name(options.localizers)
+    factories = localizers_by_name(options.localizers, apart=options.apart)
     stacks = [
         (f"{density:g}", CAMERA, SIGMA_PX, *simulate_stack(density, options.frames, SEED, shape))
         for density in options.densities
@@ -82,7 +85,7 @@ def main() -> None:
     rows = []
     for stack, camera, sigma_px, frames, molecules in stacks:
         for localizer, factory in factories.items():
-            known_px = sigma_px if localizer in RIVALS else None
+            known_px = sigma_px if localizer in RIVALS or options.apart else None
             factory(camera, psf_sigma_px=known_px)(frames[:WARM_UP_FRAMES])
             localize = factory(camera, psf_sigma_px=known_px)
             started = time.perf_counter()

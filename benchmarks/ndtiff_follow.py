@@ -1,6 +1,6 @@
 """The NDTiff follower beside a writer: is every frame there and right, how late is it, and does the writer notice?
 
-    python -m benchmarks.ndtiff_follow [--fps 200] [--frames 10000] [--size 128] [--repeats 9] [--json FILE]
+    python -m benchmarks.ndtiff_follow [--fps 200] [--frames 10000] [--size 128] [--repeats 25] [--json FILE]
 
 For each style of index a writer in a process of its own writes frames that are known beforehand; a follower compares
 every pixel. Latency is from the moment at which the writer begins to put a frame on disk to the `Frame`
@@ -11,14 +11,15 @@ the same without that wait.
 The writer's own rate is measured alone and with the follower beside it: once at ``--fps``, and as fast as it goes,
 where it takes a second and scatters. There each of the repeats is one writer alone, one beside a follower that takes
 the frames and looks no further, and one alone again. The ratio is that of the second to the mean of the other two, the
-median of all repeats; the ratio of the third to the first, which are alike, says how much of it is scatter. The
-follower lives in a process of its own, which gives way to the writer as ``dblink-live run`` does.
+median of all repeats with its standard error; the ratio of the third to the first, which are alike, says how much of it
+is scatter. The follower lives in a process of its own, which gives way to the writer as ``dblink-live run`` does.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -40,6 +41,9 @@ from dblink_live.types import Frame
 
 START_S = 30.0
 """Longest time that a writer takes to import its library and to write its first frame."""
+MAD_TO_SIGMA = 1.4826
+MEDIAN_OVER_MEAN = 1.2533
+"""Standard error of a median over that of a mean, both of Gaussian values."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def main() -> int:
     parser.add_argument("--fps", type=float, default=200.0)
     parser.add_argument("--frames", type=int, default=10_000)
     parser.add_argument("--size", type=int, default=128, help="side of a frame in pixels")
-    parser.add_argument("--repeats", type=int, default=9, help="of the writer's rate as fast as it goes")
+    parser.add_argument("--repeats", type=int, default=25, help="of the writer's rate as fast as it goes")
     parser.add_argument("--json", default=None)
     options = parser.parse_args()
     report = Report("ndtiff_follow", {key: value for key, value in vars(options).items() if key != "json"})
@@ -103,7 +107,11 @@ def main() -> int:
 
 
 def _spread(ratios: list[float]) -> str:
-    return f"{statistics.median(ratios):.3f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    """Median, its standard error as of Gaussian scatter, and the range."""
+    middle = statistics.median(ratios)
+    scatter = MAD_TO_SIGMA * statistics.median(abs(ratio - middle) for ratio in ratios)
+    error = MEDIAN_OVER_MEAN * scatter / math.sqrt(len(ratios))
+    return f"{middle:.3f} +- {error:.3f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def _row(one: Followed) -> list[object]:

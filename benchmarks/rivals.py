@@ -38,23 +38,32 @@ class Factory(Protocol):
     def __call__(self, camera: Camera, psf_sigma_px: float | None = None) -> Localize: ...
 
 
-def localizers_by_name(names: list[str]) -> dict[str, Factory]:
-    """Those of ``names`` that are installed; the others are said on standard error."""
+def localizers_by_name(names: list[str], *, apart: bool = False) -> dict[str, Factory]:
+    """Those of ``names`` that are installed; the others are said on standard error.
+
+    ``apart`` tells ours that there is a frame missing before each, so that they can use none of those before.
+    """
     found: dict[str, Factory] = {}
     for name in names:
         try:
-            found[name] = RIVALS[name]() if name in RIVALS else _ours(name)
+            found[name] = RIVALS[name]() if name in RIVALS else _ours(name, 2 if apart else 1)
         except (ImportError, PluginError) as error:
             print(f"{name} is left out: {error}", file=sys.stderr)
     return found
 
 
-def _ours(name: str) -> Factory:
+def _ours(name: str, step: int) -> Factory:
     factory = get_localizer_factory(name)
 
     def make(camera: Camera, psf_sigma_px: float | None = None) -> Localize:
         localizer = factory(camera, psf_sigma_px=psf_sigma_px)
-        return lambda frames: localizer.localize(frames, np.arange(len(frames), dtype=np.int64))
+
+        def localize(frames: FrameArray) -> Localizations:
+            found = localizer.localize(frames, step * np.arange(len(frames), dtype=np.int64))
+            found["frame"] //= step
+            return found
+
+        return localize
 
     return make
 

@@ -15,6 +15,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 REACH_PX = 5
@@ -42,7 +43,8 @@ class CrowdedWidth:
     def add(self, differences: Tensor) -> None:
         """Take [N, H, W] into account; one after the other, so that batches leave no trace in the sum."""
         height, width = differences.shape[1:]
-        size = (height + REACH_PX, width + REACH_PX)
+        # Beyond the reach, more zeros change nothing, and some sizes are transformed three times as fast.
+        size = tuple(next_fast_len(side + REACH_PX, real=True) for side in (height, width))
         n_pairs = (height - np.abs(self._rows)) * (width - np.abs(self._cols))
         for difference in differences:
             spectrum = torch.fft.rfft2((difference - difference.mean()).double(), s=size)
