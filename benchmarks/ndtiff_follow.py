@@ -1,6 +1,7 @@
 """The NDTiff follower beside a writer: is every frame there and right, how late is it, and does the writer notice?
 
-    python -m benchmarks.ndtiff_follow [--fps 200] [--frames 10000] [--size 128] [--repeats 25] [--json FILE]
+    python -m benchmarks.ndtiff_follow [--fps 200] [--frames 10000] [--size 128] [--repeats 25]
+        [--styles growing flushed preallocated] [--json FILE]
 
 For each style of index a writer in a process of its own writes frames that are known beforehand; a follower compares
 every pixel. Latency is from the moment at which the writer begins to put a frame on disk to the `Frame`
@@ -64,12 +65,13 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=10_000)
     parser.add_argument("--size", type=int, default=128, help="side of a frame in pixels")
     parser.add_argument("--repeats", type=int, default=25, help="of the writer's rate as fast as it goes")
+    parser.add_argument("--styles", nargs="+", choices=STYLES, default=STYLES)
     parser.add_argument("--json", default=None)
     options = parser.parse_args()
     report = Report("ndtiff_follow", {key: value for key, value in vars(options).items() if key != "json"})
     rows: list[list[object]] = []
     n_bad = 0
-    for style in STYLES:
+    for style in options.styles:
         asked = (style, options.frames, options.size)
         for fps in (options.fps, None):
             followed = in_own_process(follow, *asked, fps, True)

@@ -37,6 +37,9 @@ QUIET_POLL_S = 0.01
 """The same, once none has come for a second."""
 PAUSE_S = 0.1
 """A dataset that has not grown for so long is looked at for its end."""
+RESTS = 3
+"""Times that a block takes to read, for which the writer is then left alone. What takes longer than that anyway, such
+as localizing the block, is rest enough."""
 DESELECTED_TOGETHER = 64
 """Images of other channels and positions that are reported at once: one row of a run's journal."""
 
@@ -125,7 +128,7 @@ class NdtiffFollower:
         """What has come since: at most ``max_frames`` images are looked at, and as few as one once it is there.
 
         Where so many were there at once, we are behind a writer that is very fast, and would read without a pause. Then
-        the next call first waits until disk and memory have been left alone for as long as the reading took.
+        the next call first waits until disk and memory have been left to the writer for `RESTS` times as long.
 
         Raises
         ------
@@ -143,9 +146,9 @@ class NdtiffFollower:
             while n_seen < n_wanted and self.ending is None and self._advance_until(self._dataset, deadline_ns):
                 n_seen += 1
                 first_ns = first_ns or time.perf_counter_ns()
-            if n_seen == n_wanted:
+            if n_seen == n_wanted and self._dataset.is_being_written():
                 now_ns = time.perf_counter_ns()
-                self._rests_until_ns = now_ns + (now_ns - first_ns)
+                self._rests_until_ns = now_ns + RESTS * (now_ns - first_ns)
         except SourceError as error:
             # What was read before it is handed out first. The next call meets the error again.
             if not self._ready:

@@ -14,6 +14,9 @@ from dblink_live.sources.ndtiff_index import INDEX_NAME, IndexEntry, IndexReader
 SETTLE_S = 0.5
 """A dataset that looks closed for so long is finished. A writer that goes on in the next file looks so for a moment."""
 
+WRITTEN_WITHIN_S = 5.0
+"""An index that was written to so lately may have its writer still."""
+
 
 class GrowingDataset:
     """A dataset on disk, read behind whoever writes it.
@@ -113,6 +116,10 @@ class GrowingDataset:
             return  # The end of what can be read now.
         finally:
             index.close()
+
+    def is_being_written(self) -> bool:
+        """Whether somebody wrote to the index a moment ago."""
+        return self._index.quiet_s() < WRITTEN_WITHIN_S
 
     def is_closed(self) -> bool:
         """Whether the writer has finished the dataset; true only once it has looked so for a while."""

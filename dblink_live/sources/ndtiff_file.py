@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import time
 from pathlib import Path
 
 if sys.platform == "win32":
@@ -60,6 +61,10 @@ class SharedFile:
     def size(self) -> int:
         """Bytes in the file now. (What a folder's listing says lags behind on Windows.)"""
         return os.fstat(self._file.fileno()).st_size
+
+    def quiet_s(self) -> float:
+        """Seconds since the file was last written to, as far as the system tells: on Windows it may tell late."""
+        return time.time() - os.fstat(self._file.fileno()).st_mtime
 
     def read(self, offset: int, n_bytes: int) -> bytes:
         """At most ``n_bytes`` from ``offset`` on; fewer where the file ends before."""

@@ -175,6 +175,10 @@ class IndexReader:
         """Whether the file ends behind the last entry taken: never so while the Java writer is at work."""
         return self._file.size() == self._position
 
+    def quiet_s(self) -> float:
+        """Seconds since somebody wrote to it."""
+        return self._file.quiet_s()
+
     def close(self) -> None:
         self._file.close()
 
