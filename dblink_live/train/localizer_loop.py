@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 import torch
+from msgspec.structs import asdict
 from torch import Tensor, nn
 
 from dblink_live.errors import ConfigError
@@ -61,9 +62,17 @@ def begin_localizer(settings: LocalizerSettings) -> LocalizerTraining[DenseNetwo
     ------
     ModelError
         ``start_from`` is missing or damaged.
+    ConfigError
+        It is of other sizes than the settings.
     """
     torch.manual_seed(settings.seed)
-    return _begun(first_network(settings.start_from) if settings.start_from else DenseNetwork(), _dense_loss)
+    network = first_network(settings.start_from) if settings.start_from else DenseNetwork(settings.network)
+    if settings.network is not None and settings.network != network.config:
+        raise ConfigError(
+            f"expected the sizes of {settings.start_from} in network, {asdict(network.config)}, "
+            f"found {asdict(settings.network)}; leave them out"
+        )
+    return _begun(network, _dense_loss)
 
 
 def begin_deepstorm(settings: DeepStormSettings) -> LocalizerTraining[DeepStormNetwork]:

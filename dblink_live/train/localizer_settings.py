@@ -8,6 +8,7 @@ import msgspec
 
 from dblink_live.errors import ConfigError
 from dblink_live.localization.deepstorm.network import DeepStormConfig
+from dblink_live.localization.dense.network import DenseConfig
 from dblink_live.train.settings import NonNegative, NonNegativeInt, PositiveInt, Share, refuse_infinite
 
 LEAST_BRIGHTNESS_SPREAD = 0.1
@@ -96,6 +97,8 @@ class LocalizerSettings(NetworkSettings, frozen=True, forbid_unknown_fields=True
     kind: Literal["localizer"] = "localizer"
     """What tells these settings from those of other networks."""
     name: str = "dense"
+    network: DenseConfig | None = None
+    """Sizes; None takes those of ``start_from``, or of the shipped network."""
 
 
 class DeepStormSettings(NetworkSettings, frozen=True, forbid_unknown_fields=True):

@@ -6,14 +6,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
 from dblink_live.analysis.matching import MatchScores, match_localizations
 from dblink_live.errors import ConfigError, ModelError, SourceError
 from dblink_live.interfaces import Explaining, Localizer
 from dblink_live.localization import AutoLocalizer, DenseLocalizer, GaussianLocalizer
+from dblink_live.localization.dense.network import REACH_PX, DenseConfig, DenseNetwork
+from dblink_live.localization.network_inputs import CHANNELS
 from dblink_live.registry import get_localizer_factory
 from dblink_live.types import Camera, Localizations, empty_localizations
 
@@ -105,6 +109,25 @@ def test_large_frames_in_bands_are_as_those_at_once(render: Render, monkeypatch:
     assert np.array_equal(whole["frame"], banded["frame"])
     # Another shape of convolution may round otherwise.
     assert np.abs(whole["x"] - banded["x"]).max() < 1e-3
+
+
+def test_with_the_most_layers_it_looks_no_farther_than_the_bands_overlap() -> None:
+    network = DenseNetwork(DenseConfig(fine_channels=2, coarse_channels=2, coarse_layers=5, last_layers=3)).eval()
+    with torch.no_grad():
+        # Nothing is rectified away, so that every pixel within reach counts.
+        for weights in network.parameters():
+            weights.abs_()
+    for middle in (40, 41):
+        frames = torch.rand(1, CHANNELS, 80, 80, requires_grad=True)
+        network(frames)[0, :, middle, middle].sum().backward()
+        assert frames.grad is not None
+        seen = frames.grad.abs().sum(dim=(0, 1)).nonzero()
+        assert REACH_PX - 2 < (seen - middle).abs().max() <= REACH_PX
+
+
+def test_files_from_before_the_last_layers_were_counted_have_two() -> None:
+    stated = b'{"fine_channels": 24, "coarse_channels": 48, "coarse_layers": 3}'
+    assert msgspec.json.decode(stated, type=DenseConfig) == DenseConfig(24, 48, 3, 2)
 
 
 def test_the_width_is_learned_from_crowded_frames(render: Render) -> None:

@@ -12,7 +12,8 @@ import torch
 
 from dblink_live.cli import main
 from dblink_live.errors import ConfigError
-from dblink_live.localization.dense.network import Predictions
+from dblink_live.localization.dense.checkpoint import load_localizer
+from dblink_live.localization.dense.network import SHIPPED, DenseConfig, Predictions
 from dblink_live.localization.dense.recovery import recover
 from dblink_live.localization.network_inputs import CHANNELS
 from dblink_live.registry import get_localizer_factory
@@ -21,6 +22,7 @@ from dblink_live.train.localizer_data import Examples, make_examples
 from dblink_live.train.localizer_loss import localizer_loss
 from dblink_live.types import Camera, Shape
 
+SIZES = DenseConfig(fine_channels=4, coarse_channels=8, coarse_layers=1, last_layers=0)
 TINY = LocalizerSettings(steps=3, batch=1, crop_px=16, save_every_steps=2, threads=1)
 
 
@@ -29,6 +31,8 @@ def test_the_recipe_is_the_default_and_trains() -> None:
     assert isinstance(recipe, LocalizerSettings)
     assert recipe.description
     assert recipe.scenes == LocalizerScenes()
+    assert recipe.network is None
+    assert load_localizer("dense", torch.device("cpu")).facts.config == SHIPPED
 
 
 def test_examples_follow_from_the_seed() -> None:
@@ -104,6 +108,18 @@ def test_a_run_writes_a_checkpoint_that_localizes_and_can_be_gone_on_with(tmp_pa
         train_localizer_to_checkpoint(TINY, path)
     further = msgspec.structs.replace(TINY, start_from=str(path), steps=1)
     train_localizer_to_checkpoint(further, path, overwrite=True)
+    smaller = msgspec.structs.replace(further, network=SIZES)
+    with pytest.raises(ConfigError, match=r"'fine_channels': 16, .* found {'fine_channels': 4, .*; leave them out"):
+        train_localizer_to_checkpoint(smaller, tmp_path / "no.safetensors")
+
+
+def test_sizes_can_be_chosen_and_are_kept_when_it_is_gone_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "small.safetensors"
+    train_localizer_to_checkpoint(msgspec.structs.replace(TINY, network=SIZES), path)
+    train_localizer_to_checkpoint(msgspec.structs.replace(TINY, start_from=str(path), steps=1), path, overwrite=True)
+    assert load_localizer(path, torch.device("cpu")).facts.config == SIZES
+    localizer = get_localizer_factory(str(path))(Camera(100.0), least_probability=0.9)
+    assert len(localizer.localize(np.full((2, 16, 16), 100, np.uint16), np.arange(2))) == 0
 
 
 def test_the_verb_trains_it_and_refuses_what_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,6 +134,8 @@ def test_the_verb_trains_it_and_refuses_what_cannot_be(tmp_path: Path, capsys: p
         ("[scenes]\nreach = 1\n", "unknown key 'scenes.reach'"),
         ("[scenes]\npsf_sigma_px = [2.0, 1.0]\n", "expected scenes.psf_sigma_px as [low, high]"),
         ("learning_rate = inf\n", "learning_rate to be finite"),
+        ("[network]\nfine_channels = 8\n", "coarse_channels"),
+        ("[network]\nfine_channels = 8\ncoarse_channels = 8\ncoarse_layers = 6\n", "network.coarse_layers"),
     ):
         settings.write_text('kind = "localizer"\n' + wrong)
         assert main(["train", "--config", str(settings), "--out", str(tmp_path / "no.safetensors")]) == 2

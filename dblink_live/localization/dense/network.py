@@ -11,6 +11,7 @@ Shapes: N frames, C channels, H, W camera pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Annotated
 
 import msgspec
 import torch
@@ -29,12 +30,21 @@ _START_LOGIT = -3.0
 """Probability at which training starts: 5 % a pixel, a crowded frame."""
 
 
-class DenseConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Sizes of the network."""
+Width = Annotated[int, msgspec.Meta(ge=1, le=1024)]
 
-    fine_channels: int = 24
-    coarse_channels: int = 48
-    coarse_layers: int = 3
+
+class DenseConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sizes of the network. With the most layers it looks `REACH_PX` far."""
+
+    fine_channels: Width
+    coarse_channels: Width
+    coarse_layers: Annotated[int, msgspec.Meta(ge=0, le=5)]
+    last_layers: Annotated[int, msgspec.Meta(ge=0, le=3)] = 2
+    """On the fine level, after the coarse one has told what it sees. Files that do not say it have two."""
+
+
+SHIPPED = DenseConfig(fine_channels=16, coarse_channels=48, coarse_layers=3, last_layers=1)
+"""Sizes of the shipped network, and of any that is trained without a word about sizes."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +94,13 @@ class DenseNetwork(nn.Module):
 
     def __init__(self, config: DenseConfig | None = None) -> None:
         super().__init__()
-        self.config = config or DenseConfig()
+        self.config = config or SHIPPED
         fine, coarse = self.config.fine_channels, self.config.coarse_channels
         self.enter = nn.Sequential(Block(CHANNELS, fine), Block(fine, fine))
         self.down = Block(fine, coarse, kernel=2, stride=2)
         self.coarse = nn.Sequential(*(Block(coarse, coarse) for _ in range(self.config.coarse_layers)))
         self.up = nn.ConvTranspose2d(coarse, fine, 2, stride=2)
-        self.leave = nn.Sequential(Block(fine, fine), Block(fine, fine))
+        self.leave = nn.Sequential(*(Block(fine, fine) for _ in range(self.config.last_layers)))
         self.out = nn.Conv2d(fine, OUTPUTS, 1)
         nn.init.normal_(self.out.weight, std=0.02)
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]  # a Conv2d with a bias has one
