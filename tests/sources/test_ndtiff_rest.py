@@ -40,6 +40,8 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr("dblink_live.sources.ndtiff.time", clock)
+    # Which is not that of the file system: a busy machine may take long between writing and reading.
+    monkeypatch.setattr("dblink_live.sources.ndtiff_dataset.WRITTEN_WITHIN_S", 3600.0)
     return clock
 
 
