@@ -33,6 +33,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import median_abs_deviation
 
 from benchmarks.ndtiff_writers import STYLES, frame_of
 from benchmarks.report import Report, markdown_table
@@ -42,9 +43,6 @@ from dblink_live.types import Frame
 
 START_S = 30.0
 """Longest time that a writer takes to import its library and to write its first frame."""
-MAD_TO_SIGMA = 1.4826
-MEDIAN_OVER_MEAN = 1.2533
-"""Standard error of a median over that of a mean, both of Gaussian values."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +108,9 @@ def main() -> int:
 
 def _spread(ratios: list[float]) -> str:
     """Median, its standard error as of Gaussian scatter, and the range."""
-    middle = statistics.median(ratios)
-    scatter = MAD_TO_SIGMA * statistics.median(abs(ratio - middle) for ratio in ratios)
-    error = MEDIAN_OVER_MEAN * scatter / math.sqrt(len(ratios))
-    return f"{middle:.3f} +- {error:.3f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    scatter = median_abs_deviation(ratios, scale="normal")
+    error = math.sqrt(math.pi / 2) * scatter / math.sqrt(len(ratios))
+    return f"{statistics.median(ratios):.3f} +- {error:.3f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def _row(one: Followed) -> list[object]:

@@ -40,6 +40,8 @@ PAUSE_S = 0.1
 RESTS = 3
 """Times that a block takes to read, for which the writer is then left alone. What takes longer than that anyway, such
 as localizing the block, is rest enough."""
+LONGEST_REST_NS = 20_000_000
+"""A block of large frames takes long to read, and so long a rest that a camera could outrun us for good."""
 DESELECTED_TOGETHER = 64
 """Images of other channels and positions that are reported at once: one row of a run's journal."""
 
@@ -128,7 +130,8 @@ class NdtiffFollower:
         """What has come since: at most ``max_frames`` images are looked at, and as few as one once it is there.
 
         Where so many were there at once, we are behind a writer that is very fast, and would read without a pause. Then
-        the next call first waits until disk and memory have been left to the writer for `RESTS` times as long.
+        the next call first waits until disk and memory have been left to the writer for `RESTS` times as long, or for
+        `LONGEST_REST_NS`.
 
         Raises
         ------
@@ -148,7 +151,7 @@ class NdtiffFollower:
                 first_ns = first_ns or time.perf_counter_ns()
             if n_seen == n_wanted and self._dataset.is_being_written():
                 now_ns = time.perf_counter_ns()
-                self._rests_until_ns = now_ns + RESTS * (now_ns - first_ns)
+                self._rests_until_ns = now_ns + min(RESTS * (now_ns - first_ns), LONGEST_REST_NS)
         except SourceError as error:
             # What was read before it is handed out first. The next call meets the error again.
             if not self._ready:

@@ -11,9 +11,8 @@ from ndtiff_follower import check, follow, put
 
 from benchmarks.ndtiff_writers import JavaStyleWriter
 from dblink_live.interfaces import FrameSource
-from dblink_live.sources.ndtiff import RESTS
+from dblink_live.sources.ndtiff import LONGEST_REST_NS, RESTS
 
-TICK_NS = 1000
 N_FRAMES = 300
 
 
@@ -22,10 +21,11 @@ class Clock:
 
     def __init__(self) -> None:
         self.now_ns = 0
+        self.tick_ns = 1000
         self.slept_s: list[float] = []
 
     def perf_counter_ns(self) -> int:
-        self.now_ns += TICK_NS
+        self.now_ns += self.tick_ns
         return self.now_ns
 
     def time_ns(self) -> int:
@@ -65,6 +65,17 @@ def test_after_a_full_block_it_rests_for_longer_than_it_read(source: FrameSource
     assert len(clock.slept_s) == 1
     # Reading is timed from the first image on, for it may have been waited for.
     assert 0.9 * RESTS * read_ns < clock.slept_s[0] * 1e9 < RESTS * read_ns
+    check(events, range(128))
+
+
+def test_where_reading_takes_long_it_rests_no_longer_than_lets_it_catch_up(source: FrameSource, clock: Clock) -> None:
+    clock.tick_ns = LONGEST_REST_NS // 64
+    events = source.read(64, 1.0)
+    assert RESTS * clock.now_ns > 2 * LONGEST_REST_NS
+    clock.tick_ns = 1
+    events += source.read(64, 1.0)
+    assert len(clock.slept_s) == 1
+    assert 0.9 * LONGEST_REST_NS < clock.slept_s[0] * 1e9 < LONGEST_REST_NS
     check(events, range(128))
 
 
