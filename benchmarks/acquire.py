@@ -24,14 +24,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.demo_camera_config import write_demo_camera_config
-from dblink_live.acquire import CameraProcess, RingReader, RingShape, RingWriter, region
 from dblink_live.sources import open_source
+from dblink_live.sources.camera_process import CameraProcess, RingReader, RingShape, RingWriter, shared_memory
 from dblink_live.types import Frame, Gap, Segment, Shape
 
 BARE_LOOP = """\
 import sys, time
-from dblink_live.mmcore import CameraCore
-from dblink_live.sources.micromanager import build_core
+from dblink_live.sources.micromanager.core_adapter import CameraCore
+from dblink_live.sources.micromanager.core import build_core
 core = CameraCore(build_core(sys.argv[1]))
 core.set_buffer_mb(512)
 n_frames, n, first = int(sys.argv[2]), 0, 0.0
@@ -137,9 +137,9 @@ def ring_alone(size: int, n_frames: int = 2000) -> float:
     """Megabytes a second written into a ring and copied out of it again, in one thread."""
     image = np.zeros((size, size), np.uint16)
     shape = RingShape(n_slots=64, slot_bytes=image.nbytes)
-    address = region.reserve()
-    mapping = region.create(address, shape.nbytes)
-    region.release(address)
+    address = shared_memory.reserve()
+    mapping = shared_memory.create(address, shape.nbytes)
+    shared_memory.release(address)
     writer, reader = RingWriter(mapping, shape), RingReader(mapping)
     writer.write_segment(Segment(0, Shape(size, size), "uint16"))
     started = time.perf_counter()

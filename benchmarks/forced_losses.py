@@ -31,11 +31,12 @@ from typing import Any
 
 import numpy as np
 
-from dblink_live.acquire import CameraProcess, Ledger
 from dblink_live.errors import SourceError
-from dblink_live.feed import HostClock, Order
 from dblink_live.interfaces import SourceEvent
-from dblink_live.sources.live_preview import LivePreview
+from dblink_live.ledger import Ledger
+from dblink_live.sources.camera_process import CameraProcess
+from dblink_live.sources.frame_producer import HostClock, Order
+from dblink_live.sources.micromanager.live_preview import LivePreview
 from dblink_live.types import CameraRecipe, Frame, FrameArray, Gap, Segment
 
 SIDE_PX = 64

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["dblink_live.bus.wire"]):
-    from dblink_live.bus.wire import decode_control, decode_image
+with atheris.instrument_imports(include=["dblink_live.bus.messages"]):
+    from dblink_live.bus.messages import decode_control, decode_image
 from benchmarks.fuzz_inputs import VALID
 from dblink_live.errors import WireError
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from dblink_live.bus.wire import (
+from dblink_live.bus.messages import (
     EndMessage,
     HeartbeatMessage,
     ImageInfo,

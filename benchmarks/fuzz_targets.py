@@ -17,7 +17,7 @@ import zmq
 
 from benchmarks.fuzz_inputs import IMAGES, NEWS, REQUESTS, Mutator
 from dblink_live.bus import ImageMessage, Link, Publisher, StartMessage, Subscriber
-from dblink_live.bus.wire import (
+from dblink_live.bus.messages import (
     MAX_REQUEST_BYTES,
     Snapshot,
     SnapshotRequest,

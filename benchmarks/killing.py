@@ -33,7 +33,7 @@ N_FRAMES = 300
 
 VICTIMS = {
     "main": "",
-    "acquire": "dblink_live.acquire.process",
+    "acquire": "dblink_live.sources.camera_process.producer",
     "viewer": "dblink_live.viewer",
     "record": "dblink_live.pipeline.record_process",
 }

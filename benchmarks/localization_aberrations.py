@@ -19,7 +19,7 @@ import numpy.typing as npt
 from benchmarks.report import Report, markdown_table
 from dblink_live.analysis.matching import match_localizations
 from dblink_live.localization import GaussianLocalizer
-from dblink_live.localization.psf import Width
+from dblink_live.localization.gaussian.psf import Width
 from dblink_live.types import Camera, empty_localizations
 
 PIXEL_NM, WAVELENGTH_NM, APERTURE, INDEX = 100.0, 670.0, 1.4, 1.518

@@ -26,11 +26,11 @@ from benchmarks.documents import measured_with, write_block
 from benchmarks.panels import below_each_other, picture, sheet
 from benchmarks.report import Report, markdown_table
 from benchmarks.rivals import localizers_by_name
-from dblink_live.analysis.frc import frc_of_localizations
 from dblink_live.analysis.matching import match_localizations
 from dblink_live.analysis.rendering import render
+from dblink_live.analysis.resolution.frc import frc_of_localizations
 from dblink_live.errors import AnalysisError
-from dblink_live.localization.network_files import list_localizer_networks, network_card
+from dblink_live.localization.neural.weights import list_localizer_networks, network_card
 from dblink_live.types import Camera, FrameArray, Grid, Localizations, Shape
 
 PITCH_NM = 20.0

@@ -38,7 +38,7 @@ from scipy.stats import median_abs_deviation
 from benchmarks.ndtiff_writers import STYLES, frame_of
 from benchmarks.report import Report, markdown_table
 from dblink_live.pipeline.priority import give_way
-from dblink_live.sources.ndtiff import NdtiffFollower, NdtiffOptions
+from dblink_live.sources.ndtiff.follower import NdtiffFollower, NdtiffOptions
 from dblink_live.types import Frame
 
 START_S = 30.0

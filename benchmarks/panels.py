@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from dblink_live.analysis.colours import ColourMapName, colour_map
-from dblink_live.analysis.scale_bar import length_label, scale_bar_nm
+from dblink_live.display.colours import ColourMapName, colour_map
+from dblink_live.display.scale_bar import length_label, scale_bar_nm
 
 PANEL_PX = 256
 GAP_PX = 6

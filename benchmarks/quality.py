@@ -9,7 +9,7 @@ their checkpoint. Each figure is the mean over the videos of a preset, for F1 at
 video to video: the share of a field that is structure, and with it how hard a video is, varies thirtyfold. A table of
 its own counts the pixels of all videos together, where the fullest field decides.
 
-Beside the models stand the plain sum and the leaky sum (`dblink_live.analysis.baselines`), given their best length,
+Beside the models stand the plain sum and the leaky sum (`best_sums`), given their best length,
 blur and threshold *on these very videos*, an advantage that no network gets; and the plain sum on a network's terms,
 whose settings were the best on calibration videos of the default preset and serve for all presets. Lookaheads other
 than 0 and "full" run with hop 4, as the live line does. ``--models`` takes names of shipped models or paths of
@@ -31,11 +31,11 @@ import numpy as np
 
 from benchmarks.documents import measured_with, write_block
 from benchmarks.report import Report, markdown_table
-from dblink_live.analysis.baselines import best_leaky_sum, best_plain_sum, score_plain_sum
+from dblink_live.analysis.comparison.best_sums import best_leaky_sum, best_plain_sum, score_plain_sum
 from dblink_live.analysis.metrics import Scores, evaluate
 from dblink_live.models import Model, load_model, reconstruct
 from dblink_live.simulate.video import PRESETS, Video, VideoParameters, simulate_video
-from dblink_live.train.calibrate import CALIBRATION_SEED
+from dblink_live.train.reconstruction.threshold import CALIBRATION_SEED
 
 FIRST_SEED = 900_000
 SEEDS_A_PRESET = 1000

@@ -28,8 +28,8 @@ import numpy as np
 from benchmarks.documents import measured_with, write_block
 from benchmarks.report import markdown_table
 from dblink_live import read_localizations
-from dblink_live.analysis.snapshot import render_panels
 from dblink_live.cli import main as dblink_live
+from dblink_live.display.snapshot import render_panels
 from dblink_live.models import load_model
 from dblink_live.store import open_run
 from dblink_live.tables import write_localizations

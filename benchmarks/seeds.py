@@ -28,7 +28,7 @@ from dblink_live.analysis.metrics import Scores, evaluate
 from dblink_live.models import load_model, reconstruct
 from dblink_live.simulate.video import PRESETS
 from dblink_live.train import TrainingSettings, read_settings, train_to_checkpoint
-from dblink_live.train.resume import side_file
+from dblink_live.train.reconstruction.resume import side_file
 
 FIRST_SEED = 960_000
 SEEDS_A_PRESET = 1000

@@ -29,14 +29,14 @@ import numpy.typing as npt
 import psutil
 
 from benchmarks.report import Report, markdown_table
-from dblink_live.acquire import CameraProcess
 from dblink_live.bus import Publisher
 from dblink_live.config import RunConfig, run_config_from_plain
 from dblink_live.models import Model, load_model
-from dblink_live.pipeline.line import LineTotals, LiveLine
-from dblink_live.pipeline.pictures import LivePictures
+from dblink_live.pipeline.live_loop import LineTotals, LiveLine
+from dblink_live.pipeline.preview_publisher import LivePictures
 from dblink_live.pipeline.provenance import describe_run
 from dblink_live.simulate import SCMOS, make_camera
+from dblink_live.sources.camera_process import CameraProcess
 from dblink_live.store import RunWriter, verify_run
 from dblink_live.types import CameraRecipe, FrameArray, Shape
 
@@ -64,7 +64,7 @@ class Carousel:
 
 def build_core(size: int, fps: float, n_frames: int) -> object:
     """The camera, built in its own process."""
-    from dblink_live.sources.blinking_camera import BlinkingCamera, core_with
+    from dblink_live.sources.micromanager.simulated_camera import BlinkingCamera, core_with
 
     return core_with(BlinkingCamera(Carousel(size), exposure_ms=1000.0 / fps, n_frames=n_frames), PIXEL_SIZE_NM)
 

@@ -25,7 +25,7 @@ from zarr.codecs import BloscCodec
 
 from benchmarks.report import Report, markdown_table
 from dblink_live.store import RawWriter, RunWriter, create_raw
-from dblink_live.store.raw import shard_frames
+from dblink_live.store.raw.frames import shard_frames
 from dblink_live.types import Grid, LocalizationMap, RunInfo, Segment, Shape, empty_localizations
 
 INFO = RunInfo(uuid="benchmark", created_utc="2026-01-01T00:00:00", config={}, model="light", model_sha256="")

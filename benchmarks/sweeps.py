@@ -5,7 +5,7 @@
 Density, speed, noise and localization precision are swept around the released simulator, in its multiples (Saguy et
 al., 2023, sweep the same in their supplement); then lookahead, the age of a stream, and how well the probabilities are
 calibrated. Beside the network, live (lookahead 8, hop 4) and with the full pass, stand the centred and the leaky sum at
-their best settings for each very condition (`dblink_live.analysis.baselines`). The network keeps the threshold of its
+their best settings for each very condition (`best_sums`). The network keeps the threshold of its
 checkpoint.
 
 The picture needs matplotlib (`pip install matplotlib`).
@@ -27,7 +27,7 @@ import numpy.typing as npt
 from benchmarks.documents import measured_with, write_block
 from benchmarks.quality import videos_with_structure
 from benchmarks.report import Report, markdown_table
-from dblink_live.analysis.baselines import best_leaky_sum, best_plain_sum
+from dblink_live.analysis.comparison.best_sums import best_leaky_sum, best_plain_sum
 from dblink_live.analysis.metrics import evaluate
 from dblink_live.models import Model, load_model, reconstruct
 from dblink_live.simulate.video import PRESETS, Video, VideoParameters

@@ -26,7 +26,7 @@ from scipy.stats import mannwhitneyu, rankdata
 from benchmarks.documents import measured_with, write_block
 from benchmarks.quality import videos_with_structure
 from benchmarks.report import Report, markdown_table
-from dblink_live.analysis.support import HALF_WIDTH, RADIUS_PX, Support, split_consistency, support
+from dblink_live.analysis.trust.support import HALF_WIDTH, RADIUS_PX, Support, split_consistency, support
 from dblink_live.models import Model, load_model, reconstruct
 from dblink_live.simulate.video import PRESETS, Video
 

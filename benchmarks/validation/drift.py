@@ -14,12 +14,12 @@ import numpy as np
 from benchmarks.validation.acquisition import FIELD_NM, PITCH_NM, PIXEL_NM, grid, record
 from benchmarks.validation.figure import compose, panel, paths
 from benchmarks.validation.outcome import Outcome, Row
-from dblink_live.analysis.drift import Drift, corrected_video, drift_of_video
-from dblink_live.analysis.rcc import redundant_cross_correlation
+from dblink_live.analysis.drift.cross_correlation import redundant_cross_correlation
+from dblink_live.analysis.drift.drift import Drift, corrected_video, drift_of_video
 from dblink_live.models import load_model, reconstruct
-from dblink_live.simulate.filaments import draw_network
 from dblink_live.simulate.motion import Bending, RigidMotion
 from dblink_live.simulate.specimen import FilamentSpecimen
+from dblink_live.simulate.structures.filaments import draw_network
 
 WINDOW_FRAMES = 100
 DRIFT_NM = (240.0, 400.0)

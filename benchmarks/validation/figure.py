@@ -10,9 +10,9 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from benchmarks.validation.acquisition import PITCH_NM
-from dblink_live.analysis.colours import ColourMapName
-from dblink_live.analysis.contrast import RECONSTRUCTION, SUM, ContrastPolicy, Limits, contrast_limits
-from dblink_live.analysis.drawing import BACKGROUND, FAINT, TEXT, draw_scale_bar, shade, write_text
+from dblink_live.display.colours import ColourMapName
+from dblink_live.display.contrast import RECONSTRUCTION, SUM, ContrastPolicy, Limits, contrast_limits
+from dblink_live.display.drawing import BACKGROUND, FAINT, TEXT, draw_scale_bar, shade, write_text
 
 PANEL_PX = 250
 _GAP, _HEAD, _SIDE = 6, 30, 88

@@ -20,9 +20,9 @@ from benchmarks.validation.acquisition import FIELD, PITCH_NM, PIXEL_NM, record
 from benchmarks.validation.figure import compose, limits_of, panel, table_of_panels
 from benchmarks.validation.movie import write_movie
 from benchmarks.validation.outcome import Outcome, Row
-from dblink_live.analysis.inpainting import BlindInpainter
+from dblink_live.analysis.comparison.inpainting import BlindInpainter
+from dblink_live.analysis.comparison.windowed_storm import best_windowed_storm, score_windowed_storm
 from dblink_live.analysis.metrics import best_threshold, f1_at_thresholds, windowed_sum
-from dblink_live.analysis.windowed_storm import best_windowed_storm, score_windowed_storm
 from dblink_live.models import Model, load_model, reconstruct
 from dblink_live.simulate.specimen import make_specimen
 from dblink_live.types import FloatImage, Shape

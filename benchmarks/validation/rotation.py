@@ -15,13 +15,13 @@ import numpy.typing as npt
 from benchmarks.validation.acquisition import FIELD_NM, PITCH_NM, PIXEL_NM, grid, record
 from benchmarks.validation.figure import compose, panel
 from benchmarks.validation.outcome import Outcome, Row
-from dblink_live.analysis.consistency import consistency, undo_motion
-from dblink_live.analysis.fiducials import find_fiducials, track_fiducials
+from dblink_live.analysis.drift.fiducials import find_fiducials, track_fiducials
+from dblink_live.analysis.trust.consistency import consistency, undo_motion
 from dblink_live.models import load_model, reconstruct
 from dblink_live.simulate.fiducials import Beads
-from dblink_live.simulate.filaments import draw_network
 from dblink_live.simulate.motion import RigidMotion
 from dblink_live.simulate.specimen import FilamentSpecimen
+from dblink_live.simulate.structures.filaments import draw_network
 
 WINDOW_FRAMES = 40
 TURN_DEG_PER_WINDOW = 0.125

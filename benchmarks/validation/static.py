@@ -13,9 +13,9 @@ import numpy as np
 from benchmarks.validation.acquisition import FIELD, PITCH_NM, PIXEL_NM, record
 from benchmarks.validation.figure import compose, panel
 from benchmarks.validation.outcome import Outcome, Row
-from dblink_live.analysis.decorrelation import decorrelation_analysis
-from dblink_live.analysis.frc import FrcCurve, fourier_ring_correlation, frc_of_localizations, split_blocks
 from dblink_live.analysis.metrics import evaluate
+from dblink_live.analysis.resolution.decorrelation import decorrelation_analysis
+from dblink_live.analysis.resolution.frc import FrcCurve, fourier_ring_correlation, frc_of_localizations, split_blocks
 from dblink_live.errors import AnalysisError
 from dblink_live.models import load_model, reconstruct
 from dblink_live.simulate.specimen import make_specimen

@@ -11,11 +11,11 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from dblink_live.analysis.consistency import consistency, revision, undo_motion
-from dblink_live.analysis.decorrelation import decorrelation_analysis
-from dblink_live.analysis.drift import Drift, drift_of_video
-from dblink_live.analysis.fiducials import FiducialTracks, find_fiducials, track_fiducials
-from dblink_live.analysis.frc import (
+from dblink_live.analysis.drift.cross_correlation import redundant_cross_correlation
+from dblink_live.analysis.drift.drift import Drift, drift_of_video
+from dblink_live.analysis.drift.fiducials import FiducialTracks, find_fiducials, track_fiducials
+from dblink_live.analysis.resolution.decorrelation import decorrelation_analysis
+from dblink_live.analysis.resolution.frc import (
     FinerThanPixelsError,
     FrcCurve,
     RollingFrc,
@@ -23,9 +23,9 @@ from dblink_live.analysis.frc import (
     frc_of_localizations,
     rolling_frc,
 )
-from dblink_live.analysis.rcc import redundant_cross_correlation
-from dblink_live.analysis.regions import RegionFrc, frc_of_regions
-from dblink_live.analysis.support import Maps, left_out_fraction, supported_fraction
+from dblink_live.analysis.resolution.regions import RegionFrc, frc_of_regions
+from dblink_live.analysis.trust.consistency import consistency, revision, undo_motion
+from dblink_live.analysis.trust.support import Maps, left_out_fraction, supported_fraction
 from dblink_live.errors import AnalysisError, CalibrationError
 from dblink_live.types import FloatImage, Localizations
 

@@ -21,8 +21,8 @@ from typing import Self
 import zmq
 
 from dblink_live.bus.address import Address, ServerKeys, check_binding
-from dblink_live.bus.doorkeeper import Doorkeeper, Refusals
-from dblink_live.bus.wire import (
+from dblink_live.bus.authenticator import Doorkeeper, Refusals
+from dblink_live.bus.messages import (
     MAX_REQUEST_BYTES,
     PROTOCOL_VERSION,
     TOPICS,

@@ -19,8 +19,8 @@ from typing import Self
 import zmq
 
 from dblink_live.bus.address import Address, ClientKeys, check_connecting
-from dblink_live.bus.dialer import Dialer, Question
-from dblink_live.bus.wire import (
+from dblink_live.bus.connection import Dialer, Question
+from dblink_live.bus.messages import (
     MAX_CONTROL_BYTES,
     MAX_PART_BYTES,
     TOPICS,

@@ -16,28 +16,14 @@ from types import ModuleType
 
 from rich.console import Console
 
-from dblink_live.cli import (
-    analyze,
-    calibrate,
-    convert,
-    demo,
-    doctor,
-    evaluate,
-    keys,
-    localize,
-    models,
-    reconstruct,
-    refine,
-    report,
-    resume,
-    simulate,
-    train,
-    verify,
-    view,
-)
-from dblink_live.cli import run as run_verb
+from dblink_live.cli.acquire import demo, resume
+from dblink_live.cli.acquire import run as run_verb
+from dblink_live.cli.afterwards import analyze, convert, localize, reconstruct, refine, report
+from dblink_live.cli.develop import evaluate, simulate, train
+from dblink_live.cli.look import verify, view
 from dblink_live.cli.options import Parser, UsageError
-from dblink_live.cli.outcome import FailedOnTheWayError, Outcome
+from dblink_live.cli.result import FailedOnTheWayError, Outcome
+from dblink_live.cli.setup import calibrate, doctor, keys, models
 from dblink_live.errors import DblinkError, RecorderError
 
 SUCCESS, FAILURE, WRONG_USE, INTERRUPTED = 0, 1, 2, 130

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NoReturn, Protocol
 
-from dblink_live.cli.outcome import Outcome
+from dblink_live.cli.result import Outcome
 from dblink_live.config import LocalizerConfig
 
 

@@ -1,10 +1,10 @@
 """Finding molecules in camera frames."""
 
 from dblink_live.localization.auto import AutoLocalizer
-from dblink_live.localization.deepstorm import DeepStormLocalizer
-from dblink_live.localization.dense import DenseLocalizer
-from dblink_live.localization.gaussian import GaussianLocalizer, compile_ahead, localize
-from dblink_live.localization.own_network import own_network
+from dblink_live.localization.gaussian.localizer import GaussianLocalizer, compile_ahead, localize
+from dblink_live.localization.neural.deepstorm import DeepStormLocalizer
+from dblink_live.localization.neural.dense import DenseLocalizer
+from dblink_live.localization.neural.own_network import own_network
 
 __all__ = [
     "AutoLocalizer",

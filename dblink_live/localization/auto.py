@@ -13,13 +13,13 @@ import torch
 
 from dblink_live.errors import ConfigError
 from dblink_live.interfaces import Localizer
-from dblink_live.localization.camera import to_photons
 from dblink_live.localization.crowding import crowding
-from dblink_live.localization.dense import DenseLocalizer
-from dblink_live.localization.filters import LARGEST_PRECISION_PX
-from dblink_live.localization.frame_check import FrameFaults, check_frames
-from dblink_live.localization.gaussian import DEFAULT_THRESHOLD_SIGMA, NOMINAL_SIGMA_PX, GaussianLocalizer
-from dblink_live.localization.psf import Width
+from dblink_live.localization.frame_validation import FrameFaults, check_frames
+from dblink_live.localization.gaussian.filters import LARGEST_PRECISION_PX
+from dblink_live.localization.gaussian.localizer import DEFAULT_THRESHOLD_SIGMA, NOMINAL_SIGMA_PX, GaussianLocalizer
+from dblink_live.localization.gaussian.psf import Width
+from dblink_live.localization.neural.dense import DenseLocalizer
+from dblink_live.localization.photoelectrons import to_photons
 from dblink_live.types import Camera, FrameArray, Localizations, empty_localizations
 
 CROWDED = 0.04

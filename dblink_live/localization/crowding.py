@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from dblink_live.localization.camera import PhotonFrames
-from dblink_live.localization.detect import detect_spots
+from dblink_live.localization.gaussian.detect import detect_spots
+from dblink_live.localization.photoelectrons import PhotonFrames
 
 _SIDE_SIGMAS = 16
 """Side of the square in widths."""

@@ -9,10 +9,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from dblink_live.acquire import CameraProcess
 from dblink_live.config import RunConfig
 from dblink_live.errors import StoreError
 from dblink_live.interfaces import FrameSource
+from dblink_live.sources.camera_process import CameraProcess
 from dblink_live.store import (
     existing_ancestor,
     forecast_bytes,

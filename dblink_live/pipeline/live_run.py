@@ -11,20 +11,20 @@ from typing import Self
 
 import torch
 
-from dblink_live.acquire import launch_camera
 from dblink_live.bus import EndMessage, Publisher, Refusals, StartMessage, read_server_keys
+from dblink_live.camera.resolve import resolve_camera
 from dblink_live.config import PublishConfig, RunConfig
 from dblink_live.errors import DblinkError
 from dblink_live.interfaces import FrameSource
 from dblink_live.models import Model, load_model
-from dblink_live.pipeline.camera_facts import resolve_camera
 from dblink_live.pipeline.disk import DiskAction, DiskGuard, DiskUse, check_forecast, measure_disk
-from dblink_live.pipeline.line import LineTotals, LiveLine
-from dblink_live.pipeline.pictures import LivePictures
+from dblink_live.pipeline.live_loop import LineTotals, LiveLine
+from dblink_live.pipeline.preview_publisher import LivePictures
 from dblink_live.pipeline.provenance import describe_run
 from dblink_live.pipeline.recorder import Recorder, start_recorder
 from dblink_live.registry import get_localizer_factory
 from dblink_live.sources import SourceSpec, default_camera, open_source, parse_source
+from dblink_live.sources.camera_process import launch_camera
 from dblink_live.status import LatencySummary
 from dblink_live.store import RunWriter
 from dblink_live.types import Camera, FrameArray, Grid, RunInfo, Segment

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import msgspec
 
-from dblink_live.acquire import RingReader, region
-from dblink_live.acquire.child import read_line, take_stdout, when_stdin_closes
-from dblink_live.acquire.ring import RingEnd, RingError, RingItem
 from dblink_live.errors import DblinkError
+from dblink_live.sources.camera_process import RingReader, shared_memory
+from dblink_live.sources.camera_process.ring import RingEnd, RingError, RingItem
+from dblink_live.sources.camera_process.subprocess_io import read_line, take_stdout, when_stdin_closes
 from dblink_live.store import RawWriter
 from dblink_live.types import Frame, Gap, GapCause, Segment
 
@@ -55,7 +55,7 @@ def main() -> int:
     job = msgspec.json.decode(read_line(), type=RecordJob)
     when_stdin_closes(is_told_to_end.set)
     writer: RawWriter | None = None
-    ring = RingReader(region.attach(job.region, job.nbytes), reader=1, lag_cause=GapCause.RECORD)
+    ring = RingReader(shared_memory.attach(job.region, job.nbytes), reader=1, lag_cause=GapCause.RECORD)
     error = ""
     try:
         writer = RawWriter(Path(job.folder), job.session)

@@ -10,10 +10,10 @@ from typing import IO
 
 import msgspec
 
-from dblink_live.acquire import CameraProcess
 from dblink_live.errors import RecorderError, StoreError
 from dblink_live.interfaces import FrameSource
 from dblink_live.pipeline.record_process import READY, RecordJob, RecordReport
+from dblink_live.sources.camera_process import CameraProcess
 from dblink_live.store import RunWriter, create_raw, trim_raw
 from dblink_live.types import Segment
 

@@ -10,9 +10,9 @@ import numpy as np
 from rich.table import Table
 
 from dblink_live.analysis.metrics import Scores, best_threshold, evaluate, trailing_sum, windowed_sum
-from dblink_live.analysis.snapshot import render_panels
+from dblink_live.display.snapshot import render_panels
 from dblink_live.pipeline.live_run import LiveRun
-from dblink_live.pipeline.pictures import SUM_WINDOWS
+from dblink_live.pipeline.preview_publisher import SUM_WINDOWS
 from dblink_live.sources import parse_source, simulator_of
 from dblink_live.store import open_run
 

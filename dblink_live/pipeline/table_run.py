@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dblink_live.acquire import Ledger
 from dblink_live.config import RunConfig
 from dblink_live.errors import SourceError
+from dblink_live.ledger import Ledger
 from dblink_live.models import StreamingReconstructor, load_model
 from dblink_live.pipeline.provenance import describe_run
 from dblink_live.store import RunWriter

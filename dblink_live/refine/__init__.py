@@ -1,6 +1,6 @@
 """The full bidirectional pass over a run that has ended, into the same run, in bounded memory."""
 
-from dblink_live.refine.mend import Mending, MendSummary
+from dblink_live.refine.backfill import Mending, MendSummary
 from dblink_live.refine.opening import open_refinement
 from dblink_live.refine.session import Refinement, RefineSettings, RefineSummary
 

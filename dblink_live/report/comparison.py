@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dblink_live.analysis.contrast import RECONSTRUCTION, SUM
-from dblink_live.analysis.inpainting import BlindInpainter
+from dblink_live.analysis.comparison.inpainting import BlindInpainter
+from dblink_live.display.contrast import RECONSTRUCTION, SUM
 from dblink_live.report.pictures import MomentReader, Still, still
 from dblink_live.store.journal import CommittedWindow
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from dblink_live.analysis.drift import Drift
-from dblink_live.analysis.fiducials import FiducialTracks
-from dblink_live.analysis.frc import FrcCurve, RollingFrc
-from dblink_live.analysis.regions import RegionFrc
+from dblink_live.analysis.drift.drift import Drift
+from dblink_live.analysis.drift.fiducials import FiducialTracks
+from dblink_live.analysis.resolution.frc import FrcCurve, RollingFrc
+from dblink_live.analysis.resolution.regions import RegionFrc
 from dblink_live.report.charts import Series, line_chart
 from dblink_live.report.facts import MainSegment
 from dblink_live.report.trust import Trust

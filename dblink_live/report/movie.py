@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from dblink_live.analysis.contrast import RECONSTRUCTION, SUM, Limits, contrast_limits
-from dblink_live.analysis.drawing import BACKGROUND, write_text
+from dblink_live.display.contrast import RECONSTRUCTION, SUM, Limits, contrast_limits
+from dblink_live.display.drawing import BACKGROUND, write_text
 from dblink_live.report.facts import MainSegment
 from dblink_live.report.mp4 import Mp4Encoder
 from dblink_live.report.pictures import Moment, MomentReader, painted

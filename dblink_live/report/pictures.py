@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from dblink_live.analysis.contrast import RECONSTRUCTION, SUM, ContrastPolicy, Limits, contrast_limits
-from dblink_live.analysis.drawing import FAINT, TEXT, draw_scale_bar, shade, write_text
-from dblink_live.analysis.regions import RegionFrc
+from dblink_live.analysis.resolution.regions import RegionFrc
+from dblink_live.display.contrast import RECONSTRUCTION, SUM, ContrastPolicy, Limits, contrast_limits
+from dblink_live.display.drawing import FAINT, TEXT, draw_scale_bar, shade, write_text
 from dblink_live.report.facts import MainSegment
 from dblink_live.store import Run
 from dblink_live.store.journal import CommittedWindow

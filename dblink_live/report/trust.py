@@ -11,12 +11,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from dblink_live.analysis.drift import Drift
-from dblink_live.analysis.fiducials import FiducialTracks
-from dblink_live.analysis.frc import FrcCurve, RollingFrc
-from dblink_live.analysis.regions import RegionFrc
+from dblink_live.analysis.drift.drift import Drift
+from dblink_live.analysis.drift.fiducials import FiducialTracks
+from dblink_live.analysis.resolution.frc import FrcCurve, RollingFrc
+from dblink_live.analysis.resolution.regions import RegionFrc
 from dblink_live.analysis.summary import Figures, revision_name
-from dblink_live.analysis.support import HALF_WIDTH, LEAST, RADIUS_PX
+from dblink_live.analysis.trust.support import HALF_WIDTH, LEAST, RADIUS_PX
 from dblink_live.errors import AnalysisError
 from dblink_live.report.facts import MainSegment
 

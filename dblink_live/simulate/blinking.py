@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dblink_live.simulate.checks import require, require_seed
-from dblink_live.simulate.raster import Mask
+from dblink_live.simulate.structures.raster import Mask
 
 _BLOCK = 64
 """Frames in which molecules are switched on together from one seed."""

@@ -17,9 +17,9 @@ from dblink_live.simulate.blinking import BlinkSchedule
 from dblink_live.simulate.checks import require, require_seed
 from dblink_live.simulate.fiducials import Beads
 from dblink_live.simulate.noise import digitise, photo_electrons
-from dblink_live.simulate.raster import Mask
 from dblink_live.simulate.sensors import SCMOS
 from dblink_live.simulate.specimen import Specimen, make_specimen
+from dblink_live.simulate.structures.raster import Mask
 from dblink_live.types import Camera, CountImage, FloatImage, Shape
 
 

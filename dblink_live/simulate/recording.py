@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dblink_live.simulate.fluorophores import Fluorophores, Sightings, sightings
-from dblink_live.simulate.labelling import Labelling
 from dblink_live.simulate.motion import Points
 from dblink_live.simulate.precision import localization_error_nm
-from dblink_live.simulate.raster import Mask
 from dblink_live.simulate.specimen import Specimen
+from dblink_live.simulate.structures.labelling import Labelling
+from dblink_live.simulate.structures.raster import Mask
 
 _MOMENTS = 5
 """Frames of a recording at which structure is looked for: some of it may grow or come in later."""

@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from dblink_live.errors import ConfigError
-from dblink_live.simulate.bodies import BodySpecimen
 from dblink_live.simulate.checks import require, require_seed
-from dblink_live.simulate.filaments import draw_network, normals, sample_curve
-from dblink_live.simulate.instability import LengthHistory, lengths_at
-from dblink_live.simulate.mitochondria import Body, draw_mitochondrion
 from dblink_live.simulate.motion import Bending, JointMotion, Points, RigidMotion
-from dblink_live.simulate.raster import Mask, rasterise
-from dblink_live.simulate.reticulum import ReticulumParameters, draw_reticulum
+from dblink_live.simulate.structures.bodies import BodySpecimen
+from dblink_live.simulate.structures.filaments import draw_network, normals, sample_curve
+from dblink_live.simulate.structures.instability import LengthHistory, lengths_at
+from dblink_live.simulate.structures.mitochondria import Body, draw_mitochondrion
+from dblink_live.simulate.structures.raster import Mask, rasterise
+from dblink_live.simulate.structures.reticulum import ReticulumParameters, draw_reticulum
 from dblink_live.types import Grid, Shape
 
 AUTHORS_DRIFT_NM = 0.002 * 40.0

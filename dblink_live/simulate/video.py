@@ -12,16 +12,10 @@ import numpy.typing as npt
 
 from dblink_live.errors import ConfigError
 from dblink_live.simulate.blinking import MapBlinking, memoryless_counts
-from dblink_live.simulate.bodies import BodySpecimen
 from dblink_live.simulate.checks import require, require_seed
-from dblink_live.simulate.filaments import draw_authors_field, draw_network
 from dblink_live.simulate.fluorophores import Fluorophores
-from dblink_live.simulate.instability import DynamicInstability, LengthHistory, draw_history
-from dblink_live.simulate.labelling import Labelling
-from dblink_live.simulate.mitochondria import draw_blob, draw_mitochondrion
 from dblink_live.simulate.motion import Points, RigidMotion, draw_bending
 from dblink_live.simulate.recording import Recording, fluorophore_counts
-from dblink_live.simulate.reticulum import ReticulumParameters, draw_reticulum
 from dblink_live.simulate.specimen import (
     AUTHORS_DRIFT_NM,
     AUTHORS_ROTATION_DEG,
@@ -30,6 +24,12 @@ from dblink_live.simulate.specimen import (
     Specimen,
 )
 from dblink_live.simulate.speeds import SHORTEST_FRAME_MS
+from dblink_live.simulate.structures.bodies import BodySpecimen
+from dblink_live.simulate.structures.filaments import draw_authors_field, draw_network
+from dblink_live.simulate.structures.instability import DynamicInstability, LengthHistory, draw_history
+from dblink_live.simulate.structures.labelling import Labelling
+from dblink_live.simulate.structures.mitochondria import draw_blob, draw_mitochondrion
+from dblink_live.simulate.structures.reticulum import ReticulumParameters, draw_reticulum
 from dblink_live.types import Grid, Shape
 
 Structure = Literal["filaments", "mitochondria", "blobs", "empty", "er"]

@@ -9,16 +9,17 @@ from pathlib import Path
 
 from dblink_live.errors import SourceError
 from dblink_live.interfaces import FrameSource
-from dblink_live.sources import acquisition_tee, live_preview, micromanager, script_feed, simulated
-from dblink_live.sources.ndtiff import DEFAULT_IDLE_S, NdtiffFollower, NdtiffOptions
-from dblink_live.sources.picasso_raw import RawStack
+from dblink_live.sources import simulated
+from dblink_live.sources.files.picasso_raw import RawStack
+from dblink_live.sources.files.tiff import TiffStack
+from dblink_live.sources.micromanager import acquisition, core, live_preview, script
+from dblink_live.sources.ndtiff.follower import DEFAULT_IDLE_S, NdtiffFollower, NdtiffOptions
 from dblink_live.sources.replay import ReplaySource, StackOpener
 from dblink_live.sources.spec import SourceSpec, parse_source
-from dblink_live.sources.tiff import TiffStack
 from dblink_live.types import CameraRecipe
 
 CameraLauncher = Callable[[CameraRecipe], FrameSource]
-"""Runs a camera in a process: `dblink_live.acquire.launch_camera`, handed in by whoever composes the line."""
+"""Runs a camera in a process: `launch_camera`, handed in by whoever composes the line."""
 
 
 def open_source(source: str | SourceSpec, *, launch: CameraLauncher, n_kept: int = 0) -> FrameSource:
@@ -46,13 +47,13 @@ def open_source(source: str | SourceSpec, *, launch: CameraLauncher, n_kept: int
         spec = spec if spec.is_recording else replace(spec, frames=spec.frames - n_kept)
     match spec.scheme:
         case "mm:core":
-            return launch(micromanager.recipe(spec))
+            return launch(core.recipe(spec))
         case "mm:acquisition":
-            return launch(acquisition_tee.recipe(spec, n_kept))
+            return launch(acquisition.recipe(spec, n_kept))
         case "mm:live":
             return launch(live_preview.recipe(spec))
         case "mm:script":
-            return launch(script_feed.recipe(spec))
+            return launch(script.recipe(spec))
         case "sim":
             return launch(simulated.recipe(spec))
         case "tiff":
@@ -61,7 +62,7 @@ def open_source(source: str | SourceSpec, *, launch: CameraLauncher, n_kept: int
             return _replay(spec, partial(RawStack, Path(spec.target)), n_kept)
         case "zarr":
             # Here: the process of a camera opens its source through this module too, and is to be light.
-            from dblink_live.sources.zarr_stack import ZarrStack
+            from dblink_live.sources.files.zarr import ZarrStack
 
             return _replay(spec, partial(ZarrStack, Path(spec.target)), n_kept)
         case "ndtiff":

@@ -60,7 +60,7 @@ def build_core(specimen: str, size: int, seed: int, fps: float, n_frames: int | 
         The extra with Micro-Manager is not installed.
     """
     try:
-        from dblink_live.sources.blinking_camera import BlinkingCamera, core_with
+        from dblink_live.sources.micromanager.simulated_camera import BlinkingCamera, core_with
     except ImportError as error:
         raise SourceError(
             f"expected pymmcore-plus for a simulated camera, found that it cannot be imported ({error}); "

@@ -12,12 +12,12 @@ from dblink_live.store.forecast import (
     forecast_raw_nodes,
 )
 from dblink_live.store.journal import CommittedWindow, Event, FullFacts, Product, Status, StoredSegment
-from dblink_live.store.ledger_check import ledger_from_journal
-from dblink_live.store.raw import RawFrames, RawWriter, create_raw, read_raw, trim_raw
+from dblink_live.store.raw.frames import RawFrames, RawWriter, create_raw, read_raw, trim_raw
 from dblink_live.store.reader import CommittedArray, Run, open_run
-from dblink_live.store.run import RunWriter
 from dblink_live.store.segment_counts import SegmentCounts
-from dblink_live.store.verify import VerifyReport, verify_run
+from dblink_live.store.verify.ledger import ledger_from_journal
+from dblink_live.store.verify.run import VerifyReport, verify_run
+from dblink_live.store.writer import RunWriter
 
 __all__ = [
     "CommittedArray",

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from dblink_live.store.hierarchy import SeriesSpec
-from dblink_live.store.raw import shard_frames
+from dblink_live.store.raw.frames import shard_frames
 from dblink_live.types import LOCALIZATION_DTYPE, Grid, Segment, Shape
 
 COUNTS_BYTES_A_PIXEL = 0.25

@@ -72,8 +72,8 @@ def view(
             f"the viewer needs PySide6 and pyqtgraph ({error}); install them: pip install 'dblink-live[viewer]'"
         ) from error
     from dblink_live.bus import Subscriber, read_client_keys
-    from dblink_live.viewer.feed import LiveFeed
-    from dblink_live.viewer.history import RunFeed
+    from dblink_live.viewer.live_source import LiveFeed
+    from dblink_live.viewer.stored_source import RunFeed
 
     live, history = None, None
     if str(address_or_run).startswith("tcp://"):

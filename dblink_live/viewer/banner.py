@@ -8,8 +8,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel
 
 from dblink_live.bus import Link
-from dblink_live.viewer.feed import LiveFeed
-from dblink_live.viewer.history import RunFeed
+from dblink_live.viewer.live_source import LiveFeed
+from dblink_live.viewer.stored_source import RunFeed
 from dblink_live.viewer.theme import BACKGROUND, RAISED, TEXT, Tone
 
 

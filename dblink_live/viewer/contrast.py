@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from dblink_live.analysis.contrast import ContrastPolicy, Limits, contrast_limits
+from dblink_live.display.contrast import ContrastPolicy, Limits, contrast_limits
 
 _EASE = 0.3
 """Share of the way that automatic limits go towards a new picture's: at once would flicker with every molecule."""
@@ -14,7 +14,7 @@ _STEP = 1.25
 
 
 class Contrast:
-    """The limits of one panel; the mathematics is `dblink_live.analysis.contrast`.
+    """The limits of one panel; the mathematics is `dblink_live.display.contrast`.
 
     Parameters
     ----------

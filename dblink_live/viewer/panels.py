@@ -16,9 +16,9 @@ import pyqtgraph as pg
 from PySide6.QtCore import QObject, QPointF, QRectF, Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from dblink_live.analysis.colours import ColourMapName, colour_map
-from dblink_live.analysis.contrast import ContrastPolicy, gamma_table, max_pool
-from dblink_live.analysis.scale_bar import length_label, scale_bar_nm
+from dblink_live.display.colours import ColourMapName, colour_map
+from dblink_live.display.contrast import ContrastPolicy, gamma_table, max_pool
+from dblink_live.display.scale_bar import length_label, scale_bar_nm
 from dblink_live.viewer.contrast import Contrast
 from dblink_live.viewer.picture import Picture
 from dblink_live.viewer.theme import SURFACE, Tone, badge_style, text_style

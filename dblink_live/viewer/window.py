@@ -10,17 +10,17 @@ from PySide6.QtCore import QRectF, QStandardPaths, QTimer
 from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
-from dblink_live.analysis.colours import COLOUR_MAPS, ColourMapName
-from dblink_live.analysis.contrast import CAMERA, RECONSTRUCTION, SUM
 from dblink_live.bus import Link
+from dblink_live.display.colours import COLOUR_MAPS, ColourMapName
+from dblink_live.display.contrast import CAMERA, RECONSTRUCTION, SUM
 from dblink_live.errors import DblinkError
 from dblink_live.viewer.banner import Banner, notice
-from dblink_live.viewer.feed import LiveFeed
-from dblink_live.viewer.history import RunFeed
 from dblink_live.viewer.keys import HelpOverlay, bind
+from dblink_live.viewer.live_source import LiveFeed
 from dblink_live.viewer.panels import Linked, Panel
 from dblink_live.viewer.picture import SLOTS, Picture, Slot
 from dblink_live.viewer.statusbar import Mode, StatusBar, status_items
+from dblink_live.viewer.stored_source import RunFeed
 from dblink_live.viewer.timeline import Timeline
 
 TICK_MS = 33

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dblink_live.errors import SourceError, SourceLostError
-from dblink_live.feed import FeedPlan, FrameSink, HostClock, Order
+from dblink_live.sources.frame_producer import FeedPlan, FrameSink, HostClock, Order
 from dblink_live.types import Gap, GapCause, Segment, Shape
 
 
@@ -181,7 +181,7 @@ def demo_camera(
 
 def demo_that_lists_modules() -> Any:
     """The real ``mm:core`` builder; raises when it has brought in what the camera process must not import."""
-    from dblink_live.sources.micromanager import build_core
+    from dblink_live.sources.micromanager.core import build_core
 
     core = build_core("MMConfig_demo.cfg")
     found = {"torch", "zarr", "tensorstore", "PySide6", "PyQt6", "qtpy"} & set(sys.modules)

@@ -16,9 +16,9 @@ import numpy as np
 import psutil
 import pytest
 
-from dblink_live.acquire import CameraProcess, client
 from dblink_live.errors import DblinkError, PluginError, SourceError
 from dblink_live.interfaces import FrameSource, SourceEvent
+from dblink_live.sources.camera_process import CameraProcess, client
 from dblink_live.types import CameraRecipe, Frame, Gap, GapCause, Shape
 
 pytest.importorskip("pymmcore", reason="needs the extra 'micromanager'")
@@ -249,7 +249,7 @@ def test_a_hung_camera_process_is_killed_and_reported(monkeypatch: pytest.Monkey
 PARENT_PROGRAM = textwrap.dedent(
     """
     import time
-    from dblink_live.acquire import CameraProcess
+    from dblink_live.sources.camera_process import CameraProcess
     from dblink_live.types import CameraRecipe
 
     options = {"numbers": "", "endless": True, "interval_s": 0.001}

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dblink_live.acquire import Ledger, total_lost
 from dblink_live.errors import StoreError
+from dblink_live.ledger import Ledger, total_lost
 from dblink_live.types import Gap, GapCause
 
 

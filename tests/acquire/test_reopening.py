@@ -8,9 +8,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dblink_live.acquire import CameraProcess, ReopeningCamera, launch_camera, reopening
 from dblink_live.errors import SourceError
 from dblink_live.interfaces import FrameSource, SourceEvent
+from dblink_live.sources.camera_process import CameraProcess, ReopeningCamera, launch_camera
 from dblink_live.types import CameraRecipe, Frame, Gap, GapCause, Segment, Shape
 
 

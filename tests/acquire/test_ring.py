@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dblink_live.acquire import RingEnd, RingError, RingReader, RingShape, RingWriter, region
 from dblink_live.errors import SourceError
+from dblink_live.sources.camera_process import RingEnd, RingError, RingReader, RingShape, RingWriter, shared_memory
 from dblink_live.types import Frame, Gap, GapCause, Segment, Shape
 
 SHAPE = Shape(4, 6)
@@ -179,13 +179,13 @@ WRITER_PROGRAM = textwrap.dedent(
     """
     import sys
     import numpy as np
-    from dblink_live.acquire import RingShape, RingWriter, region
+    from dblink_live.sources.camera_process import RingShape, RingWriter, shared_memory
     from dblink_live.types import Segment, Shape
 
     address, n_frames = sys.argv[1], int(sys.argv[2])
     side = 128
     shape = RingShape(n_slots=6, slot_bytes=2 * side * side)
-    ring = RingWriter(region.create(address, shape.nbytes), shape)
+    ring = RingWriter(shared_memory.create(address, shape.nbytes), shape)
     ring.write_segment(Segment(0, Shape(side, side), "uint16"))
     print(shape.nbytes, flush=True)
     while not ring.start_requested:
@@ -205,16 +205,16 @@ WRITER_PROGRAM = textwrap.dedent(
 def test_two_processes_share_a_ring_without_torn_frames_and_with_an_exact_account() -> None:
     """The writer runs flat out over six slots: the reader is lapped all the time, and must never see half a frame."""
     n_frames = 20_000
-    address = region.reserve()
+    address = shared_memory.reserve()
     process = subprocess.Popen(
         [sys.executable, "-c", WRITER_PROGRAM, address, str(n_frames)],
         stdout=subprocess.PIPE,
-        pass_fds=region.inherited_descriptors(address),
+        pass_fds=shared_memory.inherited_descriptors(address),
     )
     assert process.stdout is not None
     nbytes = int(process.stdout.readline())
-    reader = RingReader(region.attach(address, nbytes))
-    region.release(address)
+    reader = RingReader(shared_memory.attach(address, nbytes))
+    shared_memory.release(address)
     reader.request_start()
     n_read = n_skipped = 0
     expected = 0

@@ -7,7 +7,7 @@ import mmap
 import numpy as np
 import pytest
 
-from dblink_live.acquire import RingReader, RingShape, RingWriter, ring
+from dblink_live.sources.camera_process import RingReader, RingShape, RingWriter, ring
 from dblink_live.types import Frame, Gap, GapCause, Segment, Shape
 
 N_SLOTS = 8

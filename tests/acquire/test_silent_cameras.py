@@ -10,13 +10,13 @@ import pytest
 
 pytest.importorskip("pymmcore", reason="needs the extra 'micromanager'")
 
-from dblink_live.acquire import CameraProcess
 from dblink_live.config import run_config_from_plain
 from dblink_live.errors import SourceError
 from dblink_live.models import load_model
-from dblink_live.pipeline import line as line_module
-from dblink_live.pipeline.line import LineTotals, LiveLine
-from dblink_live.pipeline.silence import SilenceWatch
+from dblink_live.pipeline import live_loop as line_module
+from dblink_live.pipeline.live_loop import LineTotals, LiveLine
+from dblink_live.pipeline.stall_detector import SilenceWatch
+from dblink_live.sources.camera_process import CameraProcess
 from dblink_live.store import RunWriter, open_run, verify_run
 from dblink_live.types import CameraRecipe, RunInfo
 

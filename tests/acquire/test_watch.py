@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from dblink_live.acquire import RingReader, RingShape, RingWriter, process
-from dblink_live.feed import Order
+from dblink_live.sources.camera_process import RingReader, RingShape, RingWriter, producer
+from dblink_live.sources.frame_producer import Order
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def test_a_silent_reader_is_abandoned_and_a_beating_one_is_not(
     writer, reader = ring
     # Long enough for the beating reader to be seen on a busy machine, short enough to wait for.
     monkeypatch.setattr(process, "READER_TIMEOUT_S", 0.5)
-    watch = process.Watch()
+    watch = producer.Watch()
     for _ in range(5):
         reader.beat()
         assert watch.order(writer) is Order.GO_ON
@@ -47,7 +47,7 @@ def test_a_reader_is_not_blamed_for_a_time_in_which_nobody_looked(
     writer, reader = ring
     monkeypatch.setattr(process, "READER_TIMEOUT_S", 0.3)
     monkeypatch.setattr(process, "STOOD_STILL_S", 0.2)
-    watch = process.Watch()
+    watch = producer.Watch()
     if had_started:
         reader.beat()
         assert watch.order(writer) is Order.GO_ON
@@ -59,7 +59,7 @@ def test_a_reader_is_not_blamed_for_a_time_in_which_nobody_looked(
 
 def test_a_request_to_stop_is_heard(ring: tuple[RingWriter, RingReader]) -> None:
     writer, reader = ring
-    watch = process.Watch()
+    watch = producer.Watch()
     assert watch.order(writer) is Order.GO_ON
     reader.request_stop()
     assert watch.order(writer) is Order.STOP
@@ -67,6 +67,6 @@ def test_a_request_to_stop_is_heard(ring: tuple[RingWriter, RingReader]) -> None
 
 def test_a_polite_signal_stops_in_order(ring: tuple[RingWriter, RingReader]) -> None:
     writer, _ = ring
-    watch = process.Watch()
+    watch = producer.Watch()
     watch.on_terminate()
     assert watch.order(writer) is Order.STOP

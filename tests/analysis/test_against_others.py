@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from dblink_live.analysis.decorrelation import decorrelation_analysis
-from dblink_live.analysis.frc import fourier_ring_correlation, split_blocks
 from dblink_live.analysis.rendering import render
+from dblink_live.analysis.resolution.decorrelation import decorrelation_analysis
+from dblink_live.analysis.resolution.frc import fourier_ring_correlation, split_blocks
 from dblink_live.types import Grid, Localizations, Shape, empty_localizations
 
 PITCH_NM = 20.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dblink_live.analysis.baselines import best_leaky_sum, best_plain_sum, score_plain_sum
+from dblink_live.analysis.comparison.best_sums import best_leaky_sum, best_plain_sum, score_plain_sum
 from dblink_live.errors import ConfigError
 
 N_WINDOWS, SIDE = 40, 24

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, rotate
 
-from dblink_live.analysis.consistency import consistency, revision, undo_motion
+from dblink_live.analysis.trust.consistency import consistency, revision, undo_motion
 from dblink_live.errors import AnalysisError, ConfigError
 
 SIDE = 97

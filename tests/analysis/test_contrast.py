@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dblink_live.analysis.colours import COLOUR_MAPS, colour_map
-from dblink_live.analysis.contrast import (
+from dblink_live.display.colours import COLOUR_MAPS, colour_map
+from dblink_live.display.contrast import (
     CAMERA,
     RECONSTRUCTION,
     SUM,
@@ -23,8 +23,8 @@ from dblink_live.analysis.contrast import (
     max_pool,
     to_bytes,
 )
-from dblink_live.analysis.scale_bar import length_label, scale_bar_nm
-from dblink_live.analysis.snapshot import render_panels
+from dblink_live.display.scale_bar import length_label, scale_bar_nm
+from dblink_live.display.snapshot import render_panels
 from dblink_live.errors import ConfigError
 
 
@@ -188,7 +188,7 @@ def test_pictures_that_do_not_fit_are_refused(
 
 def test_drawing_needs_neither_torch_nor_qt() -> None:
     code = (
-        "import sys, dblink_live.analysis.snapshot\n"
+        "import sys, dblink_live.display.snapshot\n"
         "assert not [n for n in sys.modules if n.split('.')[0] in ('torch', 'PySide6', 'pyqtgraph', 'matplotlib')]"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)

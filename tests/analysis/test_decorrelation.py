@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dblink_live.analysis.decorrelation import decorrelation_analysis
+from dblink_live.analysis.resolution.decorrelation import decorrelation_analysis
 from dblink_live.errors import AnalysisError, ConfigError
 
 PITCH_NM = 20.0

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import fourier_shift, gaussian_filter
 
-from dblink_live.analysis.drift import Drift, corrected_table, corrected_video, drift_of_video
-from dblink_live.analysis.fiducials import find_fiducials, track_fiducials
-from dblink_live.analysis.rcc import redundant_cross_correlation
+from dblink_live.analysis.drift.cross_correlation import redundant_cross_correlation
+from dblink_live.analysis.drift.drift import Drift, corrected_table, corrected_video, drift_of_video
+from dblink_live.analysis.drift.fiducials import find_fiducials, track_fiducials
 from dblink_live.errors import AnalysisError, CalibrationError, ConfigError
 from dblink_live.types import Localizations, empty_localizations
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from dblink_live.analysis.frc import (
+from dblink_live.analysis.resolution.frc import (
     fourier_ring_correlation,
     frc_by_region,
     frc_of_localizations,

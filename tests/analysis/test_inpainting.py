@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dblink_live.analysis.directional_frame import DirectionalFrame
-from dblink_live.analysis.inpainting import BlindInpainter, InpaintingSettings
+from dblink_live.analysis.comparison.directional_frame import DirectionalFrame
+from dblink_live.analysis.comparison.inpainting import BlindInpainter, InpaintingSettings
 from dblink_live.errors import ConfigError
 from dblink_live.types import Shape
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from dblink_live.analysis.live_drift import LiveDrift
+from dblink_live.analysis.drift.live_drift import LiveDrift
 
 SCENE = gaussian_filter(np.random.default_rng(3).random((96, 80)), 2.0).astype(np.float32)
 

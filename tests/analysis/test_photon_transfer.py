@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dblink_live.analysis.photon_transfer import StackStatistics, measure_dark, measure_gain
+from dblink_live.camera.photon_transfer import StackStatistics, measure_dark, measure_gain
 from dblink_live.errors import CalibrationError
 from dblink_live.simulate.noise import digitise
 from dblink_live.types import Camera, FloatImage, FrameArray

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dblink_live.analysis.photon_transfer import GainFacts, StackStatistics, measure_gain
-from dblink_live.analysis.pixel_maps import PixelMaps, measure_pixels
+from dblink_live.camera.photon_transfer import GainFacts, StackStatistics, measure_gain
+from dblink_live.camera.pixel_maps import PixelMaps, measure_pixels
 from dblink_live.simulate.noise import digitise
 from dblink_live.simulate.sensors import SCMOS, uneven_sensor
 from dblink_live.types import Camera, Shape

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dblink_live.analysis.regions import LEAST, frc_of_regions
+from dblink_live.analysis.resolution.regions import LEAST, frc_of_regions
 from dblink_live.errors import AnalysisError, CalibrationError, ConfigError
 from dblink_live.types import Localizations, empty_localizations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dblink_live.analysis.support import left_out_fraction, split_consistency, support, supported_fraction
+from dblink_live.analysis.trust.support import left_out_fraction, split_consistency, support, supported_fraction
 from dblink_live.errors import AnalysisError, ConfigError
 
 

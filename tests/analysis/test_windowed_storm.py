@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from dblink_live.analysis.windowed_storm import best_windowed_storm, score_windowed_storm
+from dblink_live.analysis.comparison.windowed_storm import best_windowed_storm, score_windowed_storm
 
 
 def stepping_line(n_windows: int, still_for: int) -> tuple[np.ndarray, np.ndarray]:

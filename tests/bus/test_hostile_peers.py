@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dblink_live.bus import HeartbeatMessage, Link, Publisher, StatusMessage, Subscriber
-from dblink_live.bus.wire import (
+from dblink_live.bus.messages import (
     MAX_CONTROL_BYTES,
     MAX_REQUEST_BYTES,
     EndMessage,

@@ -35,7 +35,7 @@ from dblink_live.bus import (
     Subscriber,
     new_key_pair,
 )
-from dblink_live.bus.wire import Refusal, Snapshot, SnapshotRequest, decode_control, encode_control
+from dblink_live.bus.messages import Refusal, Snapshot, SnapshotRequest, decode_control, encode_control
 from dblink_live.errors import WireError
 
 spawn = multiprocessing.get_context("spawn")

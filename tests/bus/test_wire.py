@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dblink_live.bus.wire import (
+from dblink_live.bus.messages import (
     MAX_CONTROL_BYTES,
     MAX_EXTRA,
     MAX_HEADER_BYTES,

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from dblink_live.analysis.consistency import revision
+from dblink_live.analysis.trust.consistency import revision
 from dblink_live.cli import main
-from dblink_live.cli.stages import stages_of
 from dblink_live.models import StreamingReconstructor, load_model
 from dblink_live.store import RunWriter, SegmentCounts, open_run
 from dblink_live.tables import read_localizations
@@ -25,6 +24,7 @@ from dblink_live.types import (
     empty_localizations,
 )
 from dblink_live.windows import bin_localizations
+from dblink_live.workflows.lookahead_stages import stages_of
 
 GRID = Grid(pitch_nm=40.0, shape=Shape(96, 96))
 CAMERA = Shape(24, 24)

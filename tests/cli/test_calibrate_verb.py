@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pytest
 import tifffile
 
+from dblink_live.camera.sensor_maps import SensorMaps
 from dblink_live.cli import main
 from dblink_live.config import load_run_config
-from dblink_live.pipeline.sensor_maps import SensorMaps
 from dblink_live.store import open_run
 from dblink_live.types import FloatImage
 

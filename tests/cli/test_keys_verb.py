@@ -10,8 +10,8 @@ import tifffile
 
 from dblink_live.bus import Subscriber, read_client_keys
 from dblink_live.cli import main
+from dblink_live.cli.acquire.run import read_config
 from dblink_live.cli.main import _build_parser
-from dblink_live.cli.run import read_config
 
 
 def test_keys_says_what_it_made_and_never_overwrites(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

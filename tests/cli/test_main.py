@@ -14,7 +14,7 @@ import pytest
 
 from dblink_live.cli import main
 from dblink_live.cli.options import Verbs, add_json, add_verb
-from dblink_live.cli.outcome import FailedOnTheWayError, Outcome, on_the_way
+from dblink_live.cli.result import FailedOnTheWayError, Outcome, on_the_way
 from dblink_live.errors import ConfigError, DblinkError, SourceError, StoreError
 
 # By its name: the package hands on the function `main` under the name of its module.

@@ -35,7 +35,9 @@ def config(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _calibrated_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dblink_live.train.checkpointed.calibrate_threshold", lambda network, presets: 0.4)
+    monkeypatch.setattr(
+        "dblink_live.train.reconstruction.train_model.calibrate_threshold", lambda network, presets: 0.4
+    )
 
 
 def refused(capsys: pytest.CaptureFixture[str], status: int, *arguments: str) -> str:

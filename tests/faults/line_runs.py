@@ -11,7 +11,7 @@ from dying_run import make_config
 from dblink_live.errors import SourceError
 from dblink_live.interfaces import FrameSource
 from dblink_live.models import Model, load_model
-from dblink_live.pipeline.line import LineTotals, LiveLine
+from dblink_live.pipeline.live_loop import LineTotals, LiveLine
 from dblink_live.pipeline.provenance import describe_run
 from dblink_live.store import RunWriter, open_run, verify_run
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dblink_live.acquire import RingEnd, RingError, RingReader, RingShape, RingWriter
 from dblink_live.errors import SourceError
 from dblink_live.interfaces import SourceEvent
+from dblink_live.sources.camera_process import RingEnd, RingError, RingReader, RingShape, RingWriter
 from dblink_live.types import Frame, FrameArray, Segment, Shape
 
 

@@ -11,9 +11,9 @@ import pytest
 from line_runs import check_ledgers, run_line
 from ring_source import RingSource, camera_of
 
-from dblink_live.feed import HostClock
-from dblink_live.mmcore import TaggedFrame
 from dblink_live.simulate import make_camera
+from dblink_live.sources.frame_producer import HostClock
+from dblink_live.sources.micromanager.core_adapter import TaggedFrame
 from dblink_live.store import RunWriter, open_run, verify_run
 from dblink_live.types import Shape
 

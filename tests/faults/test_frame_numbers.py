@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from line_runs import WINDOW_FRAMES, check_ledgers, run_line_to_its_failure
 from ring_source import RingSource
 
-from dblink_live.acquire import RingWriter
-from dblink_live.acquire.pump import pump
 from dblink_live.errors import SourceError
-from dblink_live.feed import HostClock, Order
-from dblink_live.mmcore import CameraCore
+from dblink_live.sources.camera_process import RingWriter
+from dblink_live.sources.frame_producer import HostClock, Order
+from dblink_live.sources.micromanager.core_adapter import CameraCore
+from dblink_live.sources.micromanager.sequence_reader import pump
 from dblink_live.store import open_run
 from dblink_live.types import Shape
 

@@ -13,7 +13,7 @@ from line_runs import MAX_GAP_WINDOWS, WINDOW_FRAMES
 from ring_source import RingSource, camera_of
 
 from dblink_live.models import load_model
-from dblink_live.pipeline.line import LiveLine
+from dblink_live.pipeline.live_loop import LiveLine
 from dblink_live.pipeline.provenance import describe_run
 from dblink_live.refine import Mending, RefineSettings, open_refinement
 from dblink_live.simulate import make_camera

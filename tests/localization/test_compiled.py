@@ -13,15 +13,15 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from dblink_live.localization.band_pass import band_pass_for
-from dblink_live.localization.camera import PhotonFrames, to_photons
-from dblink_live.localization.detect import Spots
-from dblink_live.localization.detect_batched import detect_batched
-from dblink_live.localization.detect_compiled import detect_compiled
-from dblink_live.localization.fit_batched import fit_batched
-from dblink_live.localization.fit_compiled import fit_compiled
-from dblink_live.localization.psf import Width
-from dblink_live.localization.regions import Regions
+from dblink_live.localization.gaussian.band_pass import band_pass_for
+from dblink_live.localization.gaussian.detect import Spots
+from dblink_live.localization.gaussian.detect_batched import detect_batched
+from dblink_live.localization.gaussian.detect_compiled import detect_compiled
+from dblink_live.localization.gaussian.fit_batched import fit_batched
+from dblink_live.localization.gaussian.fit_compiled import fit_compiled
+from dblink_live.localization.gaussian.psf import Width
+from dblink_live.localization.gaussian.regions import Regions
+from dblink_live.localization.photoelectrons import PhotonFrames, to_photons
 from dblink_live.types import Camera
 
 Render = Callable[..., npt.NDArray[np.float64]]
@@ -109,7 +109,7 @@ def test_it_runs_where_no_compiled_code_can_be_kept(tmp_path: Path) -> None:
     program = (
         f"import numba.core.caching; {refuse}\n"
         "import numpy as np\n"
-        "from dblink_live.localization.compiled import compiled\n"
+        "from dblink_live.localization.gaussian.compiled import compiled\n"
         "@compiled\n"
         "def double(values):\n"
         "    return 2 * values.sum()\n"

@@ -17,16 +17,16 @@ from dblink_live.analysis.matching import chance_jaccard, match_localizations
 from dblink_live.cli import main
 from dblink_live.errors import ConfigError, ModelError, SourceError
 from dblink_live.localization import DeepStormLocalizer, DenseLocalizer, GaussianLocalizer
-from dblink_live.localization.deepstorm.brightness import photons_of
-from dblink_live.localization.deepstorm.checkpoint import (
+from dblink_live.localization.neural.deepstorm.brightness import photons_of
+from dblink_live.localization.neural.deepstorm.checkpoint import (
     DeepStormFacts,
     Precision,
     load_deepstorm,
     save_deepstorm,
 )
-from dblink_live.localization.deepstorm.crowding import LEAST, REACH_SIGMAS, crowding_about
-from dblink_live.localization.deepstorm.network import SPIKE, DeepStormConfig, DeepStormNetwork, smoothed
-from dblink_live.localization.deepstorm.recovery import peaks
+from dblink_live.localization.neural.deepstorm.crowding import LEAST, REACH_SIGMAS, crowding_about
+from dblink_live.localization.neural.deepstorm.network import SPIKE, DeepStormConfig, DeepStormNetwork, smoothed
+from dblink_live.localization.neural.deepstorm.recovery import peaks
 from dblink_live.registry import get_localizer_factory
 from dblink_live.tables import read_localizations
 from dblink_live.types import Camera, Localizations, empty_localizations
@@ -137,7 +137,7 @@ def test_the_answer_does_not_depend_on_batching(
 
 
 def test_large_frames_in_bands_are_as_those_at_once(render: Render, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dblink_live.localization.deepstorm import localizer as module
+    from dblink_live.localization.neural.deepstorm import localizer as module
 
     frames, _ = make_stack(render, per_um2=3.0, n_frames=1, shape=(97, 41))
     whole = DeepStormLocalizer(CAMERA, psf_sigma_px=SIGMA_PX).localize(frames, np.arange(1))

@@ -16,8 +16,8 @@ from dblink_live.analysis.matching import MatchScores, match_localizations
 from dblink_live.errors import ConfigError, ModelError, SourceError
 from dblink_live.interfaces import Explaining, Localizer
 from dblink_live.localization import AutoLocalizer, DenseLocalizer, GaussianLocalizer
-from dblink_live.localization.dense.network import REACH_PX, DenseConfig, DenseNetwork
-from dblink_live.localization.network_inputs import CHANNELS
+from dblink_live.localization.neural.dense.network import REACH_PX, DenseConfig, DenseNetwork
+from dblink_live.localization.neural.inputs import CHANNELS
 from dblink_live.registry import get_localizer_factory
 from dblink_live.types import Camera, Localizations, empty_localizations
 
@@ -100,7 +100,7 @@ def test_the_answer_does_not_depend_on_batching(render: Render, name: str, psf_s
 
 
 def test_large_frames_in_bands_are_as_those_at_once(render: Render, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dblink_live.localization.dense import localizer as module
+    from dblink_live.localization.neural.dense import localizer as module
 
     frames, _ = make_stack(render, per_um2=3.0, n_frames=2, shape=(97, 41))
     whole = DenseLocalizer(CAMERA, psf_sigma_px=SIGMA_PX).localize(frames, np.arange(2))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from dblink_live.localization.threads import map_parts
+from dblink_live.localization.parallel import map_parts
 
 
 @pytest.fixture

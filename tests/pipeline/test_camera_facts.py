@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dblink_live.camera.presets import camera_preset, camera_presets
+from dblink_live.camera.resolve import resolve_camera
+from dblink_live.camera.sensor_maps import SensorMaps
 from dblink_live.config import CameraConfig, load_run_config
 from dblink_live.errors import CalibrationError
-from dblink_live.pipeline.camera_facts import resolve_camera
-from dblink_live.pipeline.camera_presets import camera_preset, camera_presets
-from dblink_live.pipeline.sensor_maps import SensorMaps
 from dblink_live.simulate.sensors import SCMOS
 from dblink_live.types import Segment, Shape
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import tifffile
 
-from dblink_live.acquire import Ledger
+from dblink_live.camera.resolve import resolve_camera
 from dblink_live.config import CameraConfig, RunConfig, run_config_from_plain
 from dblink_live.errors import CalibrationError, ConfigError, ModelError, SourceError, StoreError
 from dblink_live.interfaces import SourceEvent
+from dblink_live.ledger import Ledger
 from dblink_live.localization import GaussianLocalizer
 from dblink_live.models import load_model, reconstruct
-from dblink_live.pipeline.camera_facts import resolve_camera
-from dblink_live.pipeline.line import LiveLine
+from dblink_live.pipeline.live_loop import LiveLine
 from dblink_live.pipeline.live_run import LiveRun, open_live_run
 from dblink_live.simulate import SCMOS, make_camera
 from dblink_live.store import RunWriter, open_run, verify_run

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dblink_live.bus import Publisher
-from dblink_live.pipeline import pictures
+from dblink_live.pipeline import preview_publisher
 from dblink_live.types import Grid, Reconstruction, Shape
 
 
@@ -16,10 +16,10 @@ def test_drift_is_followed_once_the_pictures_have_settled(monkeypatch: pytest.Mo
     scene[20:40, 30] = scene[45, 10:30] = 1.0
     grid = Grid(40.0, Shape(64, 64))
     with Publisher() as publisher:
-        live = pictures.LivePictures(publisher, "a run")
-        for window in range(pictures.SETTLED_PICTURES + 3):
-            moved = np.roll(scene, max(0, window - pictures.SETTLED_PICTURES), axis=0)
-            assert live.drift_nm is None or window > pictures.SETTLED_PICTURES
+        live = preview_publisher.LivePictures(publisher, "a run")
+        for window in range(preview_publisher.SETTLED_PICTURES + 3):
+            moved = np.roll(scene, max(0, window - preview_publisher.SETTLED_PICTURES), axis=0)
+            assert live.drift_nm is None or window > preview_publisher.SETTLED_PICTURES
             live.reconstruction(picture(window, moved), grid)
         assert live.drift_nm is not None
         # Two pixels down; a parabola through the peak of so few lines is a tenth of a pixel off at most.

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dblink_live.camera.sensor_maps import BinningMode, SensorMaps
 from dblink_live.errors import CalibrationError
-from dblink_live.localization.camera import to_photons
-from dblink_live.pipeline.sensor_maps import BinningMode, SensorMaps
+from dblink_live.localization.photoelectrons import to_photons
 from dblink_live.simulate.noise import digitise
 from dblink_live.simulate.sensors import SCMOS, uneven_sensor
 from dblink_live.types import Camera, Segment, Shape

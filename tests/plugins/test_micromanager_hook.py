@@ -19,10 +19,10 @@ import pytest
 import zmq
 from dblink_live_micromanager import LiveHook
 
-from dblink_live.acquire import CameraProcess
 from dblink_live.errors import SourceError
-from dblink_live.feed import HostClock, Order
-from dblink_live.sources.script_feed import MARK, ScriptFeed, recipe
+from dblink_live.sources.camera_process import CameraProcess
+from dblink_live.sources.frame_producer import HostClock, Order
+from dblink_live.sources.micromanager.script import MARK, ScriptFeed, recipe
 from dblink_live.sources.spec import parse_source
 from dblink_live.types import Frame, FrameArray, Gap, GapCause, Segment
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dblink_live.analysis.fiducials import find_fiducials, track_fiducials
+from dblink_live.analysis.drift.fiducials import find_fiducials, track_fiducials
 from dblink_live.errors import ConfigError
 from dblink_live.localization import localize
 from dblink_live.simulate import SCMOS

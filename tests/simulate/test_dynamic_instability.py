@@ -18,9 +18,9 @@ from dblink_live.simulate import (
     simulate_video,
 )
 from dblink_live.simulate.blinking import BlinkSchedule
-from dblink_live.simulate.instability import LengthHistory, draw_history, lengths_at
 from dblink_live.simulate.motion import RigidMotion
 from dblink_live.simulate.specimen import FilamentSpecimen
+from dblink_live.simulate.structures.instability import LengthHistory, draw_history, lengths_at
 from dblink_live.types import Grid, Shape
 
 STILL = RigidMotion((0.0, 0.0), 0.0, (0.0, 0.0))

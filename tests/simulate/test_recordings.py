@@ -10,11 +10,11 @@ import pytest
 
 from dblink_live.errors import ConfigError
 from dblink_live.simulate import PRESETS, Fluorophores, Labelling, Specimen, VideoParameters, simulate_video
-from dblink_live.simulate.labelling import smooth_field
 from dblink_live.simulate.motion import RigidMotion
 from dblink_live.simulate.precision import localization_error_nm
 from dblink_live.simulate.recording import Recording, draw_labels, fluorophore_counts
 from dblink_live.simulate.specimen import FilamentSpecimen
+from dblink_live.simulate.structures.labelling import smooth_field
 from dblink_live.types import Grid, Shape
 
 STILL = RigidMotion((0.0, 0.0), 0.0, (0.0, 0.0))

@@ -11,8 +11,8 @@ from scipy.ndimage import label
 from dblink_live.errors import ConfigError
 from dblink_live.simulate import PRESETS, ReticulumParameters, make_camera, make_specimen, simulate_video
 from dblink_live.simulate.motion import RigidMotion
-from dblink_live.simulate.reticulum import ReticulumSpecimen, draw_reticulum
-from dblink_live.simulate.tubules import draw_plan, triangulate
+from dblink_live.simulate.structures.reticulum import ReticulumSpecimen, draw_reticulum
+from dblink_live.simulate.structures.tubules import draw_plan, triangulate
 from dblink_live.types import Grid, Shape
 
 STILL = RigidMotion((0.0, 0.0), 0.0, (0.0, 0.0))

@@ -10,12 +10,12 @@ import pytest
 
 from dblink_live.errors import ConfigError
 from dblink_live.simulate import make_specimen
-from dblink_live.simulate.bodies import BodySpecimen
-from dblink_live.simulate.filaments import draw_authors_field, draw_filament, sample_curve
-from dblink_live.simulate.mitochondria import Body, draw_mitochondrion
 from dblink_live.simulate.motion import RigidMotion, draw_bending
-from dblink_live.simulate.raster import rasterise
 from dblink_live.simulate.specimen import REACH_NM, FilamentSpecimen
+from dblink_live.simulate.structures.bodies import BodySpecimen
+from dblink_live.simulate.structures.filaments import draw_authors_field, draw_filament, sample_curve
+from dblink_live.simulate.structures.mitochondria import Body, draw_mitochondrion
+from dblink_live.simulate.structures.raster import rasterise
 from dblink_live.types import Grid, Shape
 
 STILL = RigidMotion((0.0, 0.0), 0.0, (0.0, 0.0))

@@ -27,6 +27,6 @@ class Numbered:
 
 def numbered(n_frames: int | None = None, breaks_at: int | None = None) -> Any:
     """A core with a `BlinkingCamera` of numbered frames."""
-    from dblink_live.sources.blinking_camera import BlinkingCamera, core_with
+    from dblink_live.sources.micromanager.simulated_camera import BlinkingCamera, core_with
 
     return core_with(BlinkingCamera(Numbered(breaks_at), exposure_ms=1.0, n_frames=n_frames), pixel_size_nm=108.0)

@@ -14,13 +14,13 @@ pytest.importorskip("pycromanager", reason="needs the extra 'micromanager'")
 from mmpycorex import terminate_core_instances
 
 from dblink_live.errors import SourceError
-from dblink_live.feed import FeedPlan, HostClock, Order
-from dblink_live.mmcore import CameraCore
-from dblink_live.sources.acquisition_events import read_events, time_lapse
-from dblink_live.sources.acquisition_plan import AcquisitionPlan
-from dblink_live.sources.acquisition_tee import AcquisitionTee
-from dblink_live.sources.last_words import kept
-from dblink_live.sources.micromanager import build_core
+from dblink_live.sources.frame_producer import FeedPlan, HostClock, Order
+from dblink_live.sources.micromanager.acquisition import AcquisitionTee
+from dblink_live.sources.micromanager.acquisition_events import read_events, time_lapse
+from dblink_live.sources.micromanager.acquisition_plan import AcquisitionPlan
+from dblink_live.sources.micromanager.captured_output import kept
+from dblink_live.sources.micromanager.core import build_core
+from dblink_live.sources.micromanager.core_adapter import CameraCore
 from dblink_live.types import FrameArray, Gap, GapCause, Segment
 
 CHANNELS = "channel_group = 'Channel'\nchannels = ['DAPI', 'FITC']\n"

@@ -13,10 +13,10 @@ pytest.importorskip("pycromanager", reason="needs the extra 'micromanager'")
 
 from bridge_client import RunningMicroManager
 
-from dblink_live.acquire import launch_camera
 from dblink_live.errors import SourceError
 from dblink_live.interfaces import FrameSource, SourceEvent
 from dblink_live.sources import open_source
+from dblink_live.sources.camera_process import launch_camera
 from dblink_live.types import Frame, Gap, GapCause, Segment, Shape
 
 Opener = Callable[..., FrameSource]

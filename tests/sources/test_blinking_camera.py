@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dblink_live.acquire import CameraProcess
 from dblink_live.errors import SourceError
 from dblink_live.interfaces import SourceEvent
+from dblink_live.sources.camera_process import CameraProcess
 from dblink_live.types import CameraRecipe, Frame, Shape
 
 pytest.importorskip("pymmcore_plus", reason="needs the extra 'micromanager'")

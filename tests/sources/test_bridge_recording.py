@@ -16,16 +16,16 @@ import zmq
 from bridge_client import RunningMicroManager
 
 from dblink_live.errors import SourceError
-from dblink_live.sources.bridge_recording import Exchange, read_recording
+from dblink_live.sources.micromanager.bridge_recording import Exchange, read_recording
 
 ASK = """
 import json, os, sys
 from pathlib import Path
-from dblink_live.feed import HostClock
-from dblink_live.mmcore import CameraCore
-from dblink_live.segments import segment_of
-from dblink_live.sources import bridge
-from dblink_live.sources.bridge_recording import record_bridge
+from dblink_live.sources.frame_producer import HostClock
+from dblink_live.sources.micromanager.core_adapter import CameraCore
+from dblink_live.sources.segments import segment_of
+from dblink_live.sources.micromanager import bridge
+from dblink_live.sources.micromanager.bridge_recording import record_bridge
 port, path = int(sys.argv[1]), sys.argv[2]
 if path:
     segment, image = record_bridge(port, Path(path)), None

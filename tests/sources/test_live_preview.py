@@ -14,10 +14,10 @@ import zmq
 from bridge_client import RunningMicroManager
 from java_bridge import free_port
 
-from dblink_live.acquire import launch_camera
 from dblink_live.errors import SourceError
 from dblink_live.interfaces import FrameSource, SourceEvent
 from dblink_live.sources import open_source
+from dblink_live.sources.camera_process import launch_camera
 from dblink_live.types import Frame, Gap, GapCause, Segment, Shape
 
 

@@ -15,10 +15,10 @@ pytest.importorskip("pymmcore", reason="needs the extra 'micromanager'")
 from java_bridge import demo_core
 
 from dblink_live.errors import DblinkError, SourceError
-from dblink_live.feed import HostClock, Order
-from dblink_live.mmcore import CameraCore
-from dblink_live.sources.live_buffer import LOOK_ANYWAY_S, BufferWatcher
-from dblink_live.sources.live_preview import LivePreview
+from dblink_live.sources.frame_producer import HostClock, Order
+from dblink_live.sources.micromanager.core_adapter import CameraCore
+from dblink_live.sources.micromanager.live_buffer import LOOK_ANYWAY_S, BufferWatcher
+from dblink_live.sources.micromanager.live_preview import LivePreview
 from dblink_live.types import FrameArray, Gap, GapCause, Segment, Shape
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dblink_live.acquire import CameraProcess
 from dblink_live.errors import SourceError
 from dblink_live.interfaces import SourceEvent
-from dblink_live.sources import micromanager, open_source
+from dblink_live.sources import open_source
+from dblink_live.sources.camera_process import CameraProcess
+from dblink_live.sources.micromanager import core as micromanager
 from dblink_live.types import Frame, Shape
 
 mm_test_adapters = pytest.importorskip("mm_test_adapters", reason="needs the extra 'micromanager'")

@@ -18,8 +18,8 @@ from dblink_live.interfaces import SourceEvent
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     # How long damage may be an image that has not arrived yet is a matter of slow disks, not of these tests.
-    monkeypatch.setattr("dblink_live.sources.ndtiff_dataset.SETTLE_S", 0.1)
-    monkeypatch.setattr("dblink_live.sources.ndtiff.PATIENCE_S", 0.2)
+    monkeypatch.setattr("dblink_live.sources.ndtiff.dataset.SETTLE_S", 0.1)
+    monkeypatch.setattr("dblink_live.sources.ndtiff.follower.PATIENCE_S", 0.2)
 
 
 @pytest.fixture

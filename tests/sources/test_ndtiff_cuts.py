@@ -14,7 +14,7 @@ from ndtiff_follower import SIZE, check, follow
 
 from benchmarks.ndtiff_writers import JavaStyleWriter, frame_of
 from dblink_live.interfaces import SourceEvent
-from dblink_live.sources.ndtiff_index import NotWholeError, parse_entry
+from dblink_live.sources.ndtiff.index import NotWholeError, parse_entry
 
 N_FRAMES = 12
 MANY_ZEROS = 5000

@@ -20,7 +20,7 @@ from dblink_live.types import Frame
 @pytest.fixture(autouse=True)
 def _settle_fast(monkeypatch: pytest.MonkeyPatch) -> None:
     # How long a dataset must look closed is a matter of slow disks, not of these tests.
-    monkeypatch.setattr("dblink_live.sources.ndtiff_dataset.SETTLE_S", 0.1)
+    monkeypatch.setattr("dblink_live.sources.ndtiff.dataset.SETTLE_S", 0.1)
 
 
 @pytest.fixture(params=STYLES)

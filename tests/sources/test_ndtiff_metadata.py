@@ -19,7 +19,7 @@ Write = Callable[[JavaStyleWriter], object]
 
 @pytest.fixture(autouse=True)
 def _settle_fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dblink_live.sources.ndtiff_dataset.SETTLE_S", 0.1)
+    monkeypatch.setattr("dblink_live.sources.ndtiff.dataset.SETTLE_S", 0.1)
 
 
 def _dataset(folder: Path, write: Write, summary: dict[str, Any] | None = None) -> str:

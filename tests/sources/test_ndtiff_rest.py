@@ -11,7 +11,7 @@ from ndtiff_follower import check, follow, put
 
 from benchmarks.ndtiff_writers import JavaStyleWriter
 from dblink_live.interfaces import FrameSource
-from dblink_live.sources.ndtiff import LONGEST_REST_NS, RESTS
+from dblink_live.sources.ndtiff.follower import LONGEST_REST_NS, RESTS
 
 N_FRAMES = 300
 
@@ -39,9 +39,9 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("dblink_live.sources.ndtiff.time", clock)
+    monkeypatch.setattr("dblink_live.sources.ndtiff.follower.time", clock)
     # Which is not that of the file system: a busy machine may take long between writing and reading.
-    monkeypatch.setattr("dblink_live.sources.ndtiff_dataset.WRITTEN_WITHIN_S", 3600.0)
+    monkeypatch.setattr("dblink_live.sources.ndtiff.dataset.WRITTEN_WITHIN_S", 3600.0)
     return clock
 
 

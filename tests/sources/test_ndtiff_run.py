@@ -34,7 +34,7 @@ class _Announcement(logging.Handler):
 def waiting() -> Iterator[threading.Event]:
     """Set once the follower waits for a dataset."""
     made = threading.Event()
-    handler, logger = _Announcement(made), logging.getLogger("dblink_live.sources.ndtiff_watch")
+    handler, logger = _Announcement(made), logging.getLogger("dblink_live.sources.ndtiff.discovery")
     logger.addHandler(handler)
     yield made
     logger.removeHandler(handler)

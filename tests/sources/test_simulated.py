@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dblink_live.acquire import CameraProcess
 from dblink_live.errors import ConfigError, SourceError
 from dblink_live.interfaces import SourceEvent
 from dblink_live.sources import default_camera, open_source, parse_source, simulator_of
+from dblink_live.sources.camera_process import CameraProcess
 from dblink_live.types import Frame, Shape
 
 pytest.importorskip("pymmcore_plus", reason="needs the extra 'micromanager'")

@@ -14,7 +14,7 @@ import zarr
 from dblink_live.errors import StoreError
 from dblink_live.store import RawWriter, RunWriter, create_raw, open_run, read_raw, trim_raw, verify_run
 from dblink_live.store.hierarchy import FOLDER_NAME
-from dblink_live.store.ome_check import validate_ome_zarr
+from dblink_live.store.verify.ome_zarr import validate_ome_zarr
 from dblink_live.types import Gap, GapCause, Grid, RunInfo, Segment, Shape
 
 INFO = RunInfo(uuid="1", created_utc="2026-01-01T00:00:00", config={}, model="light", model_sha256="")

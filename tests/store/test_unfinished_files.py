@@ -15,8 +15,8 @@ from dblink_live.store import RawWriter, RunWriter, create_raw, open_run, read_r
 from dblink_live.store.arrays import SeriesWriter, make_context
 from dblink_live.store.connections import connect_read_only, create_database
 from dblink_live.store.hierarchy import BLOCK, FOLDER_NAME
-from dblink_live.store.raw_journal import FILE_NAME as RAW_FILE_NAME
-from dblink_live.store.raw_journal import RawJournal
+from dblink_live.store.raw.journal import FILE_NAME as RAW_FILE_NAME
+from dblink_live.store.raw.journal import RawJournal
 
 LONGER = os.urandom(200_000)
 """Than any file of these runs: whoever writes over it without emptying it leaves its tail there."""

@@ -7,7 +7,7 @@ import math
 import torch
 
 from dblink_live.models import LightNetwork
-from dblink_live.train.calibrate import calibrate_threshold
+from dblink_live.train.reconstruction.threshold import calibrate_threshold
 
 
 def test_the_threshold_keeps_what_is_drawn_as_structure() -> None:

@@ -13,13 +13,13 @@ import torch
 from dblink_live.cli import main
 from dblink_live.errors import ConfigError, ModelError
 from dblink_live.localization import DeepStormLocalizer
-from dblink_live.localization.deepstorm.checkpoint import Precision, load_deepstorm
-from dblink_live.localization.deepstorm.network import SPIKE, DeepStormConfig
-from dblink_live.localization.network_inputs import CHANNELS, seen_in
+from dblink_live.localization.neural.deepstorm.checkpoint import Precision, load_deepstorm
+from dblink_live.localization.neural.deepstorm.network import SPIKE, DeepStormConfig
+from dblink_live.localization.neural.inputs import CHANNELS, seen_in
 from dblink_live.registry import get_localizer_factory
 from dblink_live.train import DeepStormSettings, LocalizerScenes, read_settings, train_localizer_to_checkpoint
-from dblink_live.train.deepstorm_loss import deepstorm_loss, heat_map
-from dblink_live.train.localizer_data import Examples, make_examples
+from dblink_live.train.localizer.data import Examples, make_examples
+from dblink_live.train.localizer.deepstorm_loss import deepstorm_loss, heat_map
 from dblink_live.types import Camera, Shape
 
 SIZES = DeepStormConfig(channels=(4, 8, 8, 16), upsampling=4)

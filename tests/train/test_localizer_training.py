@@ -12,14 +12,14 @@ import torch
 
 from dblink_live.cli import main
 from dblink_live.errors import ConfigError
-from dblink_live.localization.dense.checkpoint import load_localizer
-from dblink_live.localization.dense.network import SHIPPED, DenseConfig, Predictions
-from dblink_live.localization.dense.recovery import recover
-from dblink_live.localization.network_inputs import CHANNELS
+from dblink_live.localization.neural.dense.checkpoint import load_localizer
+from dblink_live.localization.neural.dense.network import SHIPPED, DenseConfig, Predictions
+from dblink_live.localization.neural.dense.recovery import recover
+from dblink_live.localization.neural.inputs import CHANNELS
 from dblink_live.registry import get_localizer_factory
 from dblink_live.train import LocalizerScenes, LocalizerSettings, read_settings, train_localizer_to_checkpoint
-from dblink_live.train.localizer_data import Examples, make_examples
-from dblink_live.train.localizer_loss import localizer_loss
+from dblink_live.train.localizer.data import Examples, make_examples
+from dblink_live.train.localizer.loss import localizer_loss
 from dblink_live.types import Camera, Shape
 
 SIZES = DenseConfig(fine_channels=4, coarse_channels=8, coarse_layers=1, last_layers=0)

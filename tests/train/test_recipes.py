@@ -11,12 +11,13 @@ import torch
 
 from dblink_live.errors import ConfigError
 from dblink_live.models import build_network
-from dblink_live.train import list_recipes, loop, read_settings
-from dblink_live.train.dataset import ClipSampler, draw_parameters, validation_clips, validation_video
-from dblink_live.train.losses import LOSSES
-from dblink_live.train.settings import TrainingSettings
-from dblink_live.train.state import begin
-from dblink_live.train.workers import own_device
+from dblink_live.train import list_recipes, read_settings
+from dblink_live.train.reconstruction import loop
+from dblink_live.train.reconstruction.dataset import ClipSampler, draw_parameters, validation_clips, validation_video
+from dblink_live.train.reconstruction.losses import LOSSES
+from dblink_live.train.reconstruction.settings import TrainingSettings
+from dblink_live.train.reconstruction.state import begin
+from dblink_live.train.reconstruction.workers import own_device
 
 CPU = torch.device("cpu")
 TINY = {"crop_px": 16, "clip_windows": 3, "supervised_windows": 3, "video_windows": 0, "save_every_steps": 1}

@@ -15,10 +15,10 @@ from dblink_live.errors import ConfigError
 from dblink_live.models import BidirectionalNetwork, build_network, load_model
 from dblink_live.simulate import VideoParameters, simulate_video
 from dblink_live.train import Specimens, TrainingSettings, TrainingStoppedError, load_settings, train_to_checkpoint
-from dblink_live.train.dataset import ClipSampler, add_beads, draw_released_parameters, draw_video
-from dblink_live.train.loop import clip_loss, fraction_done, learning_rate_factor, train
-from dblink_live.train.losses import LOSSES, reconstruction_loss, soft_dice, total_variation
-from dblink_live.train.state import begin
+from dblink_live.train.reconstruction.dataset import ClipSampler, add_beads, draw_released_parameters, draw_video
+from dblink_live.train.reconstruction.loop import clip_loss, fraction_done, learning_rate_factor, train
+from dblink_live.train.reconstruction.losses import LOSSES, reconstruction_loss, soft_dice, total_variation
+from dblink_live.train.reconstruction.state import begin
 
 SMALL = TrainingSettings(
     steps=6,
@@ -189,7 +189,9 @@ def _loss(network: BidirectionalNetwork, settings: TrainingSettings) -> float:
 def test_a_checkpoint_knows_its_threshold_envelope_and_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dblink_live.train.checkpointed.calibrate_threshold", lambda network, presets: 0.4)
+    monkeypatch.setattr(
+        "dblink_live.train.reconstruction.train_model.calibrate_threshold", lambda network, presets: 0.4
+    )
     path = tmp_path / "tiny.safetensors"
     seen: list[int] = []
     train_to_checkpoint(SMALL, path, lambda progress: seen.append(progress.step))
@@ -211,7 +213,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_pa
 
 
 def test_the_envelope_holds_what_the_specimens_say() -> None:
-    from dblink_live.train.checkpointed import measure_envelope
+    from dblink_live.train.reconstruction.train_model import measure_envelope
 
     envelope = measure_envelope(Specimens(speed=(0.0, 10.0)), seed=0, n_videos=10)
     assert envelope.speed == (0.0, pytest.approx(8.0))  # 10 x 0.08 nm a frame x 10 frames

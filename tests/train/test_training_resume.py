@@ -16,8 +16,8 @@ from PIL import Image
 from dblink_live.errors import ConfigError, ModelError
 from dblink_live.models import Envelope, load_model
 from dblink_live.train import TrainingProgress, TrainingSettings, TrainingStoppedError, train_to_checkpoint
-from dblink_live.train.dataset import ClipSampler
-from dblink_live.train.resume import side_file
+from dblink_live.train.reconstruction.dataset import ClipSampler
+from dblink_live.train.reconstruction.resume import side_file
 
 SETTINGS = TrainingSettings(
     steps=5,
@@ -46,10 +46,16 @@ class Killed(BaseException):
 @pytest.fixture(autouse=True)
 def _quick_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes before and after the steps, and pictures, take longer than they and are tested elsewhere."""
-    monkeypatch.setattr("dblink_live.train.watch.preview_videos", lambda settings, n: [])
-    monkeypatch.setattr("dblink_live.train.watch.draw_previews", lambda network, videos: Image.new("L", (8, 8)))
-    monkeypatch.setattr("dblink_live.train.checkpointed.measure_envelope", lambda specimens, seed: Envelope())
-    monkeypatch.setattr("dblink_live.train.checkpointed.calibrate_threshold", lambda network, presets: 0.4)
+    monkeypatch.setattr("dblink_live.train.reconstruction.watch.preview_videos", lambda settings, n: [])
+    monkeypatch.setattr(
+        "dblink_live.train.reconstruction.watch.draw_previews", lambda network, videos: Image.new("L", (8, 8))
+    )
+    monkeypatch.setattr(
+        "dblink_live.train.reconstruction.train_model.measure_envelope", lambda specimens, seed: Envelope()
+    )
+    monkeypatch.setattr(
+        "dblink_live.train.reconstruction.train_model.calibrate_threshold", lambda network, presets: 0.4
+    )
 
 
 def dying_at(step: int) -> Callable[[TrainingProgress], None]:
@@ -149,7 +155,7 @@ def test_a_damaged_state_is_refused(tmp_path: Path, spoil: Callable[[bytes], byt
         train_to_checkpoint(SETTINGS, path)
 
 
-@pytest.mark.parametrize("place", ["dblink_live.train.resume.os", "dblink_live.weight_files.os"])
+@pytest.mark.parametrize("place", ["dblink_live.train.reconstruction.resume.os", "dblink_live.weight_files.os"])
 def test_a_full_disk_stops_with_the_old_pair_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     path = tmp_path / "begun.safetensors"
     begun(path)

@@ -15,10 +15,10 @@ from PIL import Image
 from dblink_live.models import build_network
 from dblink_live.simulate.video import VideoParameters, simulate_video
 from dblink_live.train import TrainingSettings
-from dblink_live.train.curve import TRAINING_COLOUR, VALIDATION_COLOUR, CurvePoint, draw_curve
-from dblink_live.train.previews import ENLARGED, GAP_PX, TITLE_PX, draw_previews
-from dblink_live.train.state import TrainingState, begin
-from dblink_live.train.watch import watch_folder, watched
+from dblink_live.train.reconstruction.curve import TRAINING_COLOUR, VALIDATION_COLOUR, CurvePoint, draw_curve
+from dblink_live.train.reconstruction.previews import ENLARGED, GAP_PX, TITLE_PX, draw_previews
+from dblink_live.train.reconstruction.state import TrainingState, begin
+from dblink_live.train.reconstruction.watch import watch_folder, watched
 
 SETTINGS = TrainingSettings(clip_windows=2, supervised_windows=2, warmup_forward=0, warmup_reverse=0, device="cpu")
 

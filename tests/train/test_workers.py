@@ -30,8 +30,9 @@ PROGRAM = """
 import sys
 from pathlib import Path
 import torch
-from dblink_live.train import checkpointed, load_settings, train_to_checkpoint
-from dblink_live.train.workers import rank
+from dblink_live.train.reconstruction import train_model as checkpointed
+from dblink_live.train import load_settings, train_to_checkpoint
+from dblink_live.train.reconstruction.workers import rank
 checkpointed.calibrate_threshold = lambda network, presets: 0.4
 train = checkpointed.train
 def remember(state, *arguments):

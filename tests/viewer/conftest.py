@@ -15,8 +15,8 @@ from growing_run import GrowingRun
 from PySide6.QtWidgets import QApplication
 
 from dblink_live.bus import Publisher, Subscriber
-from dblink_live.viewer.feed import LiveFeed
-from dblink_live.viewer.history import RunFeed
+from dblink_live.viewer.live_source import LiveFeed
+from dblink_live.viewer.stored_source import RunFeed
 from dblink_live.viewer.theme import apply_dark_theme
 from dblink_live.viewer.window import ViewerWindow
 

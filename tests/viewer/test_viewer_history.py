@@ -14,7 +14,7 @@ from PySide6.QtTest import QTest
 from dblink_live.bus import Publisher, StartMessage
 from dblink_live.errors import StoreError
 from dblink_live.types import Reconstruction
-from dblink_live.viewer.history import SUM_WINDOWS, RunFeed
+from dblink_live.viewer.stored_source import SUM_WINDOWS, RunFeed
 from dblink_live.viewer.theme import Tone
 from dblink_live.viewer.window import ViewerWindow
 

@@ -11,7 +11,7 @@ from PySide6.QtCore import QPointF, QRectF
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication
 
-from dblink_live.analysis.contrast import RECONSTRUCTION, SUM, Limits
+from dblink_live.display.contrast import RECONSTRUCTION, SUM, Limits
 from dblink_live.viewer.contrast import Contrast
 from dblink_live.viewer.panels import Panel
 from dblink_live.viewer.picture import Picture

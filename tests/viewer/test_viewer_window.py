@@ -12,8 +12,8 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLabel
 
 from dblink_live.bus import EndMessage, ImageMessage, Publisher, StartMessage, StatusMessage, Subscriber
-from dblink_live.viewer.feed import LiveFeed
 from dblink_live.viewer.keys import BINDINGS
+from dblink_live.viewer.live_source import LiveFeed
 from dblink_live.viewer.statusbar import StatusItem
 from dblink_live.viewer.theme import Tone
 from dblink_live.viewer.window import ViewerWindow

@@ -1,0 +1,1 @@
+"""What a network is compared with: plain sums, windowed STORM, blind inpainting."""

@@ -1,0 +1,1 @@
+"""Resolution: Fourier ring correlation, decorrelation analysis, and maps of both."""

@@ -1,0 +1,1 @@
+"""How far a picture can be believed: support, consistency, revision."""

@@ -1,0 +1,173 @@
+"""Which camera facts hold for a run: settings, else sensor maps, a preset, the source; what none knows is asked for."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from dblink_live.camera.presets import CameraPreset, camera_preset
+from dblink_live.camera.sensor_maps import SensorMaps
+from dblink_live.config import CameraConfig
+from dblink_live.errors import CalibrationError
+from dblink_live.types import Camera, FloatImage, Segment
+
+_LOG = logging.getLogger(__name__)
+
+PIXEL_SIZE_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What one origin knows of the pixels' counts; None where it does not."""
+
+    offset_adu: float | FloatImage | None = None
+    electrons_per_adu: float | FloatImage | None = None
+    read_noise_e: float | FloatImage | None = None
+
+
+def resolve_camera(config: CameraConfig, segment: Segment, default: Camera | None = None) -> Camera:
+    """The camera of ``segment``.
+
+    ``default`` is what the source itself vouches for (a simulated camera knows its own gain). Settings win over
+    sensor maps, which may not state the same fact, those over a preset, and that over the source. A gain that nobody
+    knows makes the camera *uncalibrated*: the run goes on, visibly marked.
+
+    Raises
+    ------
+    CalibrationError
+        Neither the configuration nor the source knows the pixel size; the sensor maps cannot follow the segment's
+        region and binning; or a preset is unknown, does not hold for the binning, or leaves out what is then asked for.
+    """
+    pixel_size_nm = config.pixel_size_nm or segment.pixel_size_nm or (default.pixel_size_nm if default else None)
+    if pixel_size_nm is None:
+        raise CalibrationError(
+            "expected the camera's pixel size in the sample plane, but neither the configuration nor the source states "
+            "it (Micro-Manager says 0.0 when it is uncalibrated); give it with --set camera.pixel_size_nm=..."
+        )
+    preset = None if config.preset is None else _preset_for(config, segment)
+    maps = _maps_for(config, segment) if config.maps else None
+    origins = [
+        _Facts(config.offset_adu, config.electrons_per_adu, config.read_noise_e or None),
+        _Facts() if maps is None else _Facts(maps.offset_adu, maps.electrons_per_adu),
+        _Facts() if preset is None else _of_preset(preset, config, segment),
+        _Facts() if default is None else _Facts(default.offset_adu, default.electrons_per_adu, default.read_noise_e),
+    ]
+    offset, gain = _first(origins, "offset_adu"), _first(origins, "electrons_per_adu")
+    # The maps' noise is in counts, so whatever gain holds makes electrons of it.
+    read_noise = _first(origins, "read_noise_e") if maps is None else maps.noise_adu * (1.0 if gain is None else gain)
+    if preset is not None:
+        _require_complete(preset, offset, gain, read_noise)
+    bit_depth = (
+        config.bit_depth
+        or (preset.facts.bit_depth if preset else None)
+        or (default.bit_depth if default else segment.bit_depth or (8 if segment.dtype == "uint8" else 16))
+    )
+    em_gain = config.em_gain if config.em_gain != 1.0 or default is None else default.em_gain
+    if gain is None:
+        return Camera(
+            pixel_size_nm=pixel_size_nm,
+            offset_adu=0.0 if offset is None else offset,
+            em_gain=em_gain,
+            read_noise_e=0.0 if read_noise is None else read_noise,
+            bit_depth=bit_depth,
+            is_calibrated=False,
+        )
+    return Camera(
+        pixel_size_nm=pixel_size_nm,
+        offset_adu=0.0 if offset is None else offset,
+        electrons_per_adu=gain,
+        em_gain=em_gain,
+        quantum_efficiency=config.quantum_efficiency,
+        read_noise_e=0.0 if read_noise is None else read_noise,
+        bit_depth=bit_depth,
+    )
+
+
+def _first(origins: list[_Facts], name: str) -> float | FloatImage | None:
+    """The fact as the first of ``origins`` that knows it states it."""
+    for facts in origins:
+        value: float | FloatImage | None = getattr(facts, name)
+        if value is not None:
+            return value
+    return None
+
+
+def _maps_for(config: CameraConfig, segment: Segment) -> SensorMaps:
+    """The sensor maps for the frames of ``segment``; a fact that is set as a number too is refused."""
+    maps = _load(config.maps or "", config.maps_sha256).for_segment(segment, config.binning_mode)
+    in_maps = {"offset_adu": True, "read_noise_e": True, "electrons_per_adu": maps.electrons_per_adu is not None}
+    for name, is_there in in_maps.items():
+        if is_there and getattr(config, name):
+            raise CalibrationError(
+                f"expected camera.{name} as a number or in camera.maps, found both; leave the number out, or the maps "
+                f"with "
+                "--set camera.maps=''"
+            )
+    return maps
+
+
+@cache
+def _load(path: str, sha256: str | None) -> SensorMaps:
+    """Read once a process: each segment asks anew."""
+    return SensorMaps.load(Path(path), sha256)
+
+
+def _preset_for(config: CameraConfig, segment: Segment) -> CameraPreset:
+    preset = camera_preset(config.preset or "")
+    if (warning := preset.warning()) is not None:
+        _warn_once(warning)
+    if segment.binning != 1 and (preset.is_emccd or config.binning_mode is None):
+        remedy = (
+            "" if preset.is_emccd else "say what it makes of the counts (--set camera.binning_mode=sum or mean), or "
+        )
+        raise CalibrationError(
+            f"expected frames at binning 1, for which the preset {preset.name} holds, found {segment.binning}; {remedy}"
+            "measure the camera at that binning with dblink-live calibrate"
+        )
+    if preset.is_emccd and config.em_gain == 1.0:
+        raise CalibrationError(
+            f"expected the EM gain that {preset.camera} is set to, found none; give it with --set camera.em_gain=..."
+        )
+    return preset
+
+
+def _of_preset(preset: CameraPreset, config: CameraConfig, segment: Segment) -> _Facts:
+    """The preset's numbers for pixels that were binned behind the converter."""
+    facts = preset.facts
+    if segment.binning == 1:
+        return _Facts(facts.offset_adu, facts.electrons_per_adu, facts.read_noise_e)
+    n = segment.binning**2
+    is_sum = config.binning_mode == "sum"
+    offset, gain, noise = facts.offset_adu, facts.electrons_per_adu, facts.read_noise_e
+    return _Facts(
+        offset_adu=offset * n if offset is not None and is_sum else offset,
+        electrons_per_adu=gain * n if gain is not None and not is_sum else gain,
+        read_noise_e=None if noise is None else noise * segment.binning,
+    )
+
+
+def _require_complete(preset: CameraPreset, offset: object, gain: object, read_noise: object) -> None:
+    missing = [name for name, value in (("offset_adu", offset), ("electrons_per_adu", gain)) if value is None]
+    if missing:
+        raise CalibrationError(
+            f"expected {' and '.join(f'camera.{name}' for name in missing)} beside the preset {preset.name}, which "
+            f"does "
+            f"not know them; take {preset.asks}, or measure the camera with dblink-live calibrate"
+        )
+    if read_noise is None:
+        _warn_once(f"the preset {preset.name} does not know the read noise, 0 is taken; give camera.read_noise_e")
+
+
+@cache
+def _warn_once(sentence: str) -> None:
+    _LOG.warning("%s", sentence)
+
+
+def pixel_size_conflict(config: CameraConfig, segment: Segment) -> str | None:
+    """A sentence for the log when the configuration and the source state different pixel sizes; settings win."""
+    stated, found = config.pixel_size_nm, segment.pixel_size_nm
+    if stated is None or found is None or abs(stated - found) <= PIXEL_SIZE_TOLERANCE * found:
+        return None
+    return f"camera.pixel_size_nm is set to {stated} nm while the source says {found} nm; the setting is used"

@@ -1,0 +1,1 @@
+"""Verbs that acquire: demo, run, resume."""

@@ -1,0 +1,1 @@
+"""Verbs for recorded data: refine, reconstruct, localize, convert, analyze, report."""

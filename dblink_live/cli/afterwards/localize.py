@@ -1,0 +1,59 @@
+"""``dblink-live localize``: the molecules of a recorded stack, as a table."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dblink_live.cli.afterwards.convert import check_new_table
+from dblink_live.cli.options import Verbs, add_camera, add_json, add_localizer, add_verb
+from dblink_live.cli.result import Outcome, on_the_way
+
+
+def add_parser(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "localize",
+        run=run,
+        help="find the molecules in a recorded stack and write them as a table",
+        example="dblink-live localize stack.tif --out locs.csv --pixel-size-nm 108 --offset-adu 100",
+    )
+    parser.add_argument(
+        "stack", metavar="STACK", help="a .tif or Picasso .raw file, or a source such as tiff:stack.dat"
+    )
+    parser.add_argument(
+        "--out",
+        metavar="TABLE",
+        type=Path,
+        required=True,
+        help=".csv writes ThunderSTORM's columns, .hdf5 Picasso's; .txt, .mat, .h5, .smlm, .parquet: docs/tables.md",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace TABLE if it exists")
+    add_localizer(parser)
+    add_camera(parser)
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> Outcome:
+    from dblink_live.tables import write_localizations
+    from dblink_live.workflows.localize import localize_stack
+
+    check_new_table(options.out, options.overwrite)
+    found = localize_stack(options.stack, options)
+    with on_the_way():
+        pixel_size_nm = found.camera.pixel_size_nm
+        write_localizations(options.out, found.localizations, found.segment.shape, pixel_size_nm, found.n_frames)
+    n = len(found.localizations)
+    a_frame = n / found.n_frames if found.n_frames else 0.0
+    return Outcome(
+        text=f"{n} localizations in {found.n_frames} frames ({a_frame:.1f} a frame): {options.out}",
+        figures={
+            "table": str(options.out),
+            "frames": found.n_frames,
+            "localizations": n,
+            "localizer": options.localizer,
+            "pixel_size_nm": pixel_size_nm,
+            "is_calibrated": found.camera.is_calibrated,
+            "notes": list(found.notes),
+        },
+    )

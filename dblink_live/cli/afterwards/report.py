@@ -1,0 +1,109 @@
+"""``dblink-live report``: a self-contained HTML page about a run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dblink_live.cli.afterwards import analyze
+from dblink_live.cli.console import progress
+from dblink_live.cli.options import Parser, Verbs, add_json, add_verb, positive_int
+from dblink_live.cli.result import Outcome
+from dblink_live.errors import DblinkError, ModelError, PluginError
+from dblink_live.workflows.run_recording import add_recording, is_run, make_run, refuse_recording_options
+
+if TYPE_CHECKING:
+    from dblink_live.analysis.summary import Figures
+
+
+def add_parser(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "report",
+        run=run,
+        help="write a self-contained HTML page about a run: what was done, why to believe it, pictures, a movie",
+        example="dblink-live report cell1.run",
+    )
+    parser.add_argument(
+        "path",
+        metavar="RUN|TABLE|STACK",
+        type=Path,
+        help="a run folder, into whose report/ the page is written; or a localization table or stack, of which a run "
+        "is made first",
+    )
+    parser.add_argument(
+        "--no-split",
+        dest="split",
+        action="store_false",
+        help="run no network: neither over two halves of the frames, nor for provisional pictures; both are then gaps",
+    )
+    parser.add_argument("--fiducials", action="store_true", help="look for beads, and measure drift by them as well")
+    parser.add_argument(
+        "--compare",
+        metavar="N",
+        type=positive_int,
+        help="also show windowed STORM, a plain sum of N windows around each moment, and blind inpainting of 7",
+    )
+    parser.add_argument(
+        "--model", metavar="M", help="network to run, by name or checkpoint (default: the run's own, or filaments)"
+    )
+    add_recording(parser)
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> Outcome:
+    from dblink_live.report import write_report
+    from dblink_live.store import open_run
+
+    if is_run(options.path):
+        refuse_recording_options(options)
+        # What is no run is refused before anything is worked out.
+        open_run(options.path).close()
+    else:
+        options.path = make_run(options)
+    found, measured = _figures(options)
+    with progress("reporting", None, "windows read") as advance:
+        half_width = None if options.compare is None else options.compare // 2
+        summary = write_report(options.path, found, on_progress=advance, compare_half_width=half_width)
+    text = str(summary.path)
+    if summary.gaps:
+        text += f"\nnot known: {'; '.join(summary.gaps)}"
+    return Outcome(
+        text=text,
+        figures={
+            "run": str(options.path),
+            "report": str(summary.path),
+            "windows": summary.n_windows,
+            "movie": summary.has_movie,
+            "gaps": list(summary.gaps),
+            "figures": measured,
+        },
+    )
+
+
+def _figures(options: argparse.Namespace) -> tuple[Figures | str, dict[str, object] | None]:
+    """What `analyze` finds in the run and prints of it, or why it finds nothing: a page with gaps beats no page."""
+    from dblink_live.analysis.summary import N_FIGURES, summarize
+    from dblink_live.workflows.analysis_input import open_subject
+
+    try:
+        with open_subject(_for_analyze(options)) as chosen, progress("measuring", N_FIGURES, "figures") as advance:
+            found = summarize(chosen.subject, advance)
+            return found, analyze.figures_of(options.path, chosen, found)
+    except DblinkError as error:
+        if options.model is not None and isinstance(error, ModelError | PluginError):
+            raise
+        return str(error), None
+
+
+def _for_analyze(options: argparse.Namespace) -> argparse.Namespace:
+    """What `analyze` would be told, its own defaults included."""
+    parser = Parser(prog="dblink-live")
+    analyze.add_parser(parser.add_subparsers(dest="verb"))
+    told = [] if options.split else ["--no-split"]
+    if options.fiducials:
+        told.append("--fiducials")
+    if options.model is not None:
+        told += ["--model", options.model]
+    return parser.parse_args(["analyze", *told, "--", str(options.path)])

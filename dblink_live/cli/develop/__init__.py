@@ -1,0 +1,1 @@
+"""Verbs for developers: simulate, train, evaluate."""

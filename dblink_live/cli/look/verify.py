@@ -1,0 +1,34 @@
+"""``dblink-live verify``: whether a run folder is whole, and what is wrong if not."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dblink_live.cli.console import progress
+from dblink_live.cli.options import Verbs, add_json, add_verb
+from dblink_live.cli.result import Outcome
+
+
+def add_parser(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "verify",
+        run=run,
+        help="check a run: the ledger balances, every committed window is whole, the OME-Zarr is valid",
+        example="dblink-live verify microtubules.run --json",
+    )
+    parser.add_argument("path", metavar="RUN", type=Path, help="a run folder")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> Outcome:
+    from dblink_live.store import verify_run
+
+    with progress("verifying", None, "windows") as advance:
+        report = verify_run(options.path, on_progress=lambda done, total: advance(done))
+    windows = ", ".join(f"{n} of {product}" for product, n in report.windows.items())
+    lines = [f"note: {note}" for note in report.notes]
+    lines += [f"problem: {problem}" for problem in report.problems]
+    lines.append(f"{'the run is whole' if report.ok else 'the run is NOT whole'}; committed windows: {windows}")
+    return Outcome(text="\n".join(lines), figures=report.to_json_dict(), status=0 if report.ok else 1)

@@ -1,0 +1,1 @@
+"""Verbs that set a microscope up: doctor, calibrate, models, keys."""

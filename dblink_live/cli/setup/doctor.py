@@ -1,0 +1,137 @@
+"""``dblink-live doctor``: what this machine has, what is wrong with it, and what it can hold."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from dblink_live.cli.console import say
+from dblink_live.cli.options import UsageError, Verbs, add_json, add_verb, positive_int
+from dblink_live.cli.result import Outcome
+from dblink_live.errors import DblinkError
+
+
+def add_parser(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "doctor",
+        run=run,
+        help="check this machine and measure what frame size and rate it can hold",
+        example="dblink-live doctor --folder D:\\\\runs --config MyScope.cfg",
+    )
+    parser.add_argument(
+        "--folder", metavar="DIR", type=Path, default=Path(), help="where runs will be written (default: here)"
+    )
+    parser.add_argument(
+        "--mm-folder",
+        metavar="DIR",
+        type=Path,
+        action="append",
+        help="a Micro-Manager folder whose adapters are to be compared with pymmcore (default: those that are found)",
+    )
+    parser.add_argument(
+        "--config", metavar="CFG", help="measure the rate of the camera of this Micro-Manager configuration"
+    )
+    parser.add_argument(
+        "--port", metavar="N", type=positive_int, default=4827, help="of a running Micro-Manager (default 4827)"
+    )
+    parser.add_argument(
+        "--record-bridge",
+        metavar="FILE",
+        type=Path,
+        help="only store what the running Micro-Manager answers over its bridge, as JSON, to be sent to the developers",
+    )
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> Outcome:
+    from dblink_live.sources.micromanager.core import adapter_folders
+    from dblink_live.workflows import machine, microscope
+    from dblink_live.workflows.capacity import measure_capacity
+
+    if options.record_bridge is not None:
+        return _record_bridge(options.port, options.record_bridge)
+    if not options.folder.is_dir():
+        raise UsageError(f"expected a folder to write to, found none at {options.folder}")
+    say("asking torch, Qt and Micro-Manager")
+    torch = machine.inspect_torch()
+    qt = machine.inspect_qt()
+    micromanager = machine.inspect_micromanager()
+    own = micromanager.value if isinstance(micromanager.value, dict) else {}
+    folders = microscope.inspect_folders(options.mm_folder or adapter_folders(), own.get("device_interface"))
+    camera, bridge, bridge_problems = microscope.inspect_bridge(options.port)
+    config_problems: tuple[str, ...] = ()
+    if options.config is not None:
+        say(f"measuring the camera of {options.config}")
+        camera, config_problems = microscope.measure_camera(options.config)
+    say("measuring disk and memory")
+    disk = machine.measure_disk_mb_s(options.folder)
+    ring = machine.measure_ring_mb_s()
+    findings = (torch, qt, micromanager, folders, disk, ring)
+    problems = [problem for finding in findings for problem in finding.problems]
+    problems += [*bridge_problems, *config_problems]
+    holds: list[dict[str, object]] = []
+    if torch.version is not None and not torch.problems:
+        say("measuring localizer and network")
+        try:
+            holds = [capacity.to_json_dict() for capacity in measure_capacity(torch.device)]
+        except DblinkError as error:
+            problems.append(str(error))
+    verdicts = [] if camera is None else microscope.verdicts(camera, holds, disk.value, ring.value)
+    figures: dict[str, object] = {
+        "torch": torch.version,
+        "device": torch.device,
+        "device_description": torch.description,
+        "qt": qt.value,
+        "micromanager": micromanager.value,
+        "micromanager_folders": folders.value,
+        "bridge": bridge,
+        "camera": None
+        if camera is None
+        else {**asdict(camera), "mb_s": camera.mb_s, "fps_held": microscope.fps_held(holds, camera.shape)},
+        "verdicts": verdicts,
+        "disk_mb_s": disk.value,
+        "ring_mb_s": ring.value,
+        "holds": holds,
+        "problems": problems,
+    }
+    return Outcome(text=_report(figures, holds, [*verdicts], problems), figures=figures)
+
+
+def _record_bridge(port: int, path: Path) -> Outcome:
+    from dblink_live.sources.micromanager.bridge_recording import record_bridge
+
+    if not path.parent.is_dir():
+        raise UsageError(f"expected a folder to write to, found none at {path.parent}")
+    say(f"asking the Micro-Manager at port {port}: its camera's settings and, where Live runs, its newest image")
+    segment = record_bridge(port, path)
+    return Outcome(
+        text=f"{segment.shape.width} x {segment.shape.height} px {segment.dtype}: {path}. It holds settings of your "
+        "camera and one image: look at it before you send it",
+        figures={"recording": str(path), "port": port, "shape": list(segment.shape), "dtype": segment.dtype},
+    )
+
+
+def _report(
+    figures: dict[str, object], holds: list[dict[str, object]], verdicts: list[str], problems: list[str]
+) -> RenderableType:
+    facts = Table(show_header=False)
+    for name in ("torch", "device", "device_description", "qt", "disk_mb_s", "ring_mb_s"):
+        facts.add_row(name, str(figures[name]))
+    if isinstance(figures["micromanager"], dict):
+        for name, value in figures["micromanager"].items():
+            facts.add_row(name, str(value))
+    if isinstance(figures["micromanager_folders"], dict):
+        for folder, interface in figures["micromanager_folders"].items():
+            facts.add_row(f"interface of {folder}", str(interface))
+    facts.add_row("bridge", str(figures["bridge"]))
+    capacity = Table("camera field", "frames a second", title="what localizer and network can hold together")
+    for row in holds:
+        capacity.add_row(str(row["shape"]), str(row["fps"]))
+    lines = [*verdicts, *(f"problem: {problem}" for problem in problems)]
+    verdict = "\n".join(lines if problems else [*lines, "no problems found"])
+    return Group(facts, capacity, verdict)

@@ -1,0 +1,1 @@
+"""How pictures are drawn, for viewer, report and PNG alike: contrast, colours, scale bars."""

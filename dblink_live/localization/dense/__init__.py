@@ -1,5 +1,0 @@
-"""A neural localizer for crowded frames: input, network, recovery of molecules, checkpoint."""
-
-from dblink_live.localization.dense.localizer import DenseLocalizer
-
-__all__ = ["DenseLocalizer"]

@@ -1,0 +1,1 @@
+"""The Gaussian localizer: detection, maximum-likelihood fit, precision, filters."""

@@ -1,0 +1,1 @@
+"""Localizers by a network: what they share, and the two kinds."""

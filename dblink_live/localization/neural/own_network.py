@@ -1,0 +1,35 @@
+"""The localizer of a network that the user has trained: which one it is, its file says."""
+
+from __future__ import annotations
+
+import os
+
+from dblink_live.errors import ModelError
+from dblink_live.interfaces import Localizer
+from dblink_live.localization.neural.deepstorm import DeepStormLocalizer
+from dblink_live.localization.neural.dense import DenseLocalizer
+from dblink_live.localization.neural.weights import architecture_of, find_network
+from dblink_live.types import Camera
+
+_LOCALIZERS = {"deepstorm": DeepStormLocalizer, "dense": DenseLocalizer}
+
+
+def own_network(camera: Camera, *, weights: str | os.PathLike[str], **options: object) -> Localizer:
+    """The localizer of the checkpoint ``weights``; ``options`` are its own.
+
+    Raises
+    ------
+    ConfigError
+        What the localizer refuses.
+    ModelError
+        No such file, a damaged one, or one of a localizer that this version does not have.
+    """
+    path = find_network(weights)
+    architecture = architecture_of(path)
+    if architecture not in _LOCALIZERS:
+        raise ModelError(
+            f"expected a network of the localizers {', '.join(_LOCALIZERS)}, found {path} of {architecture!r}; "
+            "update dblink-live"
+        )
+    localizer: Localizer = _LOCALIZERS[architecture](camera, weights=path, **options)  # type: ignore[arg-type]
+    return localizer

@@ -1,0 +1,1 @@
+"""Structures to simulate: filaments, mitochondria, the endoplasmic reticulum."""

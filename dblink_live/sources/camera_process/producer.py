@@ -1,0 +1,165 @@
+"""The camera process: ``python -m dblink_live.sources.camera_process.producer``.
+
+It builds a feed (a Micro-Manager core that it owns, an acquisition, a preview), which brings frames into the ring, and
+does nothing else. It imports neither torch nor zarr nor Qt, ignores Ctrl-C (its parent decides), and never outlives its
+parent by more than `READER_TIMEOUT_S`: it ends when its standard input closes, and, where another process keeps that
+pipe open, when the reader's heartbeat stops.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from io import TextIOWrapper
+
+from dblink_live.errors import DblinkError, PluginError, SourceLostError
+from dblink_live.sources.camera_process import shared_memory
+from dblink_live.sources.camera_process.handshake import Answer, Job
+from dblink_live.sources.camera_process.ring import RingWriter
+from dblink_live.sources.camera_process.ring_layout import ring_shape
+from dblink_live.sources.camera_process.subprocess_io import read_line, take_stdout, when_stdin_closes
+from dblink_live.sources.frame_producer import FrameFeed, HostClock, Order
+from dblink_live.sources.micromanager.core_adapter import CameraCore
+from dblink_live.sources.micromanager.owned_camera import OwnedCamera
+from dblink_live.types import CameraRecipe
+
+READER_TIMEOUT_S = 20.0
+"""A reader that has given no sign of life for so long is taken for dead. Its heart beats in a thread of its own."""
+STOOD_STILL_S = 1.0
+"""Who has not looked for so long cannot tell whether there were signs: the machine slept, both sides were suspended, or
+a driver took its time, above all to initialize."""
+
+
+class Watch:
+    """Knows whether somebody still wants frames."""
+
+    def __init__(self) -> None:
+        self._orphaned = threading.Event()
+        self._terminated = threading.Event()
+        self._last_beat = 0
+        self._beat_seen_at = self._looked_at = time.perf_counter()
+        self.has_abandoned = False
+        """Whether the camera was, or is to be, stopped because nobody reads its frames."""
+
+    def on_terminate(self, *_: object) -> None:
+        """Signal handler: stop in order."""
+        self._terminated.set()
+
+    def follow_stdin(self) -> None:
+        """Wait in the background for the parent's end of the pipe to close."""
+        when_stdin_closes(self._orphaned.set)
+
+    def order(self, ring: RingWriter) -> Order:
+        """What to do next; shows our own heartbeat too."""
+        ring.beat()
+        if self._orphaned.is_set():
+            self.has_abandoned = True
+            return Order.ABANDON
+        if ring.stop_requested or self._terminated.is_set():
+            return Order.STOP
+        beat = ring.reader_beat_ns()
+        now = time.perf_counter()
+        if beat != self._last_beat or now - self._looked_at > STOOD_STILL_S:
+            self._last_beat = beat
+            self._beat_seen_at = now
+        self._looked_at = now
+        self.has_abandoned = now - self._beat_seen_at > READER_TIMEOUT_S
+        return Order.ABANDON if self.has_abandoned else Order.GO_ON
+
+
+def main() -> int:
+    """Serve one job; the exit status is 0 when the camera ran to its end or was stopped, 1 after an error."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    watch = Watch()
+    signal.signal(signal.SIGTERM, watch.on_terminate)
+    answers = take_stdout()
+    job = Job.from_line(read_line())
+    watch.follow_stdin()
+    try:
+        clock = HostClock.now()
+        feed = build_feed(job.recipe)
+        plan = feed.prepare(clock)
+        shape = ring_shape(plan.frame_bytes, plan.fps)
+        ring = RingWriter(shared_memory.create(job.region, shape.nbytes), shape)
+    except Exception as error:
+        # Drivers raise anything; the parent shows it in one line.
+        _answer(answers, Answer.of_error(error))
+        return 1
+    ring.write_segment(plan.segment)
+    ring.beat()
+    _answer(answers, Answer(nbytes=shape.nbytes))
+    try:
+        failed = _serve(feed, ring, watch)
+    finally:
+        feed.close()
+    return 1 if failed else 0
+
+
+def build_feed(recipe: CameraRecipe) -> FrameFeed:
+    """Call the recipe's builder; a core that it returns is owned from then on.
+
+    Raises
+    ------
+    PluginError
+        There is no such function.
+    """
+    module_name, _, function_name = recipe.builder.partition(":")
+    try:
+        builder = getattr(importlib.import_module(module_name), function_name)
+    except (ImportError, AttributeError) as error:
+        raise PluginError(
+            f"expected a camera builder module:function, found {recipe.builder!r} ({error}); "
+            "is the extra 'micromanager' installed?"
+        ) from error
+    built: object = builder(**recipe.options)
+    return built if isinstance(built, FrameFeed) else OwnedCamera(CameraCore(built), recipe)
+
+
+def _serve(feed: FrameFeed, ring: RingWriter, watch: Watch) -> bool:
+    """Run the feed once somebody asks for it; True when it failed."""
+    failed = False
+    told = Order.GO_ON
+    while told is Order.GO_ON and not ring.start_requested:
+        time.sleep(0.001)
+        told = watch.order(ring)
+    try:
+        if told is Order.GO_ON:
+            feed.run(ring, lambda: watch.order(ring))
+    except SourceLostError as error:
+        failed = True
+        ring.write_lost(str(error))
+    except DblinkError as error:
+        failed = True
+        ring.write_error(str(error))
+    except Exception as error:
+        failed = True
+        ring.write_error(f"the camera failed during the acquisition: {type(error).__name__}: {error}")
+    if watch.has_abandoned and not failed:
+        # For a reader that was only suspended and comes back.
+        failed = True
+        ring.write_error(
+            f"the camera was stopped because nobody who reads it gave a sign of life for {READER_TIMEOUT_S:g} s; "
+            "start the run again: it resumes as a new segment"
+        )
+    ring.write_end()
+    return failed
+
+
+def _answer(channel: TextIOWrapper, answer: Answer) -> None:
+    # A parent that is gone already needs no answer.
+    with suppress(OSError):
+        channel.write(answer.to_line())
+        channel.close()
+
+
+if __name__ == "__main__":
+    status = main()
+    # Not by way of the interpreter's end: it would wait for threads that libraries have left, and for answers over a
+    # bridge to a program that is gone. Everything that matters lies in the ring, and the devices are shut down.
+    sys.stderr.flush()
+    os._exit(status)

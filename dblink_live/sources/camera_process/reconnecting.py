@@ -1,0 +1,158 @@
+"""A camera of another program, which may be closed and started again while a run goes on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from dblink_live.errors import DblinkError, SourceError, SourceLostError
+from dblink_live.interfaces import FrameSource, SourceEvent
+from dblink_live.sources.camera_process.client import CameraProcess
+from dblink_live.sources.camera_process.ring import RingCounters
+from dblink_live.types import CameraRecipe, Frame, Segment
+
+RETRY_S = 2.0
+"""Between attempts to find the other side again."""
+_POLL_S = 0.005
+
+
+def launch_camera(recipe: CameraRecipe) -> FrameSource:
+    """The source that a recipe asks for: opened once, or again whenever the other side comes back."""
+    return ReopeningCamera(recipe) if recipe.reopens else CameraProcess(recipe)
+
+
+class ReopeningCamera:
+    """Frames of a camera process that is started anew, with a ring of its own, each time that it has lost its camera.
+
+    Each time begins a segment. Who stops it while nobody is there ends the source.
+
+    Parameters
+    ----------
+    recipe
+        Which camera.
+    make
+        Makes the source of one time.
+    """
+
+    is_live = True
+
+    def __init__(self, recipe: CameraRecipe, make: Callable[[CameraRecipe], CameraProcess] = CameraProcess) -> None:
+        self.name = recipe.name
+        self._recipe = recipe
+        self._make = make
+        self._camera: CameraProcess | None = None
+        self._finder: threading.Thread | None = None
+        self._found: tuple[CameraProcess, Segment] | None = None
+        self._is_stopped = threading.Event()
+        self._n_delivered = 0
+        self.lost_because = ""
+        """Why the other side was lost last; empty while it is there."""
+
+    def open(self) -> Segment:
+        """Find the other side for the first time: it has to be there.
+
+        Raises
+        ------
+        DblinkError
+            It is not.
+        """
+        if self._camera is not None:
+            raise SourceError(f"{self.name} was opened already")
+        self._camera = self._make(self._recipe)
+        return self._camera.open()
+
+    def read(self, max_frames: int, timeout_s: float) -> list[SourceEvent]:
+        """What has arrived since; nothing while the other side is away.
+
+        Raises
+        ------
+        SourceError
+            It failed for good.
+        """
+        if self._n_left == 0:
+            self.stop()
+            return []
+        if self._camera is None:
+            return self._take_up(timeout_s)
+        wanted = max_frames if self._n_left is None else min(max_frames, self._n_left)
+        try:
+            events = self._camera.read(wanted, timeout_s)
+        except SourceLostError as error:
+            self.lost_because = str(error)
+            self._camera.close()
+            self._camera = None
+            self._look_for_it()
+            return []
+        self._n_delivered += sum(isinstance(event, Frame) for event in events)
+        return events
+
+    @property
+    def is_finished(self) -> bool:
+        if self._n_left == 0:
+            return True
+        return self._is_stopped.is_set() if self._camera is None else self._camera.is_finished
+
+    @property
+    def n_frames_expected(self) -> int | None:
+        return self._recipe.n_frames
+
+    @property
+    def counters(self) -> RingCounters | None:
+        """Those of the present time; None while the other side is away."""
+        return self._camera.counters if self._camera is not None else None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the camera process, while there is one."""
+        return self._camera.pid if self._camera is not None else None
+
+    def stop(self) -> None:
+        """Take no more frames, and look for the other side no more."""
+        self._is_stopped.set()
+        if self._camera is not None:
+            self._camera.stop()
+
+    def close(self) -> None:
+        """End the process."""
+        self.stop()
+        if self._finder is not None:
+            self._finder.join()
+        for camera in (self._camera, self._found[0] if self._found else None):
+            if camera is not None:
+                camera.close()
+        self._found = None
+
+    @property
+    def _n_left(self) -> int | None:
+        return None if self._recipe.n_frames is None else self._recipe.n_frames - self._n_delivered
+
+    def _look_for_it(self) -> None:
+        """In the background: who reads must not wait."""
+        self._finder = threading.Thread(target=self._find, name="find-camera", daemon=True)
+        self._finder.start()
+
+    def _find(self) -> None:
+        while not self._is_stopped.is_set():
+            camera = self._make(self._recipe)
+            try:
+                segment = camera.open()
+            except DblinkError:
+                camera.close()
+                self._is_stopped.wait(RETRY_S)
+                continue
+            self._found = (camera, segment)
+            return
+
+    def _take_up(self, timeout_s: float) -> list[SourceEvent]:
+        deadline = time.perf_counter() + timeout_s
+        while self._found is None:
+            if self._is_stopped.is_set() or time.perf_counter() >= deadline:
+                return []
+            time.sleep(_POLL_S)
+        (self._camera, segment), self._found = self._found, None
+        self.lost_because = ""
+        if self._is_stopped.is_set():
+            self._camera.stop()
+        return [replace(segment, reason="restart")]

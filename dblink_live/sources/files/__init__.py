@@ -1,0 +1,1 @@
+"""Recorded stacks in files: TIFF, Zarr and Picasso's raw movies."""

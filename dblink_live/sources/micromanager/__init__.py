@@ -1,0 +1,1 @@
+"""Cameras behind Micro-Manager: a core of our own, an acquisition, a preview, a script."""

@@ -1,0 +1,131 @@
+"""Which images of an acquisition are the frames of a run: known before the first is taken, for the plan is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dblink_live.errors import SourceError
+from dblink_live.sources.micromanager.acquisition_events import Event, axes_key
+from dblink_live.sources.micromanager.core_adapter import CameraCore
+
+_FIXED = ("channel", "position")
+
+
+@dataclass(frozen=True)
+class AcquisitionPlan:
+    """An acquisition, and the images of it that are reconstructed."""
+
+    events: list[Event]
+    """All that are to be taken, those of other channels and positions among them."""
+    numbers: Mapping[frozenset[Any], int]
+    """Frame numbers, from 0, of the images that were chosen, by their axes."""
+    channel: str | None
+    position: str | None
+    exposure_ms: float | None
+    """Of the first frame, where the plan says it."""
+
+    @classmethod
+    def of(
+        cls,
+        events: Sequence[Event],
+        *,
+        channel: str | None = None,
+        position: str | None = None,
+        n_skip: int = 0,
+        n_frames: int | None = None,
+    ) -> AcquisitionPlan:
+        """Choose one channel and one position; of other axes but time the value of the first image that fits.
+
+        Parameters
+        ----------
+        events
+            All there are.
+        channel, position
+            What to choose, by name or by number in the order of the plan; None takes that of the first image.
+        n_skip
+            Frames that an interrupted run has: the plan is taken up behind them.
+        n_frames
+            At most so many frames.
+
+        Raises
+        ------
+        SourceError
+            The plan has no such channel or position, or nothing is left of it.
+        """
+        wanted = {"channel": _named(events, "channel", channel), "position": _named(events, "position", position)}
+        first: Mapping[str, Any] | None = None
+        numbers: dict[frozenset[Any], int] = {}
+        kept: list[Event] = []
+        exposure_ms: float | None = None
+        n_chosen = 0
+        for event in events:
+            axes = event["axes"]
+            is_chosen = all(value is None or axes.get(name) == value for name, value in wanted.items())
+            if is_chosen and first is None:
+                first = axes
+            is_chosen = is_chosen and first is not None and _but_time(axes) == _but_time(first)
+            is_kept_already = n_chosen < n_skip
+            n_chosen += is_chosen
+            if is_kept_already:
+                continue
+            kept.append(event)
+            if is_chosen:
+                numbers[axes_key(axes)] = len(numbers)
+                exposure_ms = event.get("exposure") if len(numbers) == 1 else exposure_ms
+            if n_frames is not None and len(numbers) == n_frames:
+                break
+        if not numbers or first is None:
+            raise SourceError(f"expected images in the plan after the {n_skip} that are kept, found none")
+        labels = {name: str(first[name]) if name in first else None for name in _FIXED}
+        return cls(kept, numbers, labels["channel"], labels["position"], exposure_ms)
+
+    def check(self, core: CameraCore) -> None:
+        """Compare what the plan asks for with what there is.
+
+        Micro-Manager's engine finds that out in the middle of an acquisition, and then says only "error executing
+        event".
+
+        Raises
+        ------
+        SourceError
+            There is no such preset, or no such stage.
+        """
+        for group, preset in {tuple(event["config_group"]) for event in self.events if "config_group" in event}:
+            presets = core.presets(group)
+            if preset not in presets:
+                found = f"the presets {', '.join(presets)}" if presets else "no such group"
+                raise SourceError(
+                    f"expected the preset {preset!r} of the group {group!r}, which the plan names, found {found} in "
+                    "Micro-Manager's configuration"
+                )
+        for device, name, value in {tuple(triple) for event in self.events for triple in event.get("properties", [])}:
+            allowed = core.allowed_values(device, name)
+            if allowed is None or (allowed and str(value) not in allowed):
+                found = f"the values {', '.join(allowed)}" if allowed else "no such property"
+                raise SourceError(
+                    f"expected the property {name!r} of {device!r} to take the plan's {value!r}, found {found}"
+                )
+        if any("x" in event or "y" in event for event in self.events) and core.stage_um is None:
+            raise SourceError("expected an XY stage for the positions of the plan, found none in the configuration")
+        if any("z" in event for event in self.events) and not core.focus_device:
+            raise SourceError("expected a focus drive for the z of the plan, found none in the configuration")
+
+
+def _but_time(axes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in axes.items() if name != "time"}
+
+
+def _named(events: Sequence[Event], axis: str, asked: str | None) -> Any:
+    """The value of an axis that a user's text names; None where nothing was asked."""
+    if asked is None:
+        return None
+    values = list(dict.fromkeys(event["axes"][axis] for event in events if axis in event["axes"]))
+    for value in values:
+        if str(value) == asked:
+            return value
+    if asked.isdigit() and int(asked) < len(values):
+        return values[int(asked)]
+    found = f"{axis}s {', '.join(map(str, values))}" if values else f"no {axis} axis"
+    raise SourceError(f"expected images of {axis} {asked!r} in the plan of the acquisition, found {found}")

@@ -1,0 +1,1 @@
+"""NDTiff datasets, followed while Micro-Manager or pycromanager writes them."""

@@ -1,0 +1,1 @@
+"""The recorded camera frames of a run."""

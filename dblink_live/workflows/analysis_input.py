@@ -1,0 +1,183 @@
+"""What `analyze` is given, a run folder or a reconstruction, as a `Subject`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dblink_live.analysis.summary import Subject
+from dblink_live.errors import ConfigError, SourceError, StoreError
+from dblink_live.store import Product, Run, StoredSegment, open_run
+from dblink_live.types import FloatImage, Localizations
+from dblink_live.workflows.lookahead_stages import stages_of
+from dblink_live.workflows.split_frames import Region, split_reconstruction
+from dblink_live.workflows.stored_video import StoredVideo
+from dblink_live.workflows.video_files import as_probability, is_zarr, read_video, zarr_pitch_nm
+
+MAX_VALUES = 2**25
+"""Pixels of pictures that are held at once: 128 MB, and a few times as much while they are moved."""
+MAX_SIDE = 1024
+"""Of the part of the field that is looked at: the densest square of larger ones."""
+JOURNAL = "journal.sqlite"
+
+
+class Chosen(NamedTuple):
+    """What is analysed of what there is."""
+
+    subject: Subject
+    product: Product | None
+    segment: int | None
+    n_windows: int
+    window_frames: int = 1
+    """Camera frames a window."""
+    first_frame: int = 0
+    """Of the first window."""
+
+
+@contextmanager
+def open_subject(options: argparse.Namespace) -> Iterator[Chosen]:
+    """Read ``options.path``; of a run, some windows are read only when figures are worked out.
+
+    Raises
+    ------
+    StoreError, SourceError
+        Nothing is there, or it is damaged or of another kind.
+    ConfigError
+        The run has no such product or segment, or an option does not go with what is there.
+    ModelError
+        A model was asked for that is unknown or does not fit.
+    """
+    path: Path = options.path
+    if (path / JOURNAL).is_file():
+        with open_run(path) as run:
+            yield _from_run(run, options)
+    elif path.is_dir() and not is_zarr(path):
+        raise StoreError(f"expected a run folder or a reconstruction, found neither in {path}")
+    else:
+        yield _from_file(path, options)
+
+
+def _from_file(path: Path, options: argparse.Namespace) -> Chosen:
+    for name, value in (("product", options.product), ("segment", options.segment), ("model", options.model)):
+        if value is not None:
+            raise ConfigError(f"expected a run folder beside --{name}, found a reconstruction: {path}")
+    if options.fiducials or options.undrift is not None:
+        name = "fiducials" if options.fiducials else "undrift"
+        raise ConfigError(f"expected a run folder beside --{name}, found a reconstruction: {path}")
+    video = read_video(path, npz_keys=("reconstruction", "X"), zarr_keys=("full", "live", "0"))
+    if video.size == 0:
+        raise SourceError(f"expected a reconstruction [T, H, W], found an empty array of shape {video.shape} in {path}")
+    index = _spread(len(video), video.shape[1] * video.shape[2])
+    of_a_run = "are needed, which a reconstruction alone does not hold; give its run folder"
+    subject = Subject(
+        pictures=as_probability(video)[index],
+        windows=index,
+        pitch_nm=options.pitch_nm or zarr_pitch_nm(path),
+        reference=_reference(options.reference, video.shape, index),
+        missing={
+            "pitch_nm": f"{path.name} does not say how large a pixel is; give --pitch-nm",
+            "localizations": f"localizations {of_a_run}",
+            "halves": f"independent halves of the localizations {of_a_run}",
+            "all_pictures": f"maps of localizations {of_a_run}",
+            **dict.fromkeys(("provisional", "bounded", "full"), f"pictures of several stages {of_a_run}"),
+        },
+    )
+    return Chosen(subject, None, None, len(video))
+
+
+def _from_run(run: Run, options: argparse.Namespace) -> Chosen:
+    if options.pitch_nm is not None:
+        raise ConfigError("expected no --pitch-nm beside a run folder, which states its own")
+    stored, product = _choose(run, options)
+    segment = stored.segment.index
+    localizations = run.localizations(segment)
+    region = _region(stored, localizations)
+    numbers = [row.window for row in run.windows(product, segment)]
+    windows = range(min(numbers, default=0), max(numbers, default=-1) + 1)
+    pictures = StoredVideo(run, stored, product, windows, region)
+    index = _spread(len(windows), pictures.shape[1] * pictures.shape[2])
+    whole = (len(windows), *stored.grid.shape)
+    reference = _reference(options.reference, whole, index)
+    halves = split_reconstruction(run, stored, product, region, options.model, options.split)
+    stages = stages_of(run, stored, region, options.model, options.split)
+    subject = Subject(
+        pictures=pictures.at(index) if len(windows) else None,
+        windows=index + windows.start,
+        pitch_nm=stored.grid.pitch_nm,
+        reference=None if reference is None else reference[(..., *region)],
+        provisional=stages.provisional,
+        bounded=stages.bounded,
+        full=stages.full,
+        revised=stages.windows,
+        all_pictures=pictures if len(windows) else None,
+        counts=StoredVideo(run, stored, "counts", windows, region),
+        threshold=halves.threshold,
+        localizations=localizations,
+        pixel_size_nm=stored.pixel_size_nm,
+        halves=halves.pictures,
+        has_fiducials=options.fiducials,
+        missing={
+            "pictures": "the run has no picture yet",
+            "all_pictures": "the run has no picture yet",
+            "pixel_size_nm": "the run does not say how large a camera pixel is",
+            "halves": halves.reason,
+            **stages.missing,
+        },
+    )
+    first_frame = min((row.start for row in run.windows("counts", segment)), default=0)
+    return Chosen(subject, product, segment, len(windows), run.window_frames, first_frame)
+
+
+def _choose(run: Run, options: argparse.Namespace) -> tuple[StoredSegment, Product]:
+    """The segment and product that were asked for, or else the longest one, and its full pass where there is one."""
+    segments = {stored.segment.index: stored for stored in run.segments}
+    if not segments:
+        raise StoreError(f"expected a run with a segment, found none in {run.path}: nothing was committed yet")
+    if options.segment is not None and options.segment not in segments:
+        raise ConfigError(f"expected a segment among {', '.join(map(str, segments))}, found {options.segment}")
+    index = options.segment
+    if index is None:
+        index = max(segments, key=lambda one: len(run.windows("counts", one)))
+    product: Product = options.product or ("full" if run.windows("full", index) else "live")
+    if options.product is not None and not run.windows(product, index):
+        raise ConfigError(f"expected pictures of {product} in segment {index} of {run.path}, found none")
+    return segments[index], product
+
+
+def _region(stored: StoredSegment, localizations: Localizations) -> Region:
+    """The whole field, or of a larger one the square of `MAX_SIDE` with most localizations, on a lattice of squares."""
+    height, width = stored.grid.shape
+    if max(height, width) <= MAX_SIDE or stored.pixel_size_nm is None:
+        return slice(0, min(height, MAX_SIDE)), slice(0, min(width, MAX_SIDE))
+    rows, cols = stored.grid.index_of(localizations["y"], localizations["x"], stored.pixel_size_nm)
+    n_rows, n_cols = (-(-side // MAX_SIDE) for side in (height, width))
+    limits = [[0, n_rows * MAX_SIDE], [0, n_cols * MAX_SIDE]]
+    counts, _, _ = np.histogram2d(rows, cols, bins=(n_rows, n_cols), range=limits)
+    row, col = (int(place) for place in np.unravel_index(int(counts.argmax()), counts.shape))
+    top, left = row * MAX_SIDE, col * MAX_SIDE
+    return slice(top, min(top + MAX_SIDE, height)), slice(left, min(left + MAX_SIDE, width))
+
+
+def _reference(path: Path | None, shape: tuple[int, ...], index: npt.NDArray[np.int64]) -> FloatImage | None:
+    """A picture [H, W], or those windows at ``index`` of a video that is as long as the one of ``shape`` [T, H, W]."""
+    if path is None:
+        return None
+    video = as_probability(read_video(path, npz_keys=("reconstruction", "truth", "X"), zarr_keys=("full", "live", "0")))
+    if video.shape[1:] != shape[1:] or len(video) not in (1, shape[0]):
+        raise ConfigError(
+            f"expected a reference of {shape[1]} x {shape[2]} pixels, one picture or {shape[0]}, found "
+            f"{len(video)} of {video.shape[1]} x {video.shape[2]} in {path}"
+        )
+    return video[0] if len(video) == 1 else video[index]
+
+
+def _spread(n_windows: int, n_pixels: int) -> npt.NDArray[np.int64]:
+    """Indices of all windows, or of as many as `MAX_VALUES` holds, evenly spread."""
+    n = max(2, min(n_windows, MAX_VALUES // max(1, n_pixels)))
+    return np.unique(np.linspace(0, n_windows - 1, n).round().astype(np.int64)) if n_windows else np.arange(0)

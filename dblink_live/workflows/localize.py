@@ -1,0 +1,133 @@
+"""A recorded stack, localized from its first frame to its last."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import msgspec
+import numpy as np
+
+from dblink_live.cli.console import progress, say
+from dblink_live.cli.options import localizer_settings
+from dblink_live.config import CameraConfig, load_run_config
+from dblink_live.errors import CalibrationError, SourceError
+from dblink_live.interfaces import Explaining, FrameSource
+from dblink_live.types import Camera, CameraRecipe, Frame, FrameArray, Localizations, Segment, empty_localizations
+
+BATCH_FRAMES = 64
+SCHEMES = {".tif": "tiff", ".tiff": "tiff", ".raw": "raw", ".zarr": "zarr"}
+"""By the ending of a file's name. An NDTiff dataset is a folder like any other and has to be named as such."""
+
+
+@dataclass(frozen=True)
+class LocalizedStack:
+    """What `localize_stack` found."""
+
+    localizations: Localizations
+    segment: Segment
+    camera: Camera
+    n_frames: int
+    notes: tuple[str, ...] = ()
+    """What the localizer has to say."""
+
+
+def source_of(stack: str) -> str:
+    """The source specification of a file, or ``stack`` itself where it is one already.
+
+    Examples
+    --------
+    >>> source_of("a/stack.ome.tif"), source_of("tiff:frames.dat?frames=10")
+    ('tiff:a/stack.ome.tif', 'tiff:frames.dat?frames=10')
+    """
+    if stack.partition(":")[0] in {*SCHEMES.values(), "ndtiff"}:
+        return stack
+    scheme = SCHEMES.get(Path(stack).suffix.lower())
+    if scheme is None:
+        known = ", ".join(SCHEMES)
+        raise SourceError(f"expected a stack of frames ({known}), found {stack}; say what it is: tiff:{stack}")
+    return f"{scheme}:{stack}"
+
+
+def localize_stack(stack: str, options: argparse.Namespace) -> LocalizedStack:
+    """Localize the file or source ``stack`` with the camera and the localizer that the options name.
+
+    Raises
+    ------
+    SourceError
+        The stack is missing, damaged or of another kind.
+    CalibrationError
+        Neither the options nor the file state the pixel size.
+    PluginError
+        There is no such localizer.
+    """
+    from dblink_live.sources import open_source
+
+    source = open_source(source_of(stack), launch=refuse_cameras)
+    try:
+        segment = source.open()
+        camera = _camera(stack, options, segment)
+        found = _localize(options, source, camera, segment)
+    finally:
+        source.close()
+    for note in found.notes:
+        say(note)
+    return found
+
+
+def _localize(options: argparse.Namespace, source: FrameSource, camera: Camera, segment: Segment) -> LocalizedStack:
+    from dblink_live.registry import get_localizer_factory
+
+    settings = localizer_settings(options)
+    localizer = get_localizer_factory(settings.name)(camera, **settings.to_options())
+    tables = [empty_localizations()]
+    n_done = 0
+    with progress("localizing", source.n_frames_expected, "frames") as advance:
+        while not source.is_finished:
+            events = source.read(BATCH_FRAMES, timeout_s=1.0)
+            changes = [event.reason for event in events if isinstance(event, Segment)]
+            if changes:
+                raise SourceError(
+                    f"expected frames of one kind throughout {source.name}, found a change of {changes[0]} after frame "
+                    f"{n_done}; `dblink-live run` takes it as several segments"
+                )
+            frames = [event for event in events if isinstance(event, Frame)]
+            if frames:
+                numbers = np.array([frame.number for frame in frames], np.int64)
+                batch = cast(FrameArray, np.stack([frame.data for frame in frames]))
+                tables.append(localizer.localize(batch, numbers))
+                n_done += len(frames)
+                advance(n_done)
+    notes = tuple(localizer.notes()) if isinstance(localizer, Explaining) else ()
+    return LocalizedStack(np.concatenate(tables), segment, camera, n_done, notes)
+
+
+def _camera(stack: str, options: argparse.Namespace, segment: Segment) -> Camera:
+    from dblink_live.camera.resolve import pixel_size_conflict, resolve_camera
+
+    told = CameraConfig() if options.config is None else load_run_config(options.config).camera
+    stated = {
+        name: value
+        for name in ("pixel_size_nm", "offset_adu", "electrons_per_adu", "read_noise_e", "em_gain")
+        if (value := getattr(options, name)) is not None
+    }
+    config = msgspec.structs.replace(told, **stated)
+    if config.pixel_size_nm is None and segment.pixel_size_nm is None:
+        raise CalibrationError(
+            f"expected the camera's pixel size in the sample plane, but {stack} does not state it; "
+            "give it with --pixel-size-nm"
+        )
+    conflict = pixel_size_conflict(config, segment)
+    if conflict is not None:
+        say(f"warning: {conflict}")
+    camera = resolve_camera(config, segment)
+    if not camera.is_calibrated:
+        say("warning: uncalibrated: without --electrons-per-adu photon numbers and precisions are only relative")
+    return camera
+
+
+def refuse_cameras(recipe: CameraRecipe) -> FrameSource:
+    """For `open_source`, where only a recording will do."""
+    raise SourceError("expected a recorded stack, found a camera; record with dblink-live run")

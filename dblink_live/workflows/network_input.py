@@ -1,0 +1,172 @@
+"""The network's input, from whatever the user has: a localization table, a stack of frames, or maps of counts."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dblink_live.cli.console import say
+from dblink_live.errors import ModelError, SourceError
+from dblink_live.types import CountImage, Grid, Localizations, Shape
+from dblink_live.workflows.localize import SCHEMES, localize_stack
+from dblink_live.workflows.video_files import ARRAY_SUFFIXES, is_zarr, read_video, zarr_pitch_nm
+
+if TYPE_CHECKING:
+    from dblink_live.models.offline import CountsArray
+
+PITCH_TOLERANCE = 0.005
+"""Relative difference at which two pitches are still the same scale: 2.6 pixels over 512."""
+MAX_GRID_PIXELS = 8192**2
+"""A field larger than this (a third of a millimetre square at 40 nm) comes from a stray row of the table."""
+MAX_COUNT = int(np.iinfo(np.uint16).max)
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Localizations counted on a grid, window by window."""
+
+    counts: CountsArray
+    """[T, H, W], T, H and W at least 1."""
+    grid: Grid
+    n_localizations: int
+    window_s: float | None = None
+    """Duration of a window; None where the frame interval is unknown."""
+
+
+class CountedTable:
+    """A table as counts [T, H, W], each window counted when it is read: as maps a long table would not fit into memory.
+
+    Parameters
+    ----------
+    localizations
+        In any order; those outside ``grid`` are left out.
+    pixel_size_nm
+        Of the camera pixels in which the table's positions are given.
+    window_frames
+        Camera frames a window. The first window begins with the table's first frame.
+    n_frames
+        Camera frames from the table's first one on; None takes the last frame that has a localization.
+    """
+
+    def __init__(
+        self,
+        localizations: Localizations,
+        grid: Grid,
+        pixel_size_nm: float,
+        window_frames: int,
+        first_frame: int,
+        n_frames: int,
+    ) -> None:
+        rows, cols = grid.index_of(localizations["y"], localizations["x"], pixel_size_nm)
+        windows = (localizations["frame"] - first_frame) // window_frames
+        n_windows = -(-n_frames // window_frames)
+        is_inside = (rows >= 0) & (rows < grid.shape.height) & (cols >= 0) & (cols < grid.shape.width)
+        is_inside &= (windows >= 0) & (windows < n_windows)
+        order = np.argsort(windows[is_inside], kind="stable")
+        self.shape = (n_windows, *grid.shape)
+        self.n_inside = len(order)
+        self._pixels = (rows[is_inside] * grid.shape.width + cols[is_inside])[order]
+        self._starts = np.searchsorted(windows[is_inside][order], np.arange(n_windows + 1))
+
+    def __getitem__(self, key: slice) -> CountImage:
+        _, height, width = self.shape
+        chosen = range(*key.indices(self.shape[0]))
+        counts = np.zeros((len(chosen), height * width), np.uint16)
+        for image, window in zip(counts, chosen, strict=True):
+            pixels = self._pixels[self._starts[window] : self._starts[window + 1]]
+            values, n = np.unique(pixels, return_counts=True)
+            image[values] = np.minimum(n, MAX_COUNT)
+        return counts.reshape(len(chosen), height, width)
+
+
+def read_maps(options: argparse.Namespace, pitch_nm: float) -> Maps:
+    """Maps of ``options.input`` on a grid of ``pitch_nm``.
+
+    Raises
+    ------
+    SourceError
+        The input is missing, empty, damaged or of another kind.
+    CalibrationError
+        The camera's pixel size is needed and unknown.
+    ModelError
+        The maps are on another pitch than the model's.
+    """
+    path = Path(options.input)
+    if path.suffix.lower() in ARRAY_SUFFIXES or is_zarr(path):
+        return _from_array(path, options, pitch_nm)
+    if path.suffix.lower() in SCHEMES or options.input.partition(":")[0] in SCHEMES.values():
+        return _from_stack(options, pitch_nm)
+    return _from_table(path, options, pitch_nm)
+
+
+def _from_array(path: Path, options: argparse.Namespace, pitch_nm: float) -> Maps:
+    found_nm = options.pixel_size_nm or zarr_pitch_nm(path)
+    if found_nm is not None and abs(found_nm - pitch_nm) > PITCH_TOLERANCE * pitch_nm:
+        raise ModelError(
+            f"expected maps on a grid of {pitch_nm:g} nm, the pitch of model {options.model!r}, found {found_nm:g} nm; "
+            "bin the localizations on the model's grid"
+        )
+    counts = read_video(path, npz_keys=("X", "counts"), zarr_keys=("counts", "0"))
+    if counts.size == 0:
+        raise SourceError(f"expected maps [T, H, W], found none: shape {counts.shape} in {path}")
+    total = int(counts.sum(dtype=np.float64)) if np.isfinite(counts).all() else 0
+    return Maps(counts, Grid(pitch_nm, Shape(*counts.shape[1:])), total)
+
+
+def _from_stack(options: argparse.Namespace, pitch_nm: float) -> Maps:
+    found = localize_stack(options.input, options)
+    if found.n_frames == 0:
+        raise SourceError(f"expected frames in {options.input}, found none")
+    segment = found.segment
+    interval_ms = segment.frame_interval_ms or segment.exposure_ms
+    return _count(
+        found.localizations,
+        Grid.covering(segment.shape, found.camera.pixel_size_nm, pitch_nm),
+        found.camera.pixel_size_nm,
+        options.window,
+        frames=(0, found.n_frames),
+        interval_ms=interval_ms,
+    )
+
+
+def _from_table(path: Path, options: argparse.Namespace, pitch_nm: float) -> Maps:
+    from dblink_live.tables import read_localizations
+
+    table = read_localizations(path, options.pixel_size_nm)
+    if not len(table.localizations):
+        raise SourceError(f"expected localizations in {path}, found an empty table")
+    n_frames = table.n_frames or int(table.localizations["frame"].max()) + 1
+    maps = _count(
+        table.localizations,
+        Grid.covering(table.field(), table.pixel_size_nm, pitch_nm),
+        table.pixel_size_nm,
+        options.window,
+        frames=(0, n_frames),
+    )
+    n_outside = len(table.localizations) - maps.n_localizations
+    if n_outside:
+        say(f"warning: {n_outside} of {len(table.localizations)} localizations lie outside the field and are left out")
+    return maps
+
+
+def _count(
+    localizations: Localizations,
+    grid: Grid,
+    pixel_size_nm: float,
+    window_frames: int,
+    frames: tuple[int, int],
+    interval_ms: float | None = None,
+) -> Maps:
+    if grid.shape.height * grid.shape.width > MAX_GRID_PIXELS:
+        raise SourceError(
+            f"expected a field of at most {MAX_GRID_PIXELS / 1e6:.0f} million pixels of {grid.pitch_nm:g} nm, found "
+            f"{grid.shape.height} x {grid.shape.width}; remove far outliers from the table, or cut it into regions"
+        )
+    first, stop = frames
+    counts = CountedTable(localizations, grid, pixel_size_nm, window_frames, first, stop - first)
+    window_s = None if interval_ms is None else interval_ms * window_frames / 1000
+    return Maps(counts, grid, counts.n_inside, window_s)
