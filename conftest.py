@@ -17,7 +17,7 @@ if sys.platform == "win32":
     importlib.import_module("torch")
 
 # All are modules called conftest, of which doctest could import one only.
-collect_ignore_glob: list[str] = ["tests/conftest.py", "tests/*/conftest.py"]
+collect_ignore_glob: list[str] = ["tests/conftest.py", "tests/**/conftest.py"]
 try:
     importlib.import_module("PySide6.QtWidgets")
 except ImportError:

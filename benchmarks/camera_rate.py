@@ -117,9 +117,9 @@ class DemoRuns:
         return sum(lost.values()) + n_missing, totals.lost.get("reconstruct", 0)
 
 
-def highest_rate(trial: Trial, most_fps: float, seconds: float, n_trials: int, trial_s: float) -> float:
-    """The highest rate of ``trial`` up to ``most_fps``; 0 if not even `SLOWEST_FPS` is held."""
-    low, high = SLOWEST_FPS, most_fps
+def highest_rate(trial: Trial, max_fps: float, seconds: float, n_trials: int, trial_s: float) -> float:
+    """The highest rate of ``trial`` up to ``max_fps``; 0 if not even `SLOWEST_FPS` is held."""
+    low, high = SLOWEST_FPS, max_fps
     for _ in range(n_trials):
         # The geometric mean: what is sought is a ratio, be it hundreds of frames a second or a few.
         middle = (low * high) ** 0.5

@@ -35,7 +35,7 @@ from dblink_live.errors import SourceError
 from dblink_live.interfaces import SourceEvent
 from dblink_live.ledger import Ledger
 from dblink_live.sources.camera_process import CameraProcess
-from dblink_live.sources.frame_producer import HostClock, Order
+from dblink_live.sources.frame_producer import HostClock, StopSignal
 from dblink_live.sources.micromanager.live_preview import LivePreview
 from dblink_live.types import CameraRecipe, Frame, FrameArray, Gap, Segment
 
@@ -245,7 +245,7 @@ def roi_changes(random: np.random.Generator, times: int) -> list[Account]:
         listening.listen()
         preview = LivePreview(core, listening.getsockname()[1])
         sink = Listener(preview.prepare(HostClock.now()).segment)
-        orders: Callable[[], Order] = lambda: Order.STOP if is_over.is_set() else Order.GO_ON  # noqa: E731
+        orders: Callable[[], StopSignal] = lambda: StopSignal.STOP if is_over.is_set() else StopSignal.GO_ON  # noqa: E731
         thread = threading.Thread(target=preview.run, args=(sink, orders))
         thread.start()
         taken: list[int] = []

@@ -28,7 +28,7 @@ from dblink_live.types import Camera, Shape
 CAMERA = Camera(100.0, offset_adu=100.0, electrons_per_adu=0.5, read_noise_e=1.5)
 SIGMA_PX = 1.2
 BACKGROUND_E = 20.0
-LEAST_PHOTONS, FURTHER_PHOTONS = 300.0, 1500.0
+MIN_PHOTONS, FURTHER_PHOTONS = 300.0, 1500.0
 REACH_PX = 6
 WARM_UP_FRAMES = 8
 SEED = 60_000
@@ -82,7 +82,7 @@ def simulate(shape: Shape, n_spots: int, n_frames: int) -> npt.NDArray[np.uint16
     frames = np.zeros((n_frames, *shape), np.uint16)
     for number in range(n_frames):
         at = rng.uniform(-0.5, np.array(shape) - 0.5, (n_spots, 2))
-        photons = LEAST_PHOTONS + rng.exponential(FURTHER_PHOTONS, n_spots)
+        photons = MIN_PHOTONS + rng.exponential(FURTHER_PHOTONS, n_spots)
         mean = BACKGROUND_E + render_spots(at, photons, SIGMA_PX, shape, REACH_PX)
         frames[number] = digitise(rng.poisson(mean).astype(np.float32), CAMERA, rng)
     return frames

@@ -32,8 +32,8 @@ from benchmarks.report import Report, markdown_table
 from dblink_live.bus import Publisher
 from dblink_live.config import RunConfig, run_config_from_plain
 from dblink_live.models import Model, load_model
-from dblink_live.pipeline.live_loop import LineTotals, LiveLine
-from dblink_live.pipeline.preview_publisher import LivePictures
+from dblink_live.pipeline.live_loop import LineTotals, LiveLoop
+from dblink_live.pipeline.preview_publisher import PreviewPublisher
 from dblink_live.pipeline.provenance import describe_run
 from dblink_live.simulate import SCMOS, make_camera
 from dblink_live.sources.camera_process import CameraProcess
@@ -64,9 +64,9 @@ class Carousel:
 
 def build_core(size: int, fps: float, n_frames: int) -> object:
     """The camera, built in its own process."""
-    from dblink_live.sources.micromanager.simulated_camera import BlinkingCamera, core_with
+    from dblink_live.sources.micromanager.simulated_camera import SimulatedCamera, core_with
 
-    return core_with(BlinkingCamera(Carousel(size), exposure_ms=1000.0 / fps, n_frames=n_frames), PIXEL_SIZE_NM)
+    return core_with(SimulatedCamera(Carousel(size), exposure_ms=1000.0 / fps, n_frames=n_frames), PIXEL_SIZE_NM)
 
 
 @dataclass(frozen=True)
@@ -197,8 +197,8 @@ def soak(folder: Path, hours: float, speed: float, fps: float, size: int, config
         info = describe_run(config, model, recipe.name)
         writer = stack.enter_context(RunWriter.create(folder, info, window_frames=config.windows.frames))
         publisher = stack.enter_context(Publisher(config.publish.address))
-        line = LiveLine(
-            source, model, config, writer, pictures=LivePictures(publisher, info.uuid), on_progress=progress
+        line = LiveLoop(
+            source, model, config, writer, pictures=PreviewPublisher(publisher, info.uuid), on_progress=progress
         )
         started, cpu = time.perf_counter(), time.process_time()
         pause_s = hours * 3600 / speed / N_SAMPLES

@@ -60,11 +60,11 @@ class LocalizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Detection threshold in units of the local noise; None takes the localizer's own default."""
     fit: Literal["fixed", "free", "elliptic"] | None = None
     """Of a fit: one width for all molecules, one for each, or one along x and one along y; None keeps it fixed."""
-    least_photons: NonNegative | None = None
+    min_photons: NonNegative | None = None
     """Of a fitted molecule that is kept, in photo-electrons a frame."""
-    largest_precision_px: Positive | None = None
+    max_precision_px: Positive | None = None
     """Worst precision of a fitted molecule that is kept, in camera pixels; None is 0.6."""
-    largest_misfit: Positive | None = None
+    max_misfit: Positive | None = None
     """How much worse than a single molecule's a fit may be, in standard deviations; 3 drops most of what are two."""
 
     def to_options(self) -> dict[str, object]:
@@ -196,13 +196,36 @@ def changed_settings(before: RunConfig, now: RunConfig) -> dict[str, tuple[Any, 
     }
 
 
+_RENAMED = {
+    "localizer": {
+        "least_photons": "min_photons",
+        "largest_precision_px": "max_precision_px",
+        "largest_misfit": "max_misfit",
+    }
+}
+"""Keys of version 0.1 and their names today, by section: old configurations and run folders are still read."""
+
+
 def run_config_from_plain(plain: Mapping[str, Any]) -> RunConfig:
-    """Validate nested plain values, for instance those stored in a run."""
+    """Validate nested plain values, for instance those stored in a run. Keys of older versions are accepted."""
+    plain = _with_current_names(plain)
     _refuse_unknown(plain, RunConfig, prefix="")
     try:
         return msgspec.convert(plain, RunConfig)
     except msgspec.ValidationError as error:
         raise ConfigError(_wrong_value(plain, str(error))) from error
+
+
+def _with_current_names(plain: Mapping[str, Any]) -> dict[str, Any]:
+    current = dict(plain)
+    for section, names in _RENAMED.items():
+        values = plain.get(section)
+        if isinstance(values, Mapping):
+            for old in names.keys() & values.keys():
+                if names[old] in values:
+                    raise ConfigError(f"{section}.{old} is now called {section}.{names[old]}; expected one of them")
+            current[section] = {names.get(key, key): value for key, value in values.items()}
+    return current
 
 
 def _wrong_value(plain: Mapping[str, Any], message: str) -> str:

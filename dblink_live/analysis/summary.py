@@ -35,7 +35,7 @@ N_FIGURES = 15
 """So many questions are asked of a subject that answers all of them."""
 N_STRETCHES = 5
 """A stretch for the resolution over time is so large a part of the recording; each begins in the middle of the last."""
-LEAST_FOR_RCC = 2000
+MIN_FOR_RCC = 2000
 """Localizations below which redundant cross-correlation, of 20 stretches, is not believed: with fewer than about a
 hundred each, chance decides which shift fits best."""
 STEPS = (("provisional", "bounded"), ("bounded", "full"), ("provisional", "full"))
@@ -237,9 +237,9 @@ def _motion(found: Figures, subject: Subject) -> None:
 
 
 def _rcc(table: Localizations, pixel_size_nm: float) -> Drift:
-    if len(table) < LEAST_FOR_RCC:
+    if len(table) < MIN_FOR_RCC:
         raise AnalysisError(
-            f"expected {LEAST_FOR_RCC} localizations or more, found {len(table)}: chance would decide the drift"
+            f"expected {MIN_FOR_RCC} localizations or more, found {len(table)}: chance would decide the drift"
         )
     return redundant_cross_correlation(table, pixel_size_nm)
 

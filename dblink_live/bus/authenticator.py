@@ -35,7 +35,7 @@ class Refusals:
     """Why the last one was."""
 
 
-class Doorkeeper:
+class Authenticator:
     """Guards the sockets of one ZeroMQ context. All methods but `refusals` belong to one thread at a time.
 
     Parameters

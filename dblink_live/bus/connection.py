@@ -22,7 +22,7 @@ _Socket = zmq.Socket[bytes]
 
 
 @dataclass(frozen=True)
-class Dialer:
+class Connection:
     """Makes sockets that are connected to one publisher."""
 
     context: zmq.Context[_Socket]

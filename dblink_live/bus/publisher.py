@@ -21,7 +21,7 @@ from typing import Self
 import zmq
 
 from dblink_live.bus.address import Address, ServerKeys, check_binding
-from dblink_live.bus.authenticator import Doorkeeper, Refusals
+from dblink_live.bus.authenticator import Authenticator, Refusals
 from dblink_live.bus.messages import (
     MAX_REQUEST_BYTES,
     PROTOCOL_VERSION,
@@ -98,9 +98,9 @@ class Publisher:
         self._closing = threading.Event()
         self._context: zmq.Context[_Socket] = zmq.Context()
         self._sockets: list[_Socket] = []
-        self._doorkeeper: Doorkeeper | None = None
+        self._doorkeeper: Authenticator | None = None
         try:
-            self._doorkeeper = Doorkeeper(self._context, keys) if keys is not None else None
+            self._doorkeeper = Authenticator(self._context, keys) if keys is not None else None
             others = _following(wanted)
             self._reply, self._address = self._bind(zmq.ROUTER, wanted, _REPLY_HWM)
             self._status, self._status_address = self._bind(zmq.PUB, next(others), {zmq.SNDHWM: _STATUS_HWM})

@@ -19,7 +19,7 @@ from typing import Self
 import zmq
 
 from dblink_live.bus.address import Address, ClientKeys, check_connecting
-from dblink_live.bus.connection import Dialer, Question
+from dblink_live.bus.connection import Connection, Question
 from dblink_live.bus.messages import (
     MAX_CONTROL_BYTES,
     MAX_PART_BYTES,
@@ -100,7 +100,7 @@ class Subscriber:
         self._request_timeout_s = request_timeout_s
         self._clock = clock
         self._context: zmq.Context[_Socket] = zmq.Context()
-        self._dialer = Dialer(self._context, self._address, keys)
+        self._dialer = Connection(self._context, self._address, keys)
         self._question: Question | None = None
         self._refusal = ""
         self._status_socket: _Socket | None = None

@@ -26,7 +26,7 @@ from dblink_live.types import Camera, FrameArray
 
 CLIPPED_FRACTION = 0.01
 """Pixels at the lowest or the highest count above which a stack is cut off there, and its variance too small."""
-LARGEST_RESIDUAL, LARGEST_SIGMAS = 0.1, 5.0
+MAX_RESIDUAL, MAX_SIGMAS = 0.1, 5.0
 """A stack off the line by more than both, relative and in units of its own error, speaks against a line."""
 MAD_TO_SIGMA = 1.4826
 
@@ -245,7 +245,7 @@ def _point(dark: StackStatistics, light: StackStatistics) -> tuple[float, float,
             "value; take it with less light"
         )
     signal = light.mean - dark.mean
-    if signal <= 0 or variance <= LARGEST_SIGMAS * error:
+    if signal <= 0 or variance <= MAX_SIGMAS * error:
         raise CalibrationError(
             f"expected {light.name} to be brighter and noisier than {dark.name}, found {signal:.3g} ADU and "
             f"{variance:.3g} ADU^2 more; take it with more light, or take more frames"
@@ -256,8 +256,8 @@ def _point(dark: StackStatistics, light: StackStatistics) -> tuple[float, float,
 def _require_line(
     lights: Sequence[StackStatistics], relative: npt.NDArray[np.float64], sigmas: npt.NDArray[np.float64]
 ) -> None:
-    worst = int(np.argmax(np.where(np.abs(sigmas) > LARGEST_SIGMAS, np.abs(relative), 0.0)))
-    if abs(relative[worst]) > LARGEST_RESIDUAL and abs(sigmas[worst]) > LARGEST_SIGMAS:
+    worst = int(np.argmax(np.where(np.abs(sigmas) > MAX_SIGMAS, np.abs(relative), 0.0)))
+    if abs(relative[worst]) > MAX_RESIDUAL and abs(sigmas[worst]) > MAX_SIGMAS:
         raise CalibrationError(
             f"expected a variance in proportion to the signal, found that of {lights[worst].name} off the line by "
             f"{relative[worst]:+.0%}; give stacks of one setting, of a steady lamp and a still scene, below saturation"

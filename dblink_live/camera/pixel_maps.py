@@ -21,7 +21,7 @@ from scipy.special import digamma, polygamma
 from dblink_live.camera.photon_transfer import GainFacts, StackStatistics
 from dblink_live.types import FloatImage
 
-LEAST_PAIRS = 20
+MIN_PAIRS = 20
 """Below so many differences a variance is so skewed that its logarithm tells nothing."""
 
 
@@ -53,7 +53,7 @@ def measure_pixels(
     gain
         What they tell of all pixels together; None without light stacks.
     """
-    if dark.n_pairs < LEAST_PAIRS:
+    if dark.n_pairs < MIN_PAIRS:
         return None
     offset, own_offset = _drawn(dark.mean_map, np.full(dark.mean_map.shape, dark.variance / dark.n_frames))
     noise, own_noise = _noise(dark)

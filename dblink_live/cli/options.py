@@ -86,13 +86,13 @@ def add_localizer(parser: argparse.ArgumentParser) -> None:
         help="height of a spot to be fitted, in units of the noise (default: 5)",
     )
     parser.add_argument(
-        "--least-photons", metavar="N", type=not_negative, help="drop molecules of fewer photo-electrons a frame"
+        "--min-photons", metavar="N", type=not_negative, help="drop molecules of fewer photo-electrons a frame"
     )
     parser.add_argument(
-        "--largest-precision-px", metavar="PX", type=positive, help="drop molecules known less precisely (default: 0.6)"
+        "--max-precision-px", metavar="PX", type=positive, help="drop molecules known less precisely (default: 0.6)"
     )
     parser.add_argument(
-        "--largest-misfit",
+        "--max-misfit",
         metavar="S",
         type=positive,
         help="drop fits worse than that of a single molecule by so many standard deviations; 3 drops most of what are "
@@ -107,9 +107,9 @@ def localizer_settings(options: argparse.Namespace) -> LocalizerConfig:
         psf_sigma_px=options.psf_sigma_px,
         threshold_sigma=options.threshold_sigma,
         fit=options.fit,
-        least_photons=options.least_photons,
-        largest_precision_px=options.largest_precision_px,
-        largest_misfit=options.largest_misfit,
+        min_photons=options.min_photons,
+        max_precision_px=options.max_precision_px,
+        max_misfit=options.max_misfit,
     )
 
 

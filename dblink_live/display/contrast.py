@@ -28,24 +28,24 @@ class ContrastPolicy:
         Percentile that becomes the brightest shade.
     above
         Only pixels above this value count; None counts all.
-    least_span
+    min_span
         The limits are never closer than this, so that noise alone is not blown up into a picture.
     """
 
     low_percentile: float | None
     high_percentile: float
     above: float | None
-    least_span: float
+    min_span: float
     gamma: float = 1.0
     """Shades follow the value to this power."""
 
 
-CAMERA = ContrastPolicy(low_percentile=1.0, high_percentile=99.8, above=None, least_span=8.0)
+CAMERA = ContrastPolicy(low_percentile=1.0, high_percentile=99.8, above=None, min_span=8.0)
 """A camera frame in counts: background black, the brightest molecules just saturated."""
-SUM = ContrastPolicy(low_percentile=None, high_percentile=99.0, above=0.0, least_span=2.0, gamma=0.5)
+SUM = ContrastPolicy(low_percentile=None, high_percentile=99.0, above=0.0, min_span=2.0, gamma=0.5)
 """Localization counts: zero is black, and a single one is visible beside the brightest. The square root gives counts of
 every size the same noise in shades."""
-RECONSTRUCTION = ContrastPolicy(low_percentile=None, high_percentile=99.0, above=0.02, least_span=0.25)
+RECONSTRUCTION = ContrastPolicy(low_percentile=None, high_percentile=99.0, above=0.02, min_span=0.25)
 """Probability of structure: zero is black; a faint haze stays faint."""
 
 
@@ -81,10 +81,10 @@ def contrast_limits(image: npt.NDArray[Any], policy: ContrastPolicy) -> Limits:
             kept = whole[np.isfinite(whole)]
         values = kept
     if values.size == 0:
-        return Limits(0.0, policy.least_span)
+        return Limits(0.0, policy.min_span)
     low = 0.0 if policy.low_percentile is None else float(np.percentile(values, policy.low_percentile))
     high = float(np.percentile(values, policy.high_percentile))
-    return Limits(low, max(high, low + policy.least_span))
+    return Limits(low, max(high, low + policy.min_span))
 
 
 def to_bytes(image: npt.NDArray[Any], limits: Limits) -> npt.NDArray[np.uint8]:

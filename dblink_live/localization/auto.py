@@ -15,7 +15,7 @@ from dblink_live.errors import ConfigError
 from dblink_live.interfaces import Localizer
 from dblink_live.localization.crowding import crowding
 from dblink_live.localization.frame_validation import FrameFaults, check_frames
-from dblink_live.localization.gaussian.filters import LARGEST_PRECISION_PX
+from dblink_live.localization.gaussian.filters import MAX_PRECISION_PX
 from dblink_live.localization.gaussian.localizer import DEFAULT_THRESHOLD_SIGMA, NOMINAL_SIGMA_PX, GaussianLocalizer
 from dblink_live.localization.gaussian.psf import Width
 from dblink_live.localization.neural.dense import DenseLocalizer
@@ -40,7 +40,7 @@ class AutoLocalizer:
         As of both.
     threshold_sigma
         As of `GaussianLocalizer`; also the threshold of the spots that are counted.
-    fit, least_photons, largest_precision_px, largest_misfit
+    fit, min_photons, max_precision_px, max_misfit
         As of `GaussianLocalizer`, for what it fits.
 
     Raises
@@ -57,9 +57,9 @@ class AutoLocalizer:
         psf_sigma_px: float | None = None,
         threshold_sigma: float = DEFAULT_THRESHOLD_SIGMA,
         fit: Width = "fixed",
-        least_photons: float = 0.0,
-        largest_precision_px: float = LARGEST_PRECISION_PX,
-        largest_misfit: float = float("inf"),
+        min_photons: float = 0.0,
+        max_precision_px: float = MAX_PRECISION_PX,
+        max_misfit: float = float("inf"),
         device: str | torch.device = "cpu",
     ) -> None:
         self._camera = camera
@@ -68,7 +68,7 @@ class AutoLocalizer:
         self._counting_sigma_px = psf_sigma_px or NOMINAL_SIGMA_PX
         self._threshold_sigma = threshold_sigma
         self._sparse = GaussianLocalizer(
-            camera, psf_sigma_px, threshold_sigma, fit, least_photons, largest_precision_px, largest_misfit, device
+            camera, psf_sigma_px, threshold_sigma, fit, min_photons, max_precision_px, max_misfit, device
         )
         self._dense: DenseLocalizer | None = None
         self._refusal = ""

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from dblink_live.errors import SourceError
 from dblink_live.types import Camera, FrameArray
 
-LEAST_SIDE_PX = 7
+MIN_SIDE_PX = 7
 """Of frames: a point spread function has to fit in."""
 
 
-def check_frames(frames: FrameArray, frame_numbers: npt.NDArray[np.int64], least_side_px: int = LEAST_SIDE_PX) -> None:
+def check_frames(frames: FrameArray, frame_numbers: npt.NDArray[np.int64], min_side_px: int = MIN_SIDE_PX) -> None:
     """Refuse what are no frames [N, H, W] of 8 or 16 bits or finite floating point numbers, one number for each.
 
     Raises
@@ -36,9 +36,9 @@ def check_frames(frames: FrameArray, frame_numbers: npt.NDArray[np.int64], least
     if len(frames) != len(frame_numbers):
         raise SourceError(f"expected a number for each frame, found {len(frames)} and {len(frame_numbers)}")
     height, width = frames.shape[1:]
-    if min(height, width) < least_side_px:
+    if min(height, width) < min_side_px:
         raise SourceError(
-            f"expected frames of at least {least_side_px} x {least_side_px} pixels for the point spread function, "
+            f"expected frames of at least {min_side_px} x {min_side_px} pixels for the point spread function, "
             f"found {height} x {width}; choose a larger region of the camera"
         )
     if frames.dtype.kind == "f" and not np.isfinite(frames).all():

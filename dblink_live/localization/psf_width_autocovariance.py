@@ -20,7 +20,7 @@ from torch import Tensor
 
 REACH_PX = 5
 """Farthest distance along an axis that is looked at."""
-LEAST_EXPLAINED = 0.9
+MIN_EXPLAINED = 0.9
 """Share of the covariances' variance that the fit must explain, else nothing is known yet."""
 _WIDTHS_PX = np.linspace(0.4, 4.0, 361)
 _PIXEL_VARIANCE = 1.0 / 12.0
@@ -64,7 +64,7 @@ class CrowdedWidth:
         explained: _Values = np.where(amplitude > 0, amplitude**2 / np.square(shapes).sum(axis=1), 0.0) / total
         best = int(explained.argmax())
         is_inside = 0 < best < len(_WIDTHS_PX) - 1
-        return float(_WIDTHS_PX[best]) if is_inside and explained[best] >= LEAST_EXPLAINED else None
+        return float(_WIDTHS_PX[best]) if is_inside and explained[best] >= MIN_EXPLAINED else None
 
 
 def learning_frames(height: int, width: int) -> int:

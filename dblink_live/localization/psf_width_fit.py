@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 FITS_NEEDED = 100
 """Single widths scatter by some 5 %, so their median is good to about 0.6 %; 1 % costs no precision."""
-LEAST_SIGNIFICANCE = 8.0
+MIN_SIGNIFICANCE = 8.0
 """Photons over their own uncertainty: fainter spots say little about their width."""
-MOST_DEVIANCE_SIGMA = 2.0
+MAX_DEVIANCE_SIGMA = 2.0
 """Largest misfit (`dblink_live.localization.gaussian.filters`) of what counts as a single molecule."""
 
 

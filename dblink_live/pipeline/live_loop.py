@@ -1,6 +1,6 @@
 """The live line: frames in; localizations, maps, reconstructions out, into a run folder and to the viewer.
 
-`LiveLine` runs in one thread, on purpose: the camera has a process of its own, so a busy moment here makes the ring
+`LiveLoop` runs in one thread, on purpose: the camera has a process of its own, so a busy moment here makes the ring
 fuller and costs no frame until the ring is full; then whole frames are skipped, counted as this process's own loss,
 and the windows concerned carry their number.
 """
@@ -21,8 +21,8 @@ from dblink_live.errors import SourceError
 from dblink_live.interfaces import Explaining, FrameSource, Localizer, SourceEvent
 from dblink_live.ledger import Ledger, total_lost
 from dblink_live.models import Model, StreamingReconstructor
-from dblink_live.pipeline.preview_publisher import LivePictures
-from dblink_live.pipeline.stall_detector import SilenceWatch
+from dblink_live.pipeline.preview_publisher import PreviewPublisher
+from dblink_live.pipeline.stall_detector import StallDetector
 from dblink_live.registry import get_localizer_factory
 from dblink_live.status import LatencyRecorder, LatencySummary, RateMeter
 from dblink_live.store import RunWriter
@@ -70,7 +70,7 @@ class LineTotals:
     """Whether another program acquired the frames, and this one looked at them in passing."""
 
 
-class LiveLine:
+class LiveLoop:
     """Moves frames from a source to a run folder until the source ends or ``should_stop`` says so.
 
     Parameters
@@ -104,7 +104,7 @@ class LiveLine:
         *,
         default_camera: Camera | None = None,
         first_segment: int = 0,
-        pictures: LivePictures | None = None,
+        pictures: PreviewPublisher | None = None,
         on_progress: Callable[[int], None] = lambda _: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -147,7 +147,7 @@ class LiveLine:
             The run folder cannot be written any more. What was committed before stays valid.
         """
         self._begin_segment(first_segment)
-        silence = SilenceWatch()
+        silence = StallDetector()
         failure: SourceError | None = None
         while True:
             if self._should_stop() and not self._stopping:
@@ -173,7 +173,7 @@ class LiveLine:
         self._report("ended")
         return self.totals()
 
-    def _words_about(self, silence: SilenceWatch, has_come: bool) -> str:
+    def _words_about(self, silence: StallDetector, has_come: bool) -> str:
         """What there is to say about a camera that gives nothing; a change of that goes into the run's log."""
         if not self._source.is_live or self._stopping:
             return ""

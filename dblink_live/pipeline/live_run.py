@@ -18,8 +18,8 @@ from dblink_live.errors import DblinkError
 from dblink_live.interfaces import FrameSource
 from dblink_live.models import Model, load_model
 from dblink_live.pipeline.disk import DiskAction, DiskGuard, DiskUse, check_forecast, measure_disk
-from dblink_live.pipeline.live_loop import LineTotals, LiveLine
-from dblink_live.pipeline.preview_publisher import LivePictures
+from dblink_live.pipeline.live_loop import LineTotals, LiveLoop
+from dblink_live.pipeline.preview_publisher import PreviewPublisher
 from dblink_live.pipeline.provenance import describe_run
 from dblink_live.pipeline.recorder import Recorder, start_recorder
 from dblink_live.registry import get_localizer_factory
@@ -144,14 +144,14 @@ class LiveSession:
         if self._opened is None:
             self._writer.finalize()
             return self._left_behind(NOTHING_DONE)
-        line = LiveLine(
+        line = LiveLoop(
             self._opened.source,
             self._model,
             self._config,
             self._writer,
             default_camera=self._opened.default,
             first_segment=self._resumed.n_segments if self._resumed else 0,
-            pictures=LivePictures(self._publisher, self._info.uuid) if self._publisher else None,
+            pictures=PreviewPublisher(self._publisher, self._info.uuid) if self._publisher else None,
             on_progress=lambda n_seen: self._progressed(n_seen, on_progress),
             should_stop=lambda: should_stop() or self._stopped_by_disk is not None,
         )

@@ -28,7 +28,7 @@ SUM_WINDOWS = 25
 """The plain sum shows so many windows up to the newest: what conventional localization microscopy would show by now."""
 
 
-class LivePictures:
+class PreviewPublisher:
     """Publishes pictures and status at a bounded rate."""
 
     def __init__(self, publisher: Publisher, run_uuid: str, sum_windows: int = SUM_WINDOWS) -> None:

@@ -15,7 +15,7 @@ SILENT_INTERVALS = 5
 """...but not before so many of its frames should have come."""
 
 
-class SilenceWatch:
+class StallDetector:
     """Watches one live source.
 
     Parameters

@@ -55,7 +55,7 @@ class LackingSegment:
 
 
 @dataclass
-class MendSummary:
+class BackfillSummary:
     """What was made whole, and what was not."""
 
     n_mended: int = 0
@@ -67,7 +67,7 @@ class MendSummary:
     stopped_early: bool = False
 
 
-class Mending:
+class Backfill:
     """What can be mended of a run: looked up when it is made, done by `run`.
 
     Parameters
@@ -83,7 +83,7 @@ class Mending:
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
-        self._summary = MendSummary()
+        self._summary = BackfillSummary()
         self.is_recorded = bool(read_raw(self._path))
         """Whether there are camera frames to mend windows from."""
         with open_run(path) as run:
@@ -107,7 +107,7 @@ class Mending:
         self,
         on_progress: Callable[[int], None] = lambda done: None,
         should_stop: Callable[[], bool] = lambda: False,
-    ) -> MendSummary:
+    ) -> BackfillSummary:
         """Mend them, unless ``should_stop`` says that it is enough; what is done stays, and the rest is done next time.
 
         Raises
@@ -132,7 +132,7 @@ class Mending:
         return self._summary
 
 
-def _lacking(run: Run, summary: MendSummary) -> Iterator[LackingSegment]:
+def _lacking(run: Run, summary: BackfillSummary) -> Iterator[LackingSegment]:
     """Segments with windows that recorded frames can make whole; what cannot be done goes into ``summary``."""
     recorded = read_raw(run.path)
     segments = run.segments

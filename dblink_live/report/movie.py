@@ -20,7 +20,7 @@ from dblink_live.types import Grid
 MAX_PICTURES = 240
 PICTURES_PER_S = 20
 PANEL_PX = 440
-LEAST_COLUMN_PX = 220
+MIN_COLUMN_PX = 220
 """Room for the words below a panel, however narrow the field."""
 _GAP, _FOOTER = 8, 28
 
@@ -68,7 +68,7 @@ def _panels(moment: Moment, grid: Grid, limits: tuple[Limits, Limits], window_s:
     reconstruction = painted(moment.probability, grid, RECONSTRUCTION, limits[1], PANEL_PX, even=True)
     width, height = plain_sum.size
     # Beside each other, and far enough apart for the words below them.
-    column = max(width, LEAST_COLUMN_PX)
+    column = max(width, MIN_COLUMN_PX)
     canvas = Image.new("RGB", (2 * column + _GAP, height + _FOOTER), BACKGROUND)
     canvas.paste(plain_sum, ((column - width) // 2, 0))
     canvas.paste(reconstruction, (column + _GAP + (column - width) // 2, 0))

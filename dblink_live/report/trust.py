@@ -214,7 +214,7 @@ def _fiducials(found: Figures) -> list[Figure]:
     note = f"{n_beads} bead{'s' if n_beads > 1 else ''}: markers that move with the stage, whatever the sample does"
     if len(known):
         note += f"; turned by {known[-1]:.2f} degrees at the end"
-    return [Figure("Drift by beads", f"{beads.drift().largest_nm:.0f} nm", note)]
+    return [Figure("Drift by beads", f"{beads.drift().max_nm:.0f} nm", note)]
 
 
 def _nm(found: Figures, label: str, name: str, value: float | None, note: str) -> Figure:
@@ -241,7 +241,7 @@ def _drift(drift: Drift | None, label: str, why_not: str) -> Figure:
     if drift is None:
         return gap(label, why_not)
     note = "largest distance from the start. On a moving sample this is motion as well: it cannot tell the two apart"
-    return Figure(label, f"{drift.largest_nm:.0f} nm", note)
+    return Figure(label, f"{drift.max_nm:.0f} nm", note)
 
 
 def _in_windows(drift: Drift | None, main: MainSegment) -> Drift | None:

@@ -36,7 +36,7 @@ class Fluorophores:
     """Mean photons of an on-state."""
     brightness_spread: float = 0.4
     """Standard deviation of the logarithm of the brightness, from molecule to molecule."""
-    least_photons: float = 150.0
+    min_photons: float = 150.0
     """A molecule with fewer photons in a frame is not found in it."""
     background_e: float = 20.0
     """Photons of background a camera pixel and frame."""
@@ -69,7 +69,7 @@ class Fluorophores:
             ("mean_off_s", 0.01),
             ("switching_cycles", 1.0),
             ("photons_per_event", 1.0),
-            ("least_photons", 1.0),
+            ("min_photons", 1.0),
             ("psf_sigma_nm", 1.0),
             ("camera_pixel_nm", 1.0),
         ):
@@ -156,6 +156,6 @@ def sightings(
     brightness = rng.lognormal(-0.5 * spread**2, spread, size=n_molecules)
     per_frame = fluorophores.photons_per_event * frame_ms / fluorophores.mean_on_ms
     photons = rng.poisson(per_frame * brightness[molecule] * lit).astype(np.float64)
-    found = np.flatnonzero(photons >= fluorophores.least_photons)
+    found = np.flatnonzero(photons >= fluorophores.min_photons)
     found = found[np.argsort(frame[found], kind="stable")]
     return Sightings(molecule[found], frame[found], photons[found])

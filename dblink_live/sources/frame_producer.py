@@ -20,7 +20,7 @@ _OLDEST_NS = 10_000_000_000
 """No frame waits longer in the core's buffer: a tag that says so was written by a clock that has been set."""
 
 
-class Order(Enum):
+class StopSignal(Enum):
     """What a feed is told between frames."""
 
     GO_ON = "go on"
@@ -72,7 +72,7 @@ class HostClock:
 
 
 @dataclass(frozen=True)
-class FeedPlan:
+class ProducerPlan:
     """What a feed that is ready to start will bring."""
 
     segment: Segment
@@ -84,10 +84,10 @@ class FeedPlan:
 
 
 @runtime_checkable
-class FrameFeed(Protocol):
+class FrameProducer(Protocol):
     """Brings frames, in the camera process. A camera builder returns one, or a core that is to be owned."""
 
-    def prepare(self, clock: HostClock) -> FeedPlan:
+    def prepare(self, clock: HostClock) -> ProducerPlan:
         """Make everything ready, and say what will come.
 
         Raises
@@ -97,7 +97,7 @@ class FrameFeed(Protocol):
         """
         ...
 
-    def run(self, sink: FrameSink, order: Callable[[], Order]) -> None:
+    def run(self, sink: FrameSink, order: Callable[[], StopSignal]) -> None:
         """Bring frames to ``sink`` until there are none left, or ``order``, asked every few milliseconds, says so.
 
         The first segment was announced already.

@@ -60,14 +60,14 @@ def build_core(specimen: str, size: int, seed: int, fps: float, n_frames: int | 
         The extra with Micro-Manager is not installed.
     """
     try:
-        from dblink_live.sources.micromanager.simulated_camera import BlinkingCamera, core_with
+        from dblink_live.sources.micromanager.simulated_camera import SimulatedCamera, core_with
     except ImportError as error:
         raise SourceError(
             f"expected pymmcore-plus for a simulated camera, found that it cannot be imported ({error}); "
             "install the extra: pip install 'dblink-live[micromanager]'"
         ) from error
     simulator = _simulator(specimen, size, seed)
-    camera = BlinkingCamera(simulator, exposure_ms=1000.0 / fps, n_frames=n_frames)
+    camera = SimulatedCamera(simulator, exposure_ms=1000.0 / fps, n_frames=n_frames)
     return core_with(camera, simulator.camera.pixel_size_nm)
 
 

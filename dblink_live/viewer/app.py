@@ -72,16 +72,16 @@ def view(
             f"the viewer needs PySide6 and pyqtgraph ({error}); install them: pip install 'dblink-live[viewer]'"
         ) from error
     from dblink_live.bus import Subscriber, read_client_keys
-    from dblink_live.viewer.live_source import LiveFeed
-    from dblink_live.viewer.stored_source import RunFeed
+    from dblink_live.viewer.live_source import LiveSource
+    from dblink_live.viewer.stored_source import StoredSource
 
     live, history = None, None
     if str(address_or_run).startswith("tcp://"):
-        live = LiveFeed(Subscriber(str(address_or_run), keys=read_client_keys(keys) if keys else None))
+        live = LiveSource(Subscriber(str(address_or_run), keys=read_client_keys(keys) if keys else None))
     elif keys is not None:
         raise ConfigError(f"expected an address tcp://HOST:PORT to use keys with, found {address_or_run}")
     else:
-        history = RunFeed(address_or_run)
+        history = StoredSource(address_or_run)
     existing = QApplication.instance()
     app = existing if isinstance(existing, QApplication) else QApplication(["dblink-live"])
     apply_dark_theme(app)

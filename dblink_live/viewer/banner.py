@@ -8,8 +8,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel
 
 from dblink_live.bus import Link
-from dblink_live.viewer.live_source import LiveFeed
-from dblink_live.viewer.stored_source import RunFeed
+from dblink_live.viewer.live_source import LiveSource
+from dblink_live.viewer.stored_source import StoredSource
 from dblink_live.viewer.theme import BACKGROUND, RAISED, TEXT, Tone
 
 
@@ -21,7 +21,7 @@ class Notice:
     tone: Tone = Tone.FAINT
 
 
-def notice(live: LiveFeed | None, history: RunFeed | None, problem: str = "") -> Notice:
+def notice(live: LiveSource | None, history: StoredSource | None, problem: str = "") -> Notice:
     """What there is to say: a ``problem`` first, then the state of the live run, then of the stored one."""
     if problem:
         return Notice(problem, Tone.ALARM)

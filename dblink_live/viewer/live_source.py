@@ -9,7 +9,7 @@ from dblink_live.viewer.picture import SLOTS, Picture, Slot
 from dblink_live.viewer.theme import Tone, grouped
 
 
-class LiveFeed:
+class LiveSource:
     """The newest pictures of a live run.
 
     Parameters

@@ -39,7 +39,7 @@ class _Index:
     gaps: tuple[Gap, ...] = ()
 
 
-class RunFeed:
+class StoredSource:
     """The stored windows of a run, by index.
 
     Parameters

@@ -16,11 +16,11 @@ from dblink_live.display.contrast import CAMERA, RECONSTRUCTION, SUM
 from dblink_live.errors import DblinkError
 from dblink_live.viewer.banner import Banner, notice
 from dblink_live.viewer.keys import HelpOverlay, bind
-from dblink_live.viewer.live_source import LiveFeed
+from dblink_live.viewer.live_source import LiveSource
 from dblink_live.viewer.panels import Linked, Panel
 from dblink_live.viewer.picture import SLOTS, Picture, Slot
 from dblink_live.viewer.statusbar import Mode, StatusBar, status_items
-from dblink_live.viewer.stored_source import RunFeed
+from dblink_live.viewer.stored_source import StoredSource
 from dblink_live.viewer.timeline import Timeline
 
 TICK_MS = 33
@@ -45,7 +45,7 @@ class ViewerWindow(QWidget):
     Call `tick` regularly, or `start` to have a timer do so.
     """
 
-    def __init__(self, live: LiveFeed | None = None, history: RunFeed | None = None) -> None:
+    def __init__(self, live: LiveSource | None = None, history: StoredSource | None = None) -> None:
         super().__init__()
         self._live = live
         self._history = history
@@ -336,7 +336,7 @@ class ViewerWindow(QWidget):
             "Pause" if showing == "playing" else "Play" if can_play else "Resume" if showing == "held" else "Pause"
         )
 
-    def _adopt_folder(self, live: LiveFeed) -> None:
+    def _adopt_folder(self, live: LiveSource) -> None:
         """Open the folder of a live run on this machine, once, for the timeline."""
         folder = live.run_folder
         if folder is None or folder == self._refused_folder:
@@ -344,7 +344,7 @@ class ViewerWindow(QWidget):
         if self._history is not None and self._history.path == folder:
             return
         try:
-            opened = RunFeed(folder)
+            opened = StoredSource(folder)
         except DblinkError:
             # The live pictures need no folder.
             self._refused_folder = folder

@@ -39,7 +39,7 @@ def test_imposed_drift_of_a_video_is_found_to_a_tenth_of_a_pixel(noise: float) -
     drift = drift_of_video(moving_video(noise), PITCH_NM)
     found = np.stack([drift.y_nm, drift.x_nm], axis=1) / PITCH_NM
     np.testing.assert_allclose(found, imposed_shift(), atol=0.1)
-    assert drift.largest_nm == pytest.approx(PITCH_NM * np.hypot(*imposed_shift().T).max(), abs=0.1 * PITCH_NM)
+    assert drift.max_nm == pytest.approx(PITCH_NM * np.hypot(*imposed_shift().T).max(), abs=0.1 * PITCH_NM)
 
 
 def test_a_corrected_video_stands_still() -> None:
@@ -68,7 +68,7 @@ def test_pictures_that_look_like_another_sample_are_bridged() -> None:
     video[4] = video[4][::-1, ::-1]
     drift = drift_of_video(video, PITCH_NM)
     assert 4.0 not in drift.time
-    assert drift.largest_nm == pytest.approx(PITCH_NM * np.hypot(*imposed_shift().T).max(), abs=0.1 * PITCH_NM)
+    assert drift.max_nm == pytest.approx(PITCH_NM * np.hypot(*imposed_shift().T).max(), abs=0.1 * PITCH_NM)
     with pytest.raises(AnalysisError, match="look like the first"):
         drift_of_video(np.stack([video[0], video[4]]), PITCH_NM)
 
@@ -108,7 +108,7 @@ def test_imposed_drift_of_a_table_is_found_by_redundant_cross_correlation() -> N
     assert np.hypot(*(found - (truth - truth[0])).T).mean() < 4.0
     table = corrected_table(drifting_table(), drift, PIXEL_NM)
     again = redundant_cross_correlation(table, PIXEL_NM)
-    assert again.largest_nm < 8.0 < drift.largest_nm
+    assert again.max_nm < 8.0 < drift.max_nm
 
 
 def test_pairs_that_contradict_the_rest_are_left_out() -> None:
@@ -169,14 +169,14 @@ def test_the_real_bead_is_followed(shared_data: Path) -> None:
     # A fiducial's place is the block's median itself. Correlation finds it to a tenth of a pixel of 2 nm, or better.
     for drift, tolerance_nm in ((by_bead, 0.01), (by_correlation, 0.2)):
         assert np.hypot(drift.y_nm - truth[:, 0], drift.x_nm - truth[:, 1]).mean() < tolerance_nm
-    assert 15.0 < by_bead.largest_nm < 35.0
+    assert 15.0 < by_bead.max_nm < 35.0
 
 
 def test_a_path_of_one_point_stands_still() -> None:
     drift = Drift(np.array([5.0]), np.array([1.0]), np.array([2.0]))
     y, x = drift.at([0, 5, 9])
     assert (y.tolist(), x.tolist()) == ([1.0] * 3, [2.0] * 3)
-    assert drift.largest_nm == 0.0
+    assert drift.max_nm == 0.0
 
 
 @pytest.mark.parametrize(

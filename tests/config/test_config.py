@@ -48,3 +48,15 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     broken.write_text("[camera", encoding="utf-8")
     with pytest.raises(ConfigError, match="not TOML"):
         load_run_config(broken)
+
+
+def test_settings_of_version_0_1_are_still_read() -> None:
+    old = {"localizer": {"least_photons": 100.0, "largest_precision_px": 0.5, "largest_misfit": 3.0}}
+    localizer = run_config_from_plain(old).localizer
+    assert (localizer.min_photons, localizer.max_precision_px, localizer.max_misfit) == (100.0, 0.5, 3.0)
+    assert load_run_config(None, ["localizer.least_photons=100"]).localizer.min_photons == 100.0
+
+
+def test_an_old_name_beside_its_new_one_is_refused() -> None:
+    with pytest.raises(ConfigError, match="least_photons is now called"):
+        run_config_from_plain({"localizer": {"least_photons": 100.0, "min_photons": 200.0}})

@@ -11,7 +11,7 @@ from dying_run import make_config
 from dblink_live.errors import SourceError
 from dblink_live.interfaces import FrameSource
 from dblink_live.models import Model, load_model
-from dblink_live.pipeline.live_loop import LineTotals, LiveLine
+from dblink_live.pipeline.live_loop import LineTotals, LiveLoop
 from dblink_live.pipeline.provenance import describe_run
 from dblink_live.store import RunWriter, open_run, verify_run
 
@@ -33,7 +33,7 @@ def run_line(source: FrameSource, folder: Path) -> LineTotals:
     config = make_config(windows=windows, reconstruct=reconstruct)
     info = describe_run(config, _model(), source.name)
     with RunWriter.create(folder, info, window_frames=WINDOW_FRAMES) as writer:
-        line = LiveLine(source, _model(), config, writer)
+        line = LiveLoop(source, _model(), config, writer)
         return line.run(source.open())
 
 

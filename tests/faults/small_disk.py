@@ -44,7 +44,7 @@ class DiskFinding:
     """Disks that no run could be begun on."""
     n_interrupted: int = 0
     n_fitted: int = 0
-    most_committed: int = 0
+    max_committed: int = 0
     """Windows of the run that came furthest before its disk was full."""
     messages: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -144,7 +144,7 @@ def try_size(folder: Path, n_pages: int, finding: DiskFinding) -> None:
         finding.n_too_small += 1
         return
     finding.n_interrupted += 1
-    finding.most_committed = max(finding.most_committed, check(run, f"{n_pages} pages", finding))
+    finding.max_committed = max(finding.max_committed, check(run, f"{n_pages} pages", finding))
     take_up(run)
     if open_run(run).status != "complete":
         finding.problems.append(f"{n_pages} pages: not complete after it was taken up")

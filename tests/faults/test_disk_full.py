@@ -39,7 +39,7 @@ def test_a_real_disk_that_is_too_small_by_any_number_of_pages(tmp_path: Path) ->
     assert finding.problems == []
     # The disks ended in every phase: none for the databases, some for a part of the windows, enough for all.
     assert finding.n_too_small > 0 and finding.n_interrupted > 3 and finding.n_fitted == 1
-    assert finding.most_committed > 2
+    assert finding.max_committed > 2
     for message in finding.messages:
         assert message.startswith("the disk is full while ") and "\n" not in message
         assert "Free some space" in message

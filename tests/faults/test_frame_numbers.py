@@ -14,13 +14,13 @@ from ring_source import RingSource
 
 from dblink_live.errors import SourceError
 from dblink_live.sources.camera_process import RingWriter
-from dblink_live.sources.frame_producer import HostClock, Order
+from dblink_live.sources.frame_producer import HostClock, StopSignal
 from dblink_live.sources.micromanager.core_adapter import CameraCore
 from dblink_live.sources.micromanager.sequence_reader import pump
 from dblink_live.store import open_run
 from dblink_live.types import Shape
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "acquire"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "sources" / "camera_process"))
 
 from camera_builders import SnakeCaseCore, TaggedImage
 
@@ -86,7 +86,7 @@ def test_every_frame_is_explained(runs: list[tuple[int, int]], n_slots: int, cam
         try:
             pump(
                 CameraCore(_Core(numbers)), writer,
-                segment=0, clock=HostClock.now(), n_frames=n_frames, saturation=65_535, order=lambda: Order.GO_ON,
+                segment=0, clock=HostClock.now(), n_frames=n_frames, saturation=65_535, order=lambda: StopSignal.GO_ON,
             )  # fmt: skip
         except SourceError as error:
             writer.write_error(str(error))

@@ -62,7 +62,7 @@ def tiny_checkpoint(path: Path, **changes: object) -> Path:
         architecture="deepstorm",
         psf_sigma_px=(0.8, 2.0),
         config=TINY,
-        least_height=0.3,
+        min_height=0.3,
         precision=Precision(scale=1.0, by_brightness=0.0, by_height=0.0),
     )
     torch.manual_seed(2)
@@ -242,8 +242,8 @@ def test_what_cannot_be_is_refused_in_one_line() -> None:
         DeepStormLocalizer(CAMERA, psf_sigma_px=130.0)
     with pytest.raises(ConfigError, match=r"no fit for the deepstorm localizer.*height of its heat map"):
         DeepStormLocalizer(CAMERA, fit="free")
-    with pytest.raises(ConfigError, match=r"least_height between 0 and 1, found 1\.5"):
-        DeepStormLocalizer(CAMERA, least_height=1.5)
+    with pytest.raises(ConfigError, match=r"min_height between 0 and 1, found 1\.5"):
+        DeepStormLocalizer(CAMERA, min_height=1.5)
     with pytest.raises(ConfigError, match="1, 2, 4 or 8, found 3"):
         DeepStormConfig(upsampling=3)
     with pytest.raises(SourceError, match="found 6 x 16"):
@@ -265,8 +265,8 @@ def test_a_bad_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cut.safetensors").write_bytes(data[:-100])
     with pytest.raises(ModelError, match="damaged, truncated"):
         DeepStormLocalizer(CAMERA, weights=tmp_path / "cut.safetensors")
-    never = tiny_checkpoint(tmp_path / "never.safetensors", least_height=0.0)
-    with pytest.raises(ModelError, match=r"least_height and a precision above 0.*train again"):
+    never = tiny_checkpoint(tmp_path / "never.safetensors", min_height=0.0)
+    with pytest.raises(ModelError, match=r"min_height and a precision above 0.*train again"):
         DeepStormLocalizer(CAMERA, weights=never)
     unknown = tiny_checkpoint(tmp_path / "unknown.safetensors", architecture="deeperstorm")
     with pytest.raises(ModelError, match=r"networks? of the localizers deepstorm, dense, found .*'deeperstorm'"):

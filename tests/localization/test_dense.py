@@ -202,7 +202,7 @@ def test_what_cannot_be_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="decides by probability"):
         DenseLocalizer(CAMERA, threshold_sigma=4.0)
     with pytest.raises(ConfigError, match=r"between 0 and 1, found 1\.5"):
-        DenseLocalizer(CAMERA, least_probability=1.5)
+        DenseLocalizer(CAMERA, min_probability=1.5)
     with pytest.raises(ModelError, match="did you mean 'dense'"):
         DenseLocalizer(CAMERA, weights="dens")
     with pytest.raises(ModelError, match="found no file"):

@@ -67,7 +67,7 @@ def test_misfit_tells_two_in_one_from_one(render: Render) -> None:
     mean = render(frame, *places, 1500.0, shape=(N, SIDE, SIDE), sigma_px=1.2, background=20.0)
     frames = rng.poisson(mean).astype(np.uint16)
     every = GaussianLocalizer(CAMERA, psf_sigma_px=1.2).localize(frames, np.arange(N))
-    single = GaussianLocalizer(CAMERA, psf_sigma_px=1.2, largest_misfit=3.0).localize(frames, np.arange(N))
+    single = GaussianLocalizer(CAMERA, psf_sigma_px=1.2, max_misfit=3.0).localize(frames, np.arange(N))
     # 3 standard deviations of a chi-squared that is skewed: one true molecule in some 200 goes.
     assert np.count_nonzero(single["frame"] < N // 2) > 0.93 * np.count_nonzero(every["frame"] < N // 2)
     assert np.count_nonzero(single["frame"] >= N // 2) < 0.1 * np.count_nonzero(every["frame"] >= N // 2)
@@ -79,7 +79,7 @@ def test_photons_and_precision_can_be_asked_for(render: Render) -> None:
     photons = np.where(np.arange(N) < N // 2, 300.0, 3000.0)
     mean = render(np.arange(N), *place, photons, shape=(N, SIDE, SIDE), sigma_px=1.2, background=10.0)
     frames = rng.poisson(mean).astype(np.uint16)
-    for limit in ({"least_photons": 1000.0}, {"largest_precision_px": 0.06}):
+    for limit in ({"min_photons": 1000.0}, {"max_precision_px": 0.06}):
         found = GaussianLocalizer(CAMERA, psf_sigma_px=1.2, **limit).localize(frames, np.arange(N))
         # The bound is 0.11 px for the faint ones and 0.025 px for the bright ones.
         assert np.array_equal(np.unique(found["frame"]), np.arange(N // 2, N))
@@ -101,9 +101,9 @@ def test_a_noisy_pixel_is_no_molecule_and_hides_none_beside_it(render: Render) -
 def test_settings_of_the_fit_that_cannot_be_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"fixed, free, elliptic, found 'oval'"):
         GaussianLocalizer(CAMERA, fit="oval")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="least_photons of 0 or more, found -1"):
-        GaussianLocalizer(CAMERA, least_photons=-1.0)
-    with pytest.raises(ConfigError, match="largest_precision_px above 0, found 0"):
-        AutoLocalizer(CAMERA, largest_precision_px=0.0)
-    with pytest.raises(ConfigError, match="largest_misfit above 0, found nan"):
-        GaussianLocalizer(CAMERA, largest_misfit=float("nan"))
+    with pytest.raises(ConfigError, match="min_photons of 0 or more, found -1"):
+        GaussianLocalizer(CAMERA, min_photons=-1.0)
+    with pytest.raises(ConfigError, match="max_precision_px above 0, found 0"):
+        AutoLocalizer(CAMERA, max_precision_px=0.0)
+    with pytest.raises(ConfigError, match="max_misfit above 0, found nan"):
+        GaussianLocalizer(CAMERA, max_misfit=float("nan"))

@@ -16,7 +16,7 @@ from dblink_live.simulate.blinking import MapBlinking, memoryless_counts
 
 N_WINDOWS, SIDE = 60, 96
 FRAMES = 10
-MOST_INVENTED = 1e-4
+MAX_INVENTED = 1e-4
 """Of the pixels: fewer than 1 in 10,000."""
 
 Counts = npt.NDArray[np.uint16]
@@ -51,7 +51,7 @@ def isolated_beads() -> Counts:
 @pytest.mark.parametrize("lookahead", [8, "full"])
 def test_where_no_structure_is_none_is_drawn(model: Model, make: Callable[[], Counts], lookahead: int | str) -> None:
     picture = reconstruct(make(), model, lookahead)
-    assert float((picture > model.threshold).mean()) < MOST_INVENTED
+    assert float((picture > model.threshold).mean()) < MAX_INVENTED
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from dblink_live.interfaces import SourceEvent
 from dblink_live.ledger import Ledger
 from dblink_live.localization import GaussianLocalizer
 from dblink_live.models import load_model, reconstruct
-from dblink_live.pipeline.live_loop import LiveLine
+from dblink_live.pipeline.live_loop import LiveLoop
 from dblink_live.pipeline.live_run import LiveRun, open_live_run
 from dblink_live.simulate import SCMOS, make_camera
 from dblink_live.store import RunWriter, open_run, verify_run
@@ -202,7 +202,7 @@ def camera_events(frames: np.ndarray, lost: dict[int, tuple[int | None, GapCause
 def test_gaps_stay_in_their_windows_and_in_the_ledger(frames: np.ndarray, writer: RunWriter) -> None:
     lost = {23: (4, GapCause.CAMERA), 58: (34, GapCause.RECONSTRUCT)}
     source = ScriptedSource(camera_events(frames, dict(lost)))
-    totals = LiveLine(source, load_model("filaments", device="cpu"), CONFIG, writer).run(SEGMENT)
+    totals = LiveLoop(source, load_model("filaments", device="cpu"), CONFIG, writer).run(SEGMENT)
     writer.finalize()
     assert totals.lost == {"camera": 4, "reconstruct": 34}
     assert totals.frames_seen == 215
@@ -221,7 +221,7 @@ def test_a_loss_of_unknown_size_starts_a_segment_and_is_never_called_zero(
     frames: np.ndarray, writer: RunWriter
 ) -> None:
     source = ScriptedSource(camera_events(frames, {104: (None, GapCause.CAMERA)}))
-    totals = LiveLine(source, load_model("filaments", device="cpu"), CONFIG, writer).run(SEGMENT)
+    totals = LiveLoop(source, load_model("filaments", device="cpu"), CONFIG, writer).run(SEGMENT)
     writer.finalize()
     assert totals.has_unknown_loss
     assert totals.frames_seen == 104 + (215 - 111)
@@ -238,7 +238,7 @@ def test_a_segment_that_is_announced_after_an_unknown_loss_follows_it(frames: np
     again = replace(SEGMENT, index=1, reason="restart", is_preview=True)
     events += [Gap(0, 99, None, GapCause.PREVIEW), again, *camera_events(frames[:50], {})]
     events += [Gap(0, 49, None, GapCause.PREVIEW)]
-    totals = LiveLine(ScriptedSource(events), load_model("filaments", device="cpu"), CONFIG, writer).run(SEGMENT)
+    totals = LiveLoop(ScriptedSource(events), load_model("filaments", device="cpu"), CONFIG, writer).run(SEGMENT)
     writer.finalize()
     assert totals.is_preview
     assert totals.has_unknown_loss
@@ -251,7 +251,7 @@ def test_a_segment_that_is_announced_after_an_unknown_loss_follows_it(frames: np
 def test_a_long_gap_starts_a_segment(frames: np.ndarray, writer: RunWriter) -> None:
     config = run_config_from_plain({"camera": CAMERA, "windows": {"max_gap_windows": 3}})
     source = ScriptedSource(camera_events(frames, {60: (50, GapCause.CAMERA)}))
-    totals = LiveLine(source, load_model("filaments", device="cpu"), config, writer).run(SEGMENT)
+    totals = LiveLoop(source, load_model("filaments", device="cpu"), config, writer).run(SEGMENT)
     writer.finalize()
     assert totals.lost == {"camera": 50}
     with open_run(writer.path) as run:
@@ -265,7 +265,7 @@ def test_windows_that_were_too_much_are_made_up_only_for_a_recording_to_fill(
 ) -> None:
     plain = {"camera": CAMERA, "reconstruct": {"lookahead": 2, "hop": 1}, "store": {"record": is_recorded}}
     source = ScriptedSource(camera_events(frames, {60: (50, GapCause.RECONSTRUCT)}))
-    totals = LiveLine(source, load_model("filaments", device="cpu"), run_config_from_plain(plain), writer).run(SEGMENT)
+    totals = LiveLoop(source, load_model("filaments", device="cpu"), run_config_from_plain(plain), writer).run(SEGMENT)
     writer.finalize()
     assert totals.lost == {"reconstruct": 50}
     with open_run(writer.path) as run:
@@ -277,7 +277,7 @@ def test_frames_of_other_channels_are_counted_however_many(frames: np.ndarray, w
     config = run_config_from_plain({"camera": CAMERA, "windows": {"max_gap_windows": 3}})
     events = camera_events(frames, {})
     events.insert(60, Gap(0, 59, 5000, GapCause.DESELECTED))
-    totals = LiveLine(ScriptedSource(events), load_model("filaments", device="cpu"), config, writer).run(SEGMENT)
+    totals = LiveLoop(ScriptedSource(events), load_model("filaments", device="cpu"), config, writer).run(SEGMENT)
     writer.finalize()
     assert totals.frames_committed == 210
     with open_run(writer.path) as run:

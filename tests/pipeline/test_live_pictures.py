@@ -11,12 +11,12 @@ from dblink_live.types import Grid, Reconstruction, Shape
 
 
 def test_drift_is_followed_once_the_pictures_have_settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "DRIFT_EVERY_S", 0.0)
+    monkeypatch.setattr(preview_publisher, "DRIFT_EVERY_S", 0.0)
     scene = np.zeros((64, 64), np.float32)
     scene[20:40, 30] = scene[45, 10:30] = 1.0
     grid = Grid(40.0, Shape(64, 64))
     with Publisher() as publisher:
-        live = preview_publisher.LivePictures(publisher, "a run")
+        live = preview_publisher.PreviewPublisher(publisher, "a run")
         for window in range(preview_publisher.SETTLED_PICTURES + 3):
             moved = np.roll(scene, max(0, window - preview_publisher.SETTLED_PICTURES), axis=0)
             assert live.drift_nm is None or window > preview_publisher.SETTLED_PICTURES

@@ -21,8 +21,8 @@ from dblink_live_micromanager import LiveHook
 
 from dblink_live.errors import SourceError
 from dblink_live.sources.camera_process import CameraProcess
-from dblink_live.sources.frame_producer import HostClock, Order
-from dblink_live.sources.micromanager.script import MARK, ScriptFeed, recipe
+from dblink_live.sources.frame_producer import HostClock, StopSignal
+from dblink_live.sources.micromanager.script import MARK, ScriptProducer, recipe
 from dblink_live.sources.spec import parse_source
 from dblink_live.types import Frame, FrameArray, Gap, GapCause, Segment
 
@@ -51,8 +51,8 @@ class Kept:
 
 
 @pytest.fixture
-def feed() -> Iterator[ScriptFeed]:
-    made = ScriptFeed(0)
+def feed() -> Iterator[ScriptProducer]:
+    made = ScriptProducer(0)
     yield made
     made.close()
 
@@ -74,11 +74,11 @@ def until_connected(hook: LiveHook, metadata: dict[str, Any]) -> None:
         time.sleep(0.01)
 
 
-def run(feed: ScriptFeed, kept: Kept) -> None:
-    feed.run(kept, lambda: Order.GO_ON)
+def run(feed: ScriptProducer, kept: Kept) -> None:
+    feed.run(kept, lambda: StopSignal.GO_ON)
 
 
-def test_images_arrive_with_their_facts_and_the_script_keeps_its_own(feed: ScriptFeed) -> None:
+def test_images_arrive_with_their_facts_and_the_script_keeps_its_own(feed: ScriptProducer) -> None:
     began_ns = time.perf_counter_ns()
     with LiveHook(feed.port) as hook:
         metadata = tags(0, ROI="4-2-8-6")
@@ -105,7 +105,7 @@ def test_images_arrive_with_their_facts_and_the_script_keeps_its_own(feed: Scrip
     assert kept.gaps == []
 
 
-def test_changes_begin_segments_and_other_channels_are_counted(feed: ScriptFeed) -> None:
+def test_changes_begin_segments_and_other_channels_are_counted(feed: ScriptProducer) -> None:
     with LiveHook(feed.port, channel="red") as hook:
         red = {"Axes": {"time": 0, "channel": "red"}, "Exposure": 10.0, "PixelSizeUm": 0.0}
         until_connected(hook, red)
@@ -124,7 +124,7 @@ def test_changes_begin_segments_and_other_channels_are_counted(feed: ScriptFeed)
     assert [(gap.cause, gap.count) for gap in kept.gaps] == [(GapCause.DESELECTED, 1), (GapCause.DESELECTED, 1)]
 
 
-def test_what_nobody_took_in_time_is_missing_in_the_numbers(feed: ScriptFeed) -> None:
+def test_what_nobody_took_in_time_is_missing_in_the_numbers(feed: ScriptProducer) -> None:
     n_images = 2000
     with LiveHook(feed.port) as hook:
         until_connected(hook, tags(0))
@@ -173,7 +173,7 @@ def test_nobody_listening_costs_nothing_but_a_count() -> None:
         assert (hook.n_images, hook.n_sent, hook.failure) == (100, 0, None)
 
 
-def test_a_mistake_in_the_hook_costs_no_image(feed: ScriptFeed, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_in_the_hook_costs_no_image(feed: ScriptProducer, capsys: pytest.CaptureFixture[str]) -> None:
     with LiveHook(feed.port) as hook:
         metadata = {"Axes": {"time": {1}}, "Exposure": 1.0, "BitDepth": float("inf")}
         own = image(1)
@@ -195,7 +195,7 @@ def test_a_mistake_in_the_hook_costs_no_image(feed: ScriptFeed, capsys: pytest.C
         pytest.param([MARK, b'{"kind": "image", "shape": [-2, -2]}', b"x" * 8], "bytes of an image", id="negative"),
     ],
 )
-def test_what_is_no_image_is_refused(feed: ScriptFeed, parts: list[bytes], named: str) -> None:
+def test_what_is_no_image_is_refused(feed: ScriptProducer, parts: list[bytes], named: str) -> None:
     with zmq.Context() as context, context.socket(zmq.PUSH) as socket:
         socket.connect(f"tcp://127.0.0.1:{feed.port}")
         socket.send_multipart(parts)
@@ -203,7 +203,7 @@ def test_what_is_no_image_is_refused(feed: ScriptFeed, parts: list[bytes], named
             feed.prepare(HostClock.now())
 
 
-def test_a_script_that_dies_is_noticed(feed: ScriptFeed) -> None:
+def test_a_script_that_dies_is_noticed(feed: ScriptProducer) -> None:
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     socket = context.socket(zmq.PUSH)
     socket.connect(f"tcp://127.0.0.1:{feed.port}")
@@ -216,17 +216,17 @@ def test_a_script_that_dies_is_noticed(feed: ScriptFeed) -> None:
     assert len(kept.frames) == 1
 
 
-def test_a_script_that_never_comes_is_waited_for_and_named(feed: ScriptFeed) -> None:
+def test_a_script_that_never_comes_is_waited_for_and_named(feed: ScriptProducer) -> None:
     with pytest.raises(SourceError, match=r"none came within 0\.05 s.*image_process_fn"):
         feed.prepare(HostClock.now(), patience_s=0.05)
     with pytest.raises(SourceError, match="free port"):
-        ScriptFeed(feed.port)
+        ScriptProducer(feed.port)
 
 
 @pytest.mark.parametrize("kind", ["plain", "saved", "channels"])
 def test_a_real_acquisition_is_seen_image_by_image(kind: str, tmp_path: Path) -> None:
     pytest.importorskip("pycromanager", reason="the micromanager extra is not installed")
-    with ScriptFeed(0) as probe:
+    with ScriptProducer(0) as probe:
         port = probe.port
     source = CameraProcess(recipe(parse_source(f"mm:script?port={port}")))
     command = [sys.executable, str(SCRIPT), str(port), str(tmp_path / "told.json")]

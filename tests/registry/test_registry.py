@@ -45,8 +45,8 @@ def test_a_setting_that_a_plug_in_lacks_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(registry, "entry_points", lambda group: EntryPoints([point]))
     make = registry.get_localizer_factory("mine")
     assert make("a camera", psf_sigma_px=1.2) == ("a camera", 1.2)
-    with pytest.raises(ConfigError, match=r"'mine' has \(psf_sigma_px\), found fit, least_photons; leave"):
-        make("a camera", psf_sigma_px=1.2, fit="free", least_photons=100.0)
+    with pytest.raises(ConfigError, match=r"'mine' has \(psf_sigma_px\), found fit, min_photons; leave"):
+        make("a camera", psf_sigma_px=1.2, fit="free", min_photons=100.0)
 
 
 def test_looking_a_plug_in_up_imports_no_torch() -> None:

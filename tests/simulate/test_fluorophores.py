@@ -12,7 +12,7 @@ from dblink_live.simulate import Fluorophores
 from dblink_live.simulate.fluorophores import sightings, switch
 from dblink_live.simulate.precision import localization_error_nm
 
-PLAIN = Fluorophores(mean_on_ms=50.0, mean_off_s=1.0, switching_cycles=5.0, brightness_spread=0.0, least_photons=1.0)
+PLAIN = Fluorophores(mean_on_ms=50.0, mean_off_s=1.0, switching_cycles=5.0, brightness_spread=0.0, min_photons=1.0)
 
 
 def test_on_times_and_cycles_have_their_means() -> None:
@@ -70,7 +70,7 @@ def test_a_molecule_is_seen_in_consecutive_frames() -> None:
 
 
 def test_faint_molecules_are_not_found() -> None:
-    bright = sightings(replace(PLAIN, least_photons=600.0), 2000, 500, 20.0, np.random.default_rng(5))
+    bright = sightings(replace(PLAIN, min_photons=600.0), 2000, 500, 20.0, np.random.default_rng(5))
     every = sightings(PLAIN, 2000, 500, 20.0, np.random.default_rng(5))
     assert bright.photons.min() >= 600.0
     assert len(bright.photons) == (every.photons >= 600.0).sum()

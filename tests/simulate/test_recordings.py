@@ -45,7 +45,7 @@ def test_labels_have_their_density() -> None:
 
 
 def test_the_number_of_localizations_is_what_the_kinetics_say() -> None:
-    fluorophores = replace(CLEAN, labels_per_um2=20_000.0, mean_off_s=10.0, least_photons=1.0)
+    fluorophores = replace(CLEAN, labels_per_um2=20_000.0, mean_off_s=10.0, min_photons=1.0)
     recording = Recording(50, 10, 0, 20.0)
     counts = counts_of(line(), fluorophores, recording)
     # A molecule switches on once in 10.05 s and is then found in 50 / 20 + 1 frames; in 10 s bleaching takes 1.9 % of
@@ -63,7 +63,7 @@ def test_the_scatter_about_a_line_is_the_localization_error(is_emccd: bool) -> N
         mean_on_ms=2000.0,
         mean_off_s=20.0,
         photons_per_event=40_000.0,
-        least_photons=300.0,
+        min_photons=300.0,
         is_emccd=is_emccd,
     )
     counts = counts_of(line(10.0, width_nm=10.0), fluorophores, Recording(4, 10, 0, 20.0))

@@ -94,7 +94,7 @@ def test_a_short_run_lowers_the_loss_and_learns_where_molecules_are(tmp_path: Pa
     assert losses[-1] < 0.8 * losses[0]
     facts = load_deepstorm(path, torch.device("cpu")).facts
     assert facts.training["jaccard_within_a_width"] > 0.15
-    assert facts.least_height in np.round(np.arange(0.02, 0.61, 0.02), 2)
+    assert facts.min_height in np.round(np.arange(0.02, 0.61, 0.02), 2)
 
 
 def test_a_run_writes_a_checkpoint_that_localizes_and_can_be_gone_on_with(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_a_run_writes_a_checkpoint_that_localizes_and_can_be_gone_on_with(tmp_pa
     # The minutes that it took stand in the file too, but they round to 0.
     assert path.read_bytes() == again.read_bytes()
     assert len(sha256) == 64
-    localizer = get_localizer_factory(str(path))(Camera(100.0), least_probability=0.9)
+    localizer = get_localizer_factory(str(path))(Camera(100.0), min_probability=0.9)
     assert len(localizer.localize(np.full((2, 16, 16), 100, np.uint16), np.arange(2))) == 0
     with pytest.raises(ConfigError, match="exists"):
         train_localizer_to_checkpoint(TINY, path)
@@ -118,7 +118,7 @@ def test_sizes_can_be_chosen_and_are_kept_when_it_is_gone_on_with(tmp_path: Path
     train_localizer_to_checkpoint(msgspec.structs.replace(TINY, network=SIZES), path)
     train_localizer_to_checkpoint(msgspec.structs.replace(TINY, start_from=str(path), steps=1), path, overwrite=True)
     assert load_localizer(path, torch.device("cpu")).facts.config == SIZES
-    localizer = get_localizer_factory(str(path))(Camera(100.0), least_probability=0.9)
+    localizer = get_localizer_factory(str(path))(Camera(100.0), min_probability=0.9)
     assert len(localizer.localize(np.full((2, 16, 16), 100, np.uint16), np.arange(2))) == 0
 
 

@@ -15,8 +15,8 @@ from growing_run import GrowingRun
 from PySide6.QtWidgets import QApplication
 
 from dblink_live.bus import Publisher, Subscriber
-from dblink_live.viewer.live_source import LiveFeed
-from dblink_live.viewer.stored_source import RunFeed
+from dblink_live.viewer.live_source import LiveSource
+from dblink_live.viewer.stored_source import StoredSource
 from dblink_live.viewer.theme import apply_dark_theme
 from dblink_live.viewer.window import ViewerWindow
 
@@ -51,7 +51,7 @@ def open_window(app: QApplication) -> Iterator[Callable[..., ViewerWindow]]:
     """Make windows that are shown and, in the end, closed."""
     windows: list[ViewerWindow] = []
 
-    def make(live: LiveFeed | None = None, history: RunFeed | None = None) -> ViewerWindow:
+    def make(live: LiveSource | None = None, history: StoredSource | None = None) -> ViewerWindow:
         window = ViewerWindow(live, history)
         windows.append(window)
         window.show()
@@ -92,7 +92,7 @@ def live_window(
     publisher: Publisher, clock: Clock, open_window: Callable[..., ViewerWindow], until: Callable[..., Any]
 ) -> ViewerWindow:
     """A window that a publisher has answered."""
-    window = open_window(LiveFeed(Subscriber(publisher.address, clock=clock)))
+    window = open_window(LiveSource(Subscriber(publisher.address, clock=clock)))
     until(lambda: window.tick() or window.mode == "live")
     return window
 

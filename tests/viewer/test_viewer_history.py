@@ -14,7 +14,7 @@ from PySide6.QtTest import QTest
 from dblink_live.bus import Publisher, StartMessage
 from dblink_live.errors import StoreError
 from dblink_live.types import Reconstruction
-from dblink_live.viewer.stored_source import SUM_WINDOWS, RunFeed
+from dblink_live.viewer.stored_source import SUM_WINDOWS, StoredSource
 from dblink_live.viewer.theme import Tone
 from dblink_live.viewer.window import ViewerWindow
 
@@ -30,7 +30,7 @@ def shown(window: ViewerWindow, slot: Any) -> Any:
 def test_scrubbing_shows_the_stored_windows(growing_run: GrowingRun, open_window: Callable[..., ViewerWindow]) -> None:
     growing_run.add(60)
     growing_run.writer.finalize()
-    window = open_window(None, RunFeed(growing_run.path))
+    window = open_window(None, StoredSource(growing_run.path))
     assert window.timeline.position == 59
     window.timeline.scrub_to(40)
     np.testing.assert_array_equal(shown(window, "reconstruction"), probability_of(40))
@@ -54,7 +54,7 @@ def test_half_precision_and_bytes_are_both_probabilities(tmp_path: Path) -> None
     half = np.full(GRID.shape, 0.5, np.float32)
     run.writer.write_reconstruction(Reconstruction(0, 2, half, "bounded", 8))
     run.writer.finalize()
-    feed = RunFeed(run.path)
+    feed = StoredSource(run.path)
     # 0.5 is stored as 128 of 255.
     np.testing.assert_allclose(feed.at(2)["reconstruction"].image, 128 / 255, rtol=1e-6)
     feed.close()
@@ -67,7 +67,7 @@ def test_the_full_pass_is_preferred_and_the_live_one_a_key_away(
     full = Reconstruction(0, 3, probability_of(30), "full", 8)
     growing_run.writer.write_reconstruction(full)
     growing_run.writer.finalize()
-    window = open_window(None, RunFeed(growing_run.path))
+    window = open_window(None, StoredSource(growing_run.path))
     window.timeline.scrub_to(3)
     picture = window.panels["reconstruction"].picture
     assert picture is not None
@@ -80,7 +80,7 @@ def test_a_growing_run_is_followed_until_someone_scrubs(
     growing_run: GrowingRun, open_window: Callable[..., ViewerWindow], until: Until
 ) -> None:
     growing_run.add(10)
-    window = open_window(None, RunFeed(growing_run.path))
+    window = open_window(None, StoredSource(growing_run.path))
     assert window.timeline.position == 9
     assert window.panels["reconstruction"].picture is None  # its lookahead has not passed
     growing_run.add(10)
@@ -98,7 +98,7 @@ def test_playing_goes_on_to_the_end_and_stops(
 ) -> None:
     growing_run.add(6)
     growing_run.writer.finalize()
-    window = open_window(None, RunFeed(growing_run.path))
+    window = open_window(None, StoredSource(growing_run.path))
     window.pause()
     assert window.mode == "playing"
     assert window.timeline.position == 0
@@ -112,7 +112,7 @@ def test_lost_frames_are_marked_where_they_were(
     growing_run.add(20)
     growing_run.lose(after=73, count=4)
     growing_run.writer.finalize()
-    feed = RunFeed(growing_run.path)
+    feed = StoredSource(growing_run.path)
     assert feed.gap_indices == (7,)  # window 7 holds frames 70 to 79
     window = open_window(None, feed)
     window.tick()
@@ -123,7 +123,7 @@ def test_lost_frames_are_marked_where_they_were(
 def test_an_interrupted_run_says_so(growing_run: GrowingRun, open_window: Callable[..., ViewerWindow]) -> None:
     growing_run.add(10)
     growing_run.writer.close()
-    window = open_window(None, RunFeed(growing_run.path))
+    window = open_window(None, StoredSource(growing_run.path))
     window.tick()
     assert "interrupted" in window.banner.text()
 
@@ -135,7 +135,7 @@ def test_a_damaged_window_is_named_and_the_others_are_shown(
     growing_run.writer.finalize()
     chunk = growing_run.path / "run.ome.zarr" / "counts" / "0" / "c" / "3" / "0" / "0"
     chunk.write_bytes(b"not a shard at all")
-    window = open_window(None, RunFeed(growing_run.path))
+    window = open_window(None, StoredSource(growing_run.path))
     window.timeline.scrub_to(3)
     window.tick()
     assert "verify" in window.banner.text()
@@ -148,9 +148,9 @@ def test_a_damaged_window_is_named_and_the_others_are_shown(
 
 def test_no_run_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="run folder"):
-        RunFeed(tmp_path / "nothing")
+        StoredSource(tmp_path / "nothing")
     with pytest.raises(StoreError, match="run folder"):
-        RunFeed(tmp_path)
+        StoredSource(tmp_path)
 
 
 def test_a_live_run_on_this_machine_can_be_scrubbed_and_left_again(

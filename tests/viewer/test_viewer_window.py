@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QLabel
 
 from dblink_live.bus import EndMessage, ImageMessage, Publisher, StartMessage, StatusMessage, Subscriber
 from dblink_live.viewer.keys import BINDINGS
-from dblink_live.viewer.live_source import LiveFeed
+from dblink_live.viewer.live_source import LiveSource
 from dblink_live.viewer.statusbar import StatusItem
 from dblink_live.viewer.theme import Tone
 from dblink_live.viewer.window import ViewerWindow
@@ -175,7 +175,7 @@ def test_the_end_is_shown_with_its_last_picture(
 
 
 def test_waiting_for_a_run_says_where(open_window: Callable[..., ViewerWindow]) -> None:
-    window = open_window(LiveFeed(Subscriber("tcp://127.0.0.1:9")))
+    window = open_window(LiveSource(Subscriber("tcp://127.0.0.1:9")))
     window.tick()
     assert window.mode == "connecting"
     assert "tcp://127.0.0.1:9" in window.banner.text()

@@ -23,9 +23,9 @@ N_SEGMENTS = 20
 PITCH_NM = 20.0
 MAX_SIDE = 1024
 MAX_SHIFT_NM = 1000.0
-LARGEST_ERROR_NM = 30.0
+MAX_ERROR_NM = 30.0
 """A pair that contradicts the others by more is left out; Wang et al. take 0.2 camera pixels."""
-LEAST_AGREEING = 0.5
+MIN_AGREEING = 0.5
 """Share of the pairs that must agree: where most of them contradict each other, the path is what chance left over."""
 
 
@@ -36,7 +36,7 @@ def redundant_cross_correlation(
     *,
     pitch_nm: float = PITCH_NM,
     max_shift_nm: float = MAX_SHIFT_NM,
-    largest_error_nm: float = LARGEST_ERROR_NM,
+    max_error_nm: float = MAX_ERROR_NM,
 ) -> Drift:
     """Drift in frames, one point a segment, against the first segment.
 
@@ -53,7 +53,7 @@ def redundant_cross_correlation(
         Of the pictures; it grows where the field would take more than 1024 pixels a side.
     max_shift_nm
         Larger shifts between two segments are not looked for.
-    largest_error_nm
+    max_error_nm
         Pairs that contradict the rest by more are left out, the worst first, as long as the path stays determined.
 
     Raises
@@ -80,14 +80,14 @@ def redundant_cross_correlation(
     ]
     pairs = list(itertools.combinations(range(len(segments)), 2))
     shifts = np.array([pictures[i].shift_of_spectrum(*pictures[j].spectrum)[:2] for i, j in pairs]) * grid.pitch_nm
-    y_nm, x_nm = _path(pairs, shifts, len(segments), largest_error_nm).T
+    y_nm, x_nm = _path(pairs, shifts, len(segments), max_error_nm).T
     # The last segment may be shorter than the others.
     middle = [float(rows["frame"][segment_of == k].mean()) for k in segments]
     return to_drift(list(zip(middle, y_nm.tolist(), x_nm.tolist(), strict=True)))
 
 
 def _path(
-    pairs: list[tuple[int, int]], shifts: npt.NDArray[np.float64], n_segments: int, largest_error_nm: float
+    pairs: list[tuple[int, int]], shifts: npt.NDArray[np.float64], n_segments: int, max_error_nm: float
 ) -> npt.NDArray[np.float64]:
     """Positions [n_segments, 2] that agree best with the ``shifts`` [P, 2] of ``pairs``; the first is at 0."""
     design = np.zeros((len(pairs), n_segments))
@@ -99,17 +99,17 @@ def _path(
         path = np.linalg.lstsq(design[used], shifts[used], rcond=None)[0]
         error = np.where(used, np.hypot(*(design @ path - shifts).T), 0.0)
         worst = int(error.argmax())
-        if error[worst] <= largest_error_nm:
+        if error[worst] <= max_error_nm:
             break
         used[worst] = False
         if np.linalg.matrix_rank(design[used]) < n_segments - 1:
             used[worst] = True
             break
     path = np.linalg.lstsq(design[used], shifts[used], rcond=None)[0]
-    agree = np.hypot(*(design @ path - shifts).T) <= largest_error_nm
-    if agree.mean() < LEAST_AGREEING:
+    agree = np.hypot(*(design @ path - shifts).T) <= max_error_nm
+    if agree.mean() < MIN_AGREEING:
         raise AnalysisError(
-            f"expected the shifts between {n_segments} segments to agree within {largest_error_nm:g} nm, found that "
+            f"expected the shifts between {n_segments} segments to agree within {max_error_nm:g} nm, found that "
             f"{agree.mean():.0%} of them do: take longer segments, for these hold too little"
         )
     return np.concatenate([np.zeros((1, 2)), path])

@@ -25,7 +25,7 @@ from dblink_live.types import FloatImage, Localizations
 
 FloatVector = npt.NDArray[np.float64]
 
-LEAST_CORRELATION = 0.3
+MIN_CORRELATION = 0.3
 """Of a picture with the first one, both blurred, at the shift that fits best."""
 
 
@@ -62,7 +62,7 @@ class Drift:
         return y, x
 
     @property
-    def largest_nm(self) -> float:
+    def max_nm(self) -> float:
         """The greatest distance of any point from the first."""
         return float(np.hypot(self.y_nm - self.y_nm[0], self.x_nm - self.x_nm[0]).max())
 
@@ -78,7 +78,7 @@ def drift_of_video(video: Video, pitch_nm: float, max_shift_nm: float | None = N
         Larger shifts are not looked for; None allows a quarter of the field.
 
     Pictures without contrast have no point in the path, nor have those that correlate with the first by less than
-    `LEAST_CORRELATION` at their best shift: where nothing fits, the best fit is no measurement.
+    `MIN_CORRELATION` at their best shift: where nothing fits, the best fit is no measurement.
 
     Raises
     ------
@@ -107,14 +107,14 @@ def drift_of_video(video: Video, pitch_nm: float, max_shift_nm: float | None = N
             continue
         n_shown += 1
         found = reference.shift_of(picture)
-        if found.correlation >= LEAST_CORRELATION:
+        if found.correlation >= MIN_CORRELATION:
             path.append((t, found.y_px * pitch_nm, found.x_px * pitch_nm))
     if len(path) < 2:
         if n_shown < 2:
             raise AnalysisError(f"expected two pictures that show something, found {n_shown} of {n_windows}")
         raise AnalysisError(
             f"expected pictures that look like the first one, found none among {n_shown - 1} that correlates with it "
-            f"by {LEAST_CORRELATION:g} or more at any shift"
+            f"by {MIN_CORRELATION:g} or more at any shift"
         )
     return to_drift(path)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dblink_live.analysis.drift.drift import LEAST_CORRELATION, check_pitch
+from dblink_live.analysis.drift.drift import MIN_CORRELATION, check_pitch
 from dblink_live.analysis.drift.image_shift import Reference
 from dblink_live.types import FloatImage
 
@@ -52,6 +52,6 @@ class LiveDrift:
             self._reference = Reference(np.asarray(picture, np.float32), min(picture.shape) / 4)
             return 0.0, 0.0
         found = self._reference.shift_of(np.asarray(picture, np.float32))
-        if found.correlation < LEAST_CORRELATION:
+        if found.correlation < MIN_CORRELATION:
             return None
         return found.y_px * self._pitch_nm, found.x_px * self._pitch_nm

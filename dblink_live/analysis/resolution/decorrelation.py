@@ -32,9 +32,9 @@ N_RADII = 50
 N_FILTERS = 10
 SHARPEST_SIGMA_PX = 0.15
 """Of the narrowest Gaussian that is taken away; below it the filter's shape no longer changes."""
-LEAST_DROP = 0.001
+MIN_DROP = 0.001
 """How far a curve must fall behind a maximum."""
-LEAST_CORRELATION = 0.05
+MIN_CORRELATION = 0.05
 """Maxima below it are noise, as in the authors' program."""
 INNER_MARGIN, OUTER_MARGIN = 0.05, 0.3
 """Radii around the best maximum in which the second search looks."""
@@ -67,7 +67,7 @@ class DecorrelationCurve:
 
     @property
     def _counts(self) -> bool:
-        return self.peak is not None and bool(self.correlation[self.peak] >= LEAST_CORRELATION)
+        return self.peak is not None and bool(self.correlation[self.peak] >= MIN_CORRELATION)
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def _peak(correlation: FloatVector) -> int | None:
     stop = len(correlation)
     while stop > 1:
         at = int(np.argmax(correlation[:stop]))
-        if at < stop - 1 and correlation[at] - correlation[at:stop].min() > LEAST_DROP:
+        if at < stop - 1 and correlation[at] - correlation[at:stop].min() > MIN_DROP:
             return at
         stop = at
     return None

@@ -42,7 +42,7 @@ TAPER = 0.25
 """Share of each side over which pictures fade to zero: their borders do not meet, and would appear on every ring."""
 SMOOTHED_SHARE = 0.07
 """Length of the smoothing window over the number of rings: one noisy ring must not decide."""
-LEAST_RINGS = 3
+MIN_RINGS = 3
 MIN_SIDE = 16
 
 
@@ -97,10 +97,10 @@ class FrcCurve:
                 f"expected the correlation to fall below {kind} before {2 * self.pitch_nm:.3g} nm, the size of two "
                 "pixels, but it does not: the resolution is finer than these pixels can tell"
             )
-        if about[0] < LEAST_RINGS:
+        if about[0] < MIN_RINGS:
             raise AnalysisError(
                 f"expected two pictures of the same structure, but they correlate by less than {kind} at every size "
-                f"below 1/{LEAST_RINGS} of the field; take more localizations"
+                f"below 1/{MIN_RINGS} of the field; take more localizations"
             )
         crossings = _crossings((self.correlation - threshold)[1:])
         nearest = crossings[np.abs(crossings - about[0]).argmin()] if len(crossings) else about[0]

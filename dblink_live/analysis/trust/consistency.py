@@ -23,7 +23,7 @@ Pictures = npt.NDArray[np.generic]
 
 MAX_PICTURES = 200
 """Every two of so many are 19,900 pairs; of longer videos, so many are taken at even distances."""
-LEAST_SHARE = 0.1
+MIN_SHARE = 0.1
 """Of the field that must lie inside all pictures after motion is undone."""
 
 
@@ -119,9 +119,9 @@ def undo_motion(
         source = turn @ points + offset[:, None]
         limits = np.array([[height - 1], [width - 1]])
         inside &= ((source >= 0) & (source <= limits)).all(axis=0).reshape(height, width)
-    if np.count_nonzero(inside) < LEAST_SHARE * inside.size:
+    if np.count_nonzero(inside) < MIN_SHARE * inside.size:
         raise AnalysisError(
-            f"expected {LEAST_SHARE:.0%} of the field or more to stay inside all pictures, found "
+            f"expected {MIN_SHARE:.0%} of the field or more to stay inside all pictures, found "
             f"{np.count_nonzero(inside) / inside.size:.1%}: the motion is too large for this field"
         )
     return restored, inside

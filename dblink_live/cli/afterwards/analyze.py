@@ -236,7 +236,7 @@ def _extremes(regions: RegionFrc | None) -> str:
 
 
 def _largest_nm(drift: Drift | None) -> float | None:
-    return None if drift is None else drift.largest_nm
+    return None if drift is None else drift.max_nm
 
 
 def _fiducials(tracks: FiducialTracks | None) -> dict[str, float | None] | None:
@@ -246,7 +246,7 @@ def _fiducials(tracks: FiducialTracks | None) -> dict[str, float | None] | None:
     known = turned[np.isfinite(turned)]
     return {
         "beads": tracks.position_nm.shape[1],
-        "drift_nm": round(tracks.drift().largest_nm, 3),
+        "drift_nm": round(tracks.drift().max_nm, 3),
         "rotation_deg": round(float(known[-1]), 4) if len(known) else None,
     }
 

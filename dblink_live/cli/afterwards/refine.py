@@ -14,7 +14,7 @@ from dblink_live.cli.options import Verbs, add_json, add_verb, lookahead, positi
 from dblink_live.cli.result import Outcome, on_the_way
 
 if TYPE_CHECKING:
-    from dblink_live.refine import MendSummary, Refinement, RefineSummary
+    from dblink_live.refine import BackfillSummary, Refinement, RefineSummary
 
     Compute = Callable[[list[Refinement], Callable[[int], None], Callable[[], bool]], list[RefineSummary]]
 
@@ -97,10 +97,10 @@ def run(options: argparse.Namespace) -> Outcome:
     )
 
 
-def _mend(path: Path, should_stop: Callable[[], bool]) -> MendSummary:
-    from dblink_live.refine import Mending
+def _mend(path: Path, should_stop: Callable[[], bool]) -> BackfillSummary:
+    from dblink_live.refine import Backfill
 
-    mending = Mending(path)
+    mending = Backfill(path)
     with on_the_way(), progress("localizing skipped windows again", mending.n_windows, "windows") as advance:
         summary = mending.run(advance, should_stop)
     if summary.n_mended:
@@ -147,7 +147,7 @@ def _figures(
     options: argparse.Namespace,
     refinement: Refinement,
     summary: RefineSummary,
-    mended: MendSummary,
+    mended: BackfillSummary,
     n_workers: int,
 ) -> dict[str, object]:
     facts = refinement.facts

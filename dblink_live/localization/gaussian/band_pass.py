@@ -15,10 +15,10 @@ OUTER_TO_INNER = 2.0
 """Width of the subtracted Gaussian over that of the point spread function: wide enough to keep the spot's light."""
 BACKGROUND_SIGMA_PX = 5.0
 """Width of the Gaussian that estimates the local background."""
-LOWEST_BACKGROUND_E = 0.25
+MIN_BACKGROUND_E = 0.25
 """A background below this says nothing about noise; photons are then so few that one would pass for a spot."""
 MAD_TO_SIGMA = 1.4826
-LEAST_SCALE = 1e-3
+MIN_SCALE = 1e-3
 """Of the noise of a frame: one that has none would be full of spots."""
 POOL_PX = 4
 """The background is estimated on pixels of this side: it changes over farther distances."""
@@ -37,7 +37,7 @@ class BandPass:
     norm_squared: float
     read_variance: Tensor
     """[H, W] of the filtered frame."""
-    least_read_variance: Tensor
+    min_read_variance: Tensor
     """[] of all pixels."""
 
 

@@ -11,9 +11,9 @@ from torch.nn import functional as F  # noqa: N812
 
 from dblink_live.localization.gaussian.band_pass import (
     BACKGROUND_SIGMA_PX,
-    LEAST_SCALE,
-    LOWEST_BACKGROUND_E,
     MAD_TO_SIGMA,
+    MIN_BACKGROUND_E,
+    MIN_SCALE,
     POOL_PX,
     BandPass,
     blur,
@@ -34,9 +34,9 @@ def detect_batched(frames: PhotonFrames, band_pass: BandPass, threshold_sigma: f
     if frames.is_calibrated:
         threshold = torch.full((n,), threshold_sigma, device=signal.device)
     else:
-        threshold = threshold_sigma * _noise_scale(response, background, band_pass).clamp_min(LEAST_SCALE)
+        threshold = threshold_sigma * _noise_scale(response, background, band_pass).clamp_min(MIN_SCALE)
     # No pixel of a frame can have a lower threshold than this; where it matters it is computed.
-    least = band_pass.norm_squared * background.flatten(1).amin(1) + band_pass.least_read_variance
+    least = band_pass.norm_squared * background.flatten(1).amin(1) + band_pass.min_read_variance
     may_be = (response >= _highest_nearby(response)) & (
         response > (threshold * least.sqrt() * (1 - 1e-5))[:, None, None]
     )
@@ -73,7 +73,7 @@ def _is_last_of_equals(response: Tensor, frame: Tensor, row: Tensor, col: Tensor
 def _coarse_background(signal: Tensor) -> Tensor:
     """Local background on pixels of `POOL_PX` a side [N, H', W']."""
     pooled = F.avg_pool2d(signal[:, None], POOL_PX, ceil_mode=True, count_include_pad=False)[:, 0]
-    return blur(pooled, gaussian_weights(BACKGROUND_SIGMA_PX / POOL_PX)).clamp_min_(LOWEST_BACKGROUND_E)
+    return blur(pooled, gaussian_weights(BACKGROUND_SIGMA_PX / POOL_PX)).clamp_min_(MIN_BACKGROUND_E)
 
 
 def _spread_at(background: Tensor, band_pass: BandPass, frame: Tensor, row: Tensor, col: Tensor) -> Tensor:

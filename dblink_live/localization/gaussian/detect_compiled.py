@@ -17,9 +17,9 @@ from torch import Tensor
 
 from dblink_live.localization.gaussian.band_pass import (
     BACKGROUND_SIGMA_PX,
-    LEAST_SCALE,
-    LOWEST_BACKGROUND_E,
     MAD_TO_SIGMA,
+    MIN_BACKGROUND_E,
+    MIN_SCALE,
     POOL_PX,
     BandPass,
     gaussian_weights,
@@ -38,7 +38,7 @@ _COARSE = gaussian_weights(BACKGROUND_SIGMA_PX / POOL_PX)
 def detect_compiled(frames: PhotonFrames, band_pass: BandPass, threshold_sigma: float) -> Tensor:
     """[K, 3] frame, row and column of the spots of ``frames``."""
     noise = band_pass.read_variance.numpy()
-    least_noise = float(band_pass.least_read_variance)
+    min_noise = float(band_pass.min_read_variance)
     inner, outer, coarse = (np.array(weights, np.float32) for weights in (band_pass.inner, band_pass.outer, _COARSE))
     found = []
     for number, signal in enumerate(frames.signal.contiguous().numpy()):
@@ -49,8 +49,8 @@ def detect_compiled(frames: PhotonFrames, band_pass: BandPass, threshold_sigma: 
         if not frames.is_calibrated:
             heights = _heights(response, background, noise, band_pass.norm_squared, scale_step(*signal.shape))
             middle = (len(heights) - 1) // 2
-            threshold *= max(MAD_TO_SIGMA * float(np.partition(heights, middle)[middle]), LEAST_SCALE)
-        places = _peaks(response, background, noise, least_noise, band_pass.norm_squared, threshold)
+            threshold *= max(MAD_TO_SIGMA * float(np.partition(heights, middle)[middle]), MIN_SCALE)
+        places = _peaks(response, background, noise, min_noise, band_pass.norm_squared, threshold)
         found.append(np.insert(places, 0, number, axis=1))
     return torch.from_numpy(np.concatenate(found)) if found else torch.zeros(0, 3, dtype=torch.long)
 
@@ -125,7 +125,7 @@ def _coarse_background(frame: Image, weights: Line) -> Image:
         line = background[row]
         _blur_row(means, row, weights, room, line)
         for col in range(shape[1]):
-            line[col] = max(line[col], np.float32(LOWEST_BACKGROUND_E))
+            line[col] = max(line[col], np.float32(MIN_BACKGROUND_E))
     return background
 
 
@@ -164,16 +164,16 @@ def _heights(response: Image, background: Image, noise: Image, norm_squared: flo
 
 @compiled
 def _peaks(
-    response: Image, background: Image, noise: Image, least_noise: float, norm_squared: float, threshold: float
+    response: Image, background: Image, noise: Image, min_noise: float, norm_squared: float, threshold: float
 ) -> npt.NDArray[np.int64]:
     """[K, 2] row and column of what exceeds the noise and all neighbours; of equals the last one in reading order."""
     height, width = response.shape
     places = []
     # No pixel can have a lower threshold than this; where it matters it is computed.
-    least_background = background[0, 0]
+    min_background = background[0, 0]
     for value in background.flat:
-        least_background = min(least_background, value)
-    lowest = threshold * math.sqrt(norm_squared * least_background + least_noise) * (1.0 - 1e-5)
+        min_background = min(min_background, value)
+    lowest = threshold * math.sqrt(norm_squared * min_background + min_noise) * (1.0 - 1e-5)
     for row in range(height):
         for col in range(width):
             here = response[row, col]

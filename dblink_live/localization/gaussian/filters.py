@@ -17,12 +17,12 @@ from torch import Tensor
 from dblink_live.errors import ConfigError
 from dblink_live.localization.gaussian.fit_terms import Fits
 
-LARGEST_WANDER_PX = 1.5
+MAX_WANDER_PX = 1.5
 """A fit that ends farther than this from where its spot was detected has followed something else; in widths of the
 point spread function where that is wider than a pixel."""
-LARGEST_PRECISION_PX = 0.6
+MAX_PRECISION_PX = 0.6
 """A position known no better than this tells a 40 nm grid nothing."""
-LEAST_PHOTON_SIGNIFICANCE = 3.0
+MIN_PHOTON_SIGNIFICANCE = 3.0
 """Photons over their own uncertainty."""
 
 
@@ -36,18 +36,18 @@ class Filters:
         A limit that nothing or everything passes by mistake: not a number, or not above 0.
     """
 
-    least_photons: float = 0.0
+    min_photons: float = 0.0
     """Photo-electrons of a molecule and frame."""
-    largest_precision_px: float = LARGEST_PRECISION_PX
+    max_precision_px: float = MAX_PRECISION_PX
     """Larger one of the two standard deviations that a position is stated with."""
-    largest_misfit: float = math.inf
+    max_misfit: float = math.inf
     """How far the deviance of a fit may lie above its mean, in its standard deviations (`misfit`): at about 3, single
     molecules stay, and most of what are two in one goes."""
 
     def __post_init__(self) -> None:
-        if not self.least_photons >= 0:
-            raise ConfigError(f"expected least_photons of 0 or more, found {self.least_photons}")
-        for name in ("largest_precision_px", "largest_misfit"):
+        if not self.min_photons >= 0:
+            raise ConfigError(f"expected min_photons of 0 or more, found {self.min_photons}")
+        for name in ("max_precision_px", "max_misfit"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"expected {name} above 0, found {getattr(self, name)}")
 
@@ -71,14 +71,14 @@ class Filters:
         precision = torch.maximum(fits.precision_x, fits.precision_y)
         passed = (
             fits.has_converged
-            & (wander <= LARGEST_WANDER_PX * max(1.0, expected_px))
-            & (precision <= self.largest_precision_px)
-            & (fits.photons >= LEAST_PHOTON_SIGNIFICANCE * fits.precision_photons)
+            & (wander <= MAX_WANDER_PX * max(1.0, expected_px))
+            & (precision <= self.max_precision_px)
+            & (fits.photons >= MIN_PHOTON_SIGNIFICANCE * fits.precision_photons)
         )
-        if self.least_photons > 0:
-            passed &= fits.photons * excess >= self.least_photons
-        if self.largest_misfit < math.inf:
-            passed &= misfit(fits.deviance, n_pixels, n_fitted) <= self.largest_misfit
+        if self.min_photons > 0:
+            passed &= fits.photons * excess >= self.min_photons
+        if self.max_misfit < math.inf:
+            passed &= misfit(fits.deviance, n_pixels, n_fitted) <= self.max_misfit
         return passed
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from dblink_live.localization.gaussian.filters import Filters, misfit
 from dblink_live.localization.gaussian.fit import fit_spots
 from dblink_live.localization.gaussian.fit_terms import Fits, join_fits
-from dblink_live.localization.gaussian.neighbour_subtraction import LARGEST_MISFIT, Molecules
+from dblink_live.localization.gaussian.neighbour_subtraction import MAX_MISFIT, Molecules
 from dblink_live.localization.gaussian.psf import N_FITTED, Width
 from dblink_live.localization.gaussian.regions import Regions
 from dblink_live.localization.parallel import map_parts
@@ -27,7 +27,7 @@ _CHUNK_SPOTS_ACCELERATOR = 1 << 16
 
 
 @dataclass(frozen=True)
-class Looks:
+class SpotFitter:
     """How the spots of a batch are fitted and judged.
 
     Parameters
@@ -76,7 +76,7 @@ class Looks:
         if not len(dropped):
             return fits, passed
         for beside, again in map_parts(fit_again, _chunks(dropped), dropped.device):
-            passed[beside] = self._passed(beside, again) & (self._misfit(again) <= LARGEST_MISFIT)
+            passed[beside] = self._passed(beside, again) & (self._misfit(again) <= MAX_MISFIT)
             misfits[beside] = torch.inf
             fits = fits.replaced(beside, again)
         return fits, passed

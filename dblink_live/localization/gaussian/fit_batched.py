@@ -21,12 +21,12 @@ from dblink_live.localization.gaussian.fit_terms import (
     DEVIANCE_ROUNDING,
     FIRST_DAMPING,
     ITERATIONS,
-    LARGEST_FALL,
-    LEAST_DAMPING,
-    LEAST_DIAGONAL,
-    LEAST_START_PHOTONS,
-    LOWEST_BACKGROUND,
-    LOWEST_PHOTONS,
+    MAX_FALL,
+    MIN_BACKGROUND,
+    MIN_DAMPING,
+    MIN_DIAGONAL,
+    MIN_PHOTONS,
+    MIN_START_PHOTONS,
     NEARLY_CONVERGED,
     ROUNDING,
     SIGMA_RANGE_PX,
@@ -169,7 +169,7 @@ def _step(now: _Climb, width: Width) -> None:
     now.gradient = torch.where(better, found.gradient, now.gradient)
     now.information = torch.where(better, found.information, now.information)
     now.last_step = torch.where(better, length, now.last_step)
-    now.damping = torch.where(better, now.damping * 0.1, now.damping * 10.0).clamp(LEAST_DAMPING, STUCK)
+    now.damping = torch.where(better, now.damping * 0.1, now.damping * 10.0).clamp(MIN_DAMPING, STUCK)
     # No step of any length climbs: this is the top, as well as float32 can tell.
     now.is_moving = now.is_moving & ~(better & (length < 1.0)) & (now.damping < STUCK)
 
@@ -179,8 +179,8 @@ def _start(regions: Tensor, start_x: Tensor, start_y: Tensor, psf_sigma_px: floa
     side = len(regions)
     sides = torch.stack([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
     # A neighbour brightens one side or two; the spot's own tail is in all.
-    background = (total(sides, 1) / side).sort(0).values[:2].mean(0).clamp_min(LOWEST_BACKGROUND)
-    photons = (total(regions.flatten(0, 1), 0) - side**2 * background).clamp_min(LEAST_START_PHOTONS)
+    background = (total(sides, 1) / side).sort(0).values[:2].mean(0).clamp_min(MIN_BACKGROUND)
+    photons = (total(regions.flatten(0, 1), 0) - side**2 * background).clamp_min(MIN_START_PHOTONS)
     sigma = torch.full_like(start_x, psf_sigma_px)
     return torch.stack([start_x, start_y, photons, background, sigma, sigma])
 
@@ -192,9 +192,9 @@ def _damped_step(now: _Climb, width: Width) -> Tensor:
     with it there: cutting it off afterwards would leave them a step that makes no sense.
     """
     damped = now.information.clone()
-    damped.diagonal(dim1=0, dim2=1).mul_(1.0 + now.damping[:, None]).add_(LEAST_DIAGONAL)
+    damped.diagonal(dim1=0, dim2=1).mul_(1.0 + now.damping[:, None]).add_(MIN_DIAGONAL)
     solution = _solved(damped, now.gradient)
-    lowest = (now.theta[BACKGROUND] * LARGEST_FALL).clamp_min(LOWEST_BACKGROUND) - now.theta[BACKGROUND]
+    lowest = (now.theta[BACKGROUND] * MAX_FALL).clamp_min(MIN_BACKGROUND) - now.theta[BACKGROUND]
     held = (solution[BACKGROUND] < lowest).nonzero().squeeze(1)
     if len(held):
         held = _filled_up(held)
@@ -232,8 +232,8 @@ def _limits(side: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Te
     rows = [
         (1.0, 1.0, -1.0, float(side)),
         (1.0, 1.0, -1.0, float(side)),
-        (LARGEST_FALL, 0.0, LOWEST_PHOTONS, math.inf),
-        (LARGEST_FALL, 0.0, LOWEST_BACKGROUND, math.inf),
+        (MAX_FALL, 0.0, MIN_PHOTONS, math.inf),
+        (MAX_FALL, 0.0, MIN_BACKGROUND, math.inf),
         (0.0, 0.0, narrow, wide),
         (0.0, 0.0, narrow, wide),
     ]

@@ -24,12 +24,12 @@ from dblink_live.localization.gaussian.fit_terms import (
     DEVIANCE_ROUNDING,
     FIRST_DAMPING,
     ITERATIONS,
-    LARGEST_FALL,
-    LEAST_DAMPING,
-    LEAST_DIAGONAL,
-    LEAST_START_PHOTONS,
-    LOWEST_BACKGROUND,
-    LOWEST_PHOTONS,
+    MAX_FALL,
+    MIN_BACKGROUND,
+    MIN_DAMPING,
+    MIN_DIAGONAL,
+    MIN_PHOTONS,
+    MIN_START_PHOTONS,
     NEARLY_CONVERGED,
     ROUNDING,
     SIGMA_RANGE_PX,
@@ -172,9 +172,9 @@ def _start(region: Floats, theta: Floats) -> None:
     # The two darkest: a neighbour brightens one side or two; the spot's own tail is in all.
     darkest = min(top, bottom, left, right)
     next_darkest = min(max(top, bottom), max(left, right), max(min(top, bottom), min(left, right)))
-    background = max((darkest + next_darkest) / (2 * side), LOWEST_BACKGROUND)
+    background = max((darkest + next_darkest) / (2 * side), MIN_BACKGROUND)
     theta[BACKGROUND] = background
-    theta[PHOTONS] = max(total - side * side * background, LEAST_START_PHOTONS)
+    theta[PHOTONS] = max(total - side * side * background, MIN_START_PHOTONS)
 
 
 @compiled
@@ -200,7 +200,7 @@ def _climb(
             length = _step_length(model.theta, proposed.theta)
             model, proposed = proposed, model
             deviance = found
-            damping = max(damping * 0.1, LEAST_DAMPING)
+            damping = max(damping * 0.1, MIN_DAMPING)
             if length < 1.0:
                 return model, proposed, deviance, True
         else:
@@ -223,10 +223,10 @@ def _damped_step(model: Model, damping: float, system: _System, n_fitted: int) -
         right[p] = model.gradient[p]
         for q in range(n_fitted):
             matrix[p, q] = model.information[p, q]
-        matrix[p, p] = matrix[p, p] * (1.0 + damping) + LEAST_DIAGONAL
+        matrix[p, p] = matrix[p, p] * (1.0 + damping) + MIN_DIAGONAL
     _solve(system, n_fitted)
     background = model.theta[BACKGROUND]
-    lowest = max(background * LARGEST_FALL, LOWEST_BACKGROUND) - background
+    lowest = max(background * MAX_FALL, MIN_BACKGROUND) - background
     if system.solution[BACKGROUND] < lowest:
         for p in range(n_fitted):
             right[p] -= matrix[p, BACKGROUND] * lowest
@@ -265,8 +265,8 @@ def _take_step(theta: Floats, step: Floats, taken: Floats, side: int, n_fitted: 
     """Write ``theta`` plus ``step``, no farther than a pixel, and where the model means something, into ``taken``."""
     for p in (X, Y):
         taken[p] = min(max(theta[p] + step[p], theta[p] - 1.0, -1.0), theta[p] + 1.0, float(side))
-    taken[PHOTONS] = max(theta[PHOTONS] + step[PHOTONS], theta[PHOTONS] * LARGEST_FALL, LOWEST_PHOTONS)
-    taken[BACKGROUND] = max(theta[BACKGROUND] + step[BACKGROUND], theta[BACKGROUND] * LARGEST_FALL, LOWEST_BACKGROUND)
+    taken[PHOTONS] = max(theta[PHOTONS] + step[PHOTONS], theta[PHOTONS] * MAX_FALL, MIN_PHOTONS)
+    taken[BACKGROUND] = max(theta[BACKGROUND] + step[BACKGROUND], theta[BACKGROUND] * MAX_FALL, MIN_BACKGROUND)
     for p in (SIGMA_X, SIGMA_Y):
         change = 0.0
         if n_fitted > SIGMA_X:

@@ -22,9 +22,9 @@ CONVERGED_SHARE = 2e-3
 """The step in photons, as a share of them, must be below this too: a spot may start at its place by chance."""
 ROUNDING = 2e-7
 """Of float32, relative to the counts of a region: a rise of the deviance below it is none."""
-LOWEST_PHOTONS = 1.0
-LOWEST_BACKGROUND = 1e-2
-LARGEST_FALL = 0.2
+MIN_PHOTONS = 1.0
+MIN_BACKGROUND = 1e-2
+MAX_FALL = 0.2
 """Photons and background keep this share in a step: from 0, where one leap can land them, they hardly come back."""
 SIGMA_RANGE_PX = (0.4, 4.0)
 """Widths a fit may have: a narrower spot lies in one pixel, a wider one is no molecule in focus."""
@@ -32,13 +32,13 @@ DEVIANCE_ROUNDING = 1e-6
 """The same, relative to the deviance itself."""
 FIRST_DAMPING = 1e-2
 """Levenberg-Marquardt damping at the start, relative to the diagonal of the information."""
-LEAST_DAMPING = 1e-6
+MIN_DAMPING = 1e-6
 STUCK = 1e6
 """Damping at which a step is too short to matter: no step of any length climbs."""
-LEAST_START_PHOTONS = 10.0
-LEAST_DIAGONAL = 1e-12
+MIN_START_PHOTONS = 10.0
+MIN_DIAGONAL = 1e-12
 """Added to the diagonal of the information, which then has an inverse."""
-LOWEST_RATIO = 1e-12
+MIN_RATIO = 1e-12
 """Of counts to model; there is no logarithm of 0."""
 
 

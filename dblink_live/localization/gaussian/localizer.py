@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from dblink_live.errors import ConfigError
-from dblink_live.localization.frame_validation import LEAST_SIDE_PX, FrameFaults, check_frames
+from dblink_live.localization.frame_validation import MIN_SIDE_PX, FrameFaults, check_frames
 from dblink_live.localization.gaussian.detect import detect_spots
-from dblink_live.localization.gaussian.filters import LARGEST_PRECISION_PX, Filters
-from dblink_live.localization.gaussian.fit_and_filter import Looks
+from dblink_live.localization.gaussian.filters import MAX_PRECISION_PX, Filters
+from dblink_live.localization.gaussian.fit_and_filter import SpotFitter
 from dblink_live.localization.gaussian.fit_terms import SIGMA_RANGE_PX, Fits
 from dblink_live.localization.gaussian.psf import N_FITTED, Width
 from dblink_live.localization.gaussian.regions import Regions, region_side
 from dblink_live.localization.photoelectrons import PhotonFrames, to_photons
-from dblink_live.localization.psf_width_fit import LEAST_SIGNIFICANCE, MOST_DEVIANCE_SIGMA, WidthLearner
+from dblink_live.localization.psf_width_fit import MAX_DEVIANCE_SIGMA, MIN_SIGNIFICANCE, WidthLearner
 from dblink_live.types import Camera, FrameArray, Localizations, empty_localizations
 
 NOMINAL_SIGMA_PX = 1.0
@@ -47,7 +47,7 @@ class GaussianLocalizer:
     fit
         ``fixed`` keeps the width; ``free`` finds one for each molecule, ``elliptic`` one along x and one along y, as
         astigmatic optics ask for. What is stated or learned is then what spots are looked for with.
-    least_photons, largest_precision_px, largest_misfit
+    min_photons, max_precision_px, max_misfit
         See `dblink_live.localization.gaussian.filters.Filters`.
     device
         Where to compute.
@@ -66,9 +66,9 @@ class GaussianLocalizer:
         psf_sigma_px: float | None = None,
         threshold_sigma: float = DEFAULT_THRESHOLD_SIGMA,
         fit: Width = "fixed",
-        least_photons: float = 0.0,
-        largest_precision_px: float = LARGEST_PRECISION_PX,
-        largest_misfit: float = float("inf"),
+        min_photons: float = 0.0,
+        max_precision_px: float = MAX_PRECISION_PX,
+        max_misfit: float = float("inf"),
         device: str | torch.device = "cpu",
     ) -> None:
         if not (threshold_sigma > 0):
@@ -87,7 +87,7 @@ class GaussianLocalizer:
         self._learner = WidthLearner()
         self._threshold_sigma = threshold_sigma
         self._fit: Width = fit
-        self._filters = Filters(least_photons, largest_precision_px, largest_misfit)
+        self._filters = Filters(min_photons, max_precision_px, max_misfit)
         self._faults = FrameFaults(camera)
         self._device = torch.device(device)
         self._get_ready()
@@ -120,8 +120,8 @@ class GaussianLocalizer:
         CalibrationError
             A sensor map of another shape than the frames.
         """
-        least_side_px = region_side(self._sigma_px) if self._is_stated and self._sigma_px else LEAST_SIDE_PX
-        check_frames(frames, frame_numbers, least_side_px)
+        min_side_px = region_side(self._sigma_px) if self._is_stated and self._sigma_px else MIN_SIDE_PX
+        check_frames(frames, frame_numbers, min_side_px)
         self._faults.see(frames)
         block = max(1, _BLOCK_PIXELS // (frames.shape[1] * frames.shape[2]))
         tables = [empty_localizations()]
@@ -140,7 +140,7 @@ class GaussianLocalizer:
     @torch.inference_mode()
     def _get_ready(self) -> None:
         """Look for molecules in darkness: what must be compiled, or loaded, is so before a camera waits for it."""
-        dark = torch.zeros(1, LEAST_SIDE_PX, LEAST_SIDE_PX, device=self._device)
+        dark = torch.zeros(1, MIN_SIDE_PX, MIN_SIDE_PX, device=self._device)
         self._find(PhotonFrames(dark, dark[0], 1.0, self._camera.is_calibrated), self._sigma_px)
 
     def _learn(self, found: _Found, n_frames: int) -> int:
@@ -155,7 +155,7 @@ class GaussianLocalizer:
         width: Width = "free" if sigma_px is None and self._fit == "fixed" else self._fit
         spots = detect_spots(photons, expected_px, self._threshold_sigma)
         regions = Regions.around(spots, photons, expected_px)
-        looks = Looks(regions, expected_px, width, self._filters, photons.excess_noise_factor)
+        looks = SpotFitter(regions, expected_px, width, self._filters, photons.excess_noise_factor)
         return _Found.of(regions, *looks.look(), photons.excess_noise_factor)
 
 
@@ -205,8 +205,8 @@ class _Found:
     def of(cls, regions: Regions, fits: Fits, passed: Tensor, misfits: Tensor, excess: float) -> _Found:
         """Keep the fits that ``passed``, in coordinates of the frame."""
         good = passed.cpu().numpy()
-        is_clear = fits.photons > LEAST_SIGNIFICANCE * fits.precision_photons
-        tells_width = (is_clear & (misfits <= MOST_DEVIANCE_SIGMA)).cpu().numpy()
+        is_clear = fits.photons > MIN_SIGNIFICANCE * fits.precision_photons
+        tells_width = (is_clear & (misfits <= MAX_DEVIANCE_SIGMA)).cpu().numpy()
         rows = empty_localizations(int(good.sum()))
         columns = {
             "x": fits.x + regions.left,

@@ -24,9 +24,9 @@ from dblink_live.localization.gaussian.regions import Regions
 
 REACH_SIGMAS = 4.0
 """A molecule shines into a region from so far outside it, in widths of the point spread function."""
-LEAST_RATIO = 5.0
+MIN_RATIO = 5.0
 """So many times as bright as the spot, both at their highest pixel, its neighbour must be."""
-LARGEST_MISFIT = 3.0
+MAX_MISFIT = 3.0
 """What is found at the second look must explain its pixels: light that the model of the neighbour leaves over, such as
 the rings of a real bead, is no molecule."""
 
@@ -75,7 +75,7 @@ class Molecules:
         """[R] bool: in which regions, of spots ``height`` [R] photons high, a much brighter one leaves light."""
         spot, molecule = self._near_pairs(frame, left, top, side)
         _, _, photons, _, sigma_x, sigma_y = self.theta[:, molecule]
-        is_brighter = photons / (2 * math.pi * sigma_x * sigma_y) > LEAST_RATIO * height[spot]
+        is_brighter = photons / (2 * math.pi * sigma_x * sigma_y) > MIN_RATIO * height[spot]
         outshone = torch.zeros(len(frame), dtype=torch.bool, device=frame.device)
         outshone[spot[is_brighter]] = True
         return outshone

@@ -18,7 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dblink_live.localization.gaussian.fit_terms import LOWEST_RATIO
+from dblink_live.localization.gaussian.fit_terms import MIN_RATIO
 
 Width = Literal["fixed", "free", "elliptic"]
 """What a fit does about the width of a spot: keeps it, finds it, or finds one along x and one along y."""
@@ -101,7 +101,7 @@ def explain(observed: Tensor, read_variance: Tensor, theta: Tensor, width: Width
     model = (photons_y[:, None] * x).add_(theta[BACKGROUND]).add_(read_variance)
     weight = model.reciprocal()
     ratio = observed * weight
-    worse = ratio.clamp_min(LOWEST_RATIO).log_().mul_(observed).sub_(observed).add_(model)
+    worse = ratio.clamp_min(MIN_RATIO).log_().mul_(observed).sub_(observed).add_(model)
     deviance = total(worse.flatten(0, 1), 0)
     excess = ratio.sub_(1.0)
 

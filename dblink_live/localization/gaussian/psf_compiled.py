@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dblink_live.localization.gaussian.compiled import compiled
-from dblink_live.localization.gaussian.fit_terms import LOWEST_RATIO
+from dblink_live.localization.gaussian.fit_terms import MIN_RATIO
 from dblink_live.localization.gaussian.psf import BACKGROUND, PHOTONS, SIGMA_X, SIGMA_Y, X, Y
 
 Floats = npt.NDArray[np.float64]
@@ -81,7 +81,7 @@ def explain_one(spot: Spot, model: Model, along_x: Gaussian, along_y: Gaussian, 
             expected = photons_y * integral + theta[BACKGROUND] + spot.read_variance[y, x]
             weight = 1.0 / expected
             ratio = observed * weight
-            deviance += observed * math.log(max(ratio, LOWEST_RATIO)) - observed + expected
+            deviance += observed * math.log(max(ratio, MIN_RATIO)) - observed + expected
             excess = ratio - 1.0
             e_one += excess
             e_x += excess * integral

@@ -22,9 +22,9 @@ from dblink_live.localization.photoelectrons import PhotonFrames
 CONTEXT_FRAMES = 2
 """Frames before the one in question that the network sees beside it. None after it: a live localizer cannot wait."""
 CHANNELS = 2 * (CONTEXT_FRAMES + 1) + 2
-LOWEST_VARIANCE = 0.25
+MIN_VARIANCE = 0.25
 """Variance in electrons that a background has at least; from 0, quotients would be anything."""
-LEAST_BRIGHTNESS = 10.0
+MIN_BRIGHTNESS = 10.0
 """Photons over width and noise below which a molecule cannot be found (2.8 standard deviations of a matched filter)."""
 _POOL_PX = 2
 _LOWEST_WITHIN = 7
@@ -67,17 +67,17 @@ def _background_and_noise(frames: PhotonFrames) -> tuple[Tensor, Tensor, Tensor]
     lowest = _lowest_nearby(smooth)
     if frames.is_calibrated:
         # The lowest of many noisy values lies below their mean by about one standard deviation of a pixel.
-        spread = (lowest.clamp_min(LOWEST_VARIANCE) + frames.read_variance).sqrt()
+        spread = (lowest.clamp_min(MIN_VARIANCE) + frames.read_variance).sqrt()
         background = lowest + _BELOW_MEAN_SIGMA * spread
-        variance = background.clamp_min(0.0) + frames.read_variance + LOWEST_VARIANCE
+        variance = background.clamp_min(0.0) + frames.read_variance + MIN_VARIANCE
         return background, variance.sqrt(), variance
     # Without gain and offset, what a pixel scatters is measured. Taken for Poisson noise it tells electrons a count.
     scatter = _scatter(frames.signal)
     background = lowest + _BELOW_MEAN_SIGMA * scatter
-    level = background.flatten(1).median(dim=1).values[:, None, None].clamp_min(LOWEST_VARIANCE)
+    level = background.flatten(1).median(dim=1).values[:, None, None].clamp_min(MIN_VARIANCE)
     share = (background / level).clamp(0.2, 5.0)
     electrons_per_count = (level / scatter.square()).clamp(1e-3, 1e3)
-    return background, scatter * share.sqrt(), (level * electrons_per_count * share).clamp_min(LOWEST_VARIANCE)
+    return background, scatter * share.sqrt(), (level * electrons_per_count * share).clamp_min(MIN_VARIANCE)
 
 
 def _lowest_nearby(smooth: Tensor) -> Tensor:

@@ -172,7 +172,7 @@ class NetworkLocalizer(ABC):
     def _chosen(self, rows: Localizations) -> Localizations:
         """Those of ``rows`` that the user wants."""
         precision = np.maximum(rows["lpx"], rows["lpy"])
-        good = (rows["photons"] >= self._filters.least_photons) & (precision <= self._filters.largest_precision_px)
+        good = (rows["photons"] >= self._filters.min_photons) & (precision <= self._filters.max_precision_px)
         return rows if good.all() else rows[good]
 
     def _with_context(self, units: Tensor, signal: Tensor, numbers: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:

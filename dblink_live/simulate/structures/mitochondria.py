@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 UNIT_NM = 40.0
 """Fine pixel of the released simulator, in which its numbers are given."""
-LARGEST_RADIUS_PX = 21
+MAX_RADIUS_PX = 21
 
 
 @dataclass(frozen=True)
@@ -40,18 +40,18 @@ def draw_mitochondrion(rng: np.random.Generator, field_nm: tuple[float, float], 
     """One body with its own drift, of ``speed`` times the released simulator's velocities."""
     n_vertices = int(rng.integers(30, 50))
     angle = np.arange(n_vertices) * 2 * np.pi / n_vertices
-    lobe = int(rng.integers(LARGEST_RADIUS_PX // 2, LARGEST_RADIUS_PX - 3))
+    lobe = int(rng.integers(MAX_RADIUS_PX // 2, MAX_RADIUS_PX - 3))
     radius_px = rng.integers(2, 6) + lobe * np.abs(np.sin(angle + np.pi * rng.random())) ** 20
     breathing_px = np.zeros(n_vertices)
     breathing_px[rng.integers(0, n_vertices, size=int(rng.integers(0, n_vertices // 2)))] = 3.0
-    largest_nm = LARGEST_RADIUS_PX * UNIT_NM
+    max_nm = MAX_RADIUS_PX * UNIT_NM
     # The released simulator places the corner of a patch whose centre lies R to the lower right.
-    corner = rng.uniform(0.0, np.maximum(np.asarray(field_nm) - largest_nm, 1.0))
+    corner = rng.uniform(0.0, np.maximum(np.asarray(field_nm) - max_nm, 1.0))
     velocity = speed * UNIT_NM * rng.uniform(-0.05, 0.05, size=2)
     # It also stops a body when that corner reaches the upper or left border of the field.
     inwards = np.maximum(-velocity, 1e-12)
     return Body(
-        centre_nm=(float(corner[0] + largest_nm), float(corner[1] + largest_nm)),
+        centre_nm=(float(corner[0] + max_nm), float(corner[1] + max_nm)),
         stop_frame=float((corner / inwards).min()),
         velocity_nm_per_frame=(float(velocity[0]), float(velocity[1])),
         radius_nm=np.asarray(radius_px * UNIT_NM, np.float64),

@@ -23,7 +23,7 @@ from dblink_live.sources.camera_process.handshake import Answer, Job
 from dblink_live.sources.camera_process.ring import RingWriter
 from dblink_live.sources.camera_process.ring_layout import ring_shape
 from dblink_live.sources.camera_process.subprocess_io import read_line, take_stdout, when_stdin_closes
-from dblink_live.sources.frame_producer import FrameFeed, HostClock, Order
+from dblink_live.sources.frame_producer import FrameProducer, HostClock, StopSignal
 from dblink_live.sources.micromanager.core_adapter import CameraCore
 from dblink_live.sources.micromanager.owned_camera import OwnedCamera
 from dblink_live.types import CameraRecipe
@@ -54,14 +54,14 @@ class Watch:
         """Wait in the background for the parent's end of the pipe to close."""
         when_stdin_closes(self._orphaned.set)
 
-    def order(self, ring: RingWriter) -> Order:
+    def order(self, ring: RingWriter) -> StopSignal:
         """What to do next; shows our own heartbeat too."""
         ring.beat()
         if self._orphaned.is_set():
             self.has_abandoned = True
-            return Order.ABANDON
+            return StopSignal.ABANDON
         if ring.stop_requested or self._terminated.is_set():
-            return Order.STOP
+            return StopSignal.STOP
         beat = ring.reader_beat_ns()
         now = time.perf_counter()
         if beat != self._last_beat or now - self._looked_at > STOOD_STILL_S:
@@ -69,7 +69,7 @@ class Watch:
             self._beat_seen_at = now
         self._looked_at = now
         self.has_abandoned = now - self._beat_seen_at > READER_TIMEOUT_S
-        return Order.ABANDON if self.has_abandoned else Order.GO_ON
+        return StopSignal.ABANDON if self.has_abandoned else StopSignal.GO_ON
 
 
 def main() -> int:
@@ -100,7 +100,7 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def build_feed(recipe: CameraRecipe) -> FrameFeed:
+def build_feed(recipe: CameraRecipe) -> FrameProducer:
     """Call the recipe's builder; a core that it returns is owned from then on.
 
     Raises
@@ -117,18 +117,18 @@ def build_feed(recipe: CameraRecipe) -> FrameFeed:
             "is the extra 'micromanager' installed?"
         ) from error
     built: object = builder(**recipe.options)
-    return built if isinstance(built, FrameFeed) else OwnedCamera(CameraCore(built), recipe)
+    return built if isinstance(built, FrameProducer) else OwnedCamera(CameraCore(built), recipe)
 
 
-def _serve(feed: FrameFeed, ring: RingWriter, watch: Watch) -> bool:
+def _serve(feed: FrameProducer, ring: RingWriter, watch: Watch) -> bool:
     """Run the feed once somebody asks for it; True when it failed."""
     failed = False
-    told = Order.GO_ON
-    while told is Order.GO_ON and not ring.start_requested:
+    told = StopSignal.GO_ON
+    while told is StopSignal.GO_ON and not ring.start_requested:
         time.sleep(0.001)
         told = watch.order(ring)
     try:
-        if told is Order.GO_ON:
+        if told is StopSignal.GO_ON:
             feed.run(ring, lambda: watch.order(ring))
     except SourceLostError as error:
         failed = True

@@ -20,10 +20,10 @@ _POLL_S = 0.005
 
 def launch_camera(recipe: CameraRecipe) -> FrameSource:
     """The source that a recipe asks for: opened once, or again whenever the other side comes back."""
-    return ReopeningCamera(recipe) if recipe.reopens else CameraProcess(recipe)
+    return ReconnectingCamera(recipe) if recipe.reopens else CameraProcess(recipe)
 
 
-class ReopeningCamera:
+class ReconnectingCamera:
     """Frames of a camera process that is started anew, with a ring of its own, each time that it has lost its camera.
 
     Each time begins a segment. Who stops it while nobody is there ends the source.

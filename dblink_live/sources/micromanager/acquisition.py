@@ -19,7 +19,7 @@ from typing import Any, cast
 import numpy as np
 
 from dblink_live.errors import SourceError
-from dblink_live.sources.frame_producer import FeedPlan, FrameSink, HostClock, Order
+from dblink_live.sources.frame_producer import FrameSink, HostClock, ProducerPlan, StopSignal
 from dblink_live.sources.micromanager import bridge, captured_output
 from dblink_live.sources.micromanager.acquisition_events import axes_key, batches, read_events, time_lapse
 from dblink_live.sources.micromanager.acquisition_plan import AcquisitionPlan
@@ -77,7 +77,7 @@ def build_acquisition(
     exposure_ms: float | None,
     roi: str | None,
     binning: int | None,
-) -> AcquisitionTee:
+) -> AcquisitionProducer:
     """Read the plan, and find or start the core.
 
     Raises
@@ -106,7 +106,7 @@ def build_acquisition(
         core = CameraCore(build_core(config))
         set_camera(core, exposure_ms, cast(Roi, tuple(map(int, roi.split(",")))) if roi else None, binning)
     plan.check(core)
-    return AcquisitionTee(core, plan, port=None if config else port, folder=folder)
+    return AcquisitionProducer(core, plan, port=None if config else port, folder=folder)
 
 
 def set_camera(core: CameraCore, exposure_ms: float | None, roi: Roi | None, binning: int | None) -> None:
@@ -139,8 +139,8 @@ def writable_folder(path: Path) -> Path:
     return path
 
 
-class AcquisitionTee:
-    """A `FrameFeed` that runs one acquisition and hands on the chosen images of it.
+class AcquisitionProducer:
+    """A `FrameProducer` that runs one acquisition and hands on the chosen images of it.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ class AcquisitionTee:
         self._lock = threading.Lock()
         """Held by whoever writes into the sink."""
 
-    def prepare(self, clock: HostClock) -> FeedPlan:
+    def prepare(self, clock: HostClock) -> ProducerPlan:
         """Dimension the core's buffer where it is ours, and say what will come.
 
         Raises
@@ -196,9 +196,9 @@ class AcquisitionTee:
         if self._port is None:
             self._core.set_buffer_mb(buffer_mb(frame_bytes_of(segment), fps))
         # A plan may take the binning back.
-        return FeedPlan(self._segment, frame_bytes_of(segment) * max(segment.binning, 1) ** 2, fps)
+        return ProducerPlan(self._segment, frame_bytes_of(segment) * max(segment.binning, 1) ** 2, fps)
 
-    def run(self, sink: FrameSink, order: Callable[[], Order]) -> None:
+    def run(self, sink: FrameSink, order: Callable[[], StopSignal]) -> None:
         """Run the acquisition to its end, or until told to stop.
 
         Raises
@@ -256,12 +256,12 @@ class AcquisitionTee:
         finally:
             self._is_done.set()
 
-    def _wait(self, order: Callable[[], Order]) -> bool:
+    def _wait(self, order: Callable[[], StopSignal]) -> bool:
         """Until the acquisition has ended; whether that was because we were told to stop."""
         is_stopped, deadline, looked_at = False, math.inf, time.perf_counter()
         while not self._is_done.wait(_WAIT_S):
             now = time.perf_counter()
-            if not is_stopped and order() is not Order.GO_ON:
+            if not is_stopped and order() is not StopSignal.GO_ON:
                 is_stopped, deadline = True, now + END_S
                 if self._acquisition is not None:
                     # In a thread: the bridge may not answer.

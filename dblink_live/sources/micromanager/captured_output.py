@@ -18,7 +18,7 @@ _ERROR = re.compile(r"^(?:[\w.]+\.)?\w*(?:Error|Exception): (.+)$")
 _WRAPPERS = ("Error executing event",)
 
 
-class LastWords(io.TextIOBase):
+class CapturedOutput(io.TextIOBase):
     """A text stream that remembers its last lines."""
 
     def __init__(self) -> None:
@@ -40,9 +40,9 @@ class LastWords(io.TextIOBase):
 
 
 @contextmanager
-def kept() -> Iterator[LastWords]:
+def kept() -> Iterator[CapturedOutput]:
     """While this lasts, nothing that Python code prints reaches the terminal."""
-    words = LastWords()
+    words = CapturedOutput()
     before = sys.stdout, sys.stderr
     sys.stdout = sys.stderr = words
     try:

@@ -1,4 +1,4 @@
-"""Looks into the circular buffer of a core that another program owns, and tells frames by their image numbers."""
+"""Reads the circular buffer of a core that another program owns, and identifies frames by their image numbers."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dblink_live.errors import DblinkError, SourceError, SourceLostError
-from dblink_live.sources.frame_producer import FeedPlan, FrameSink, HostClock, Order
+from dblink_live.sources.frame_producer import FrameSink, HostClock, ProducerPlan, StopSignal
 from dblink_live.sources.micromanager import bridge
 from dblink_live.sources.micromanager.bridge import Silence
 from dblink_live.sources.micromanager.core_adapter import CameraCore
@@ -74,7 +74,7 @@ _Item = _Began | _Came | Gap | DblinkError
 
 
 class LivePreview:
-    """A `FrameFeed` that looks into the buffer of a running Micro-Manager.
+    """A `FrameProducer` that looks into the buffer of a running Micro-Manager.
 
     One thread asks over the bridge; `run` hands on what it finds, and notices when it is answered no more.
 
@@ -98,7 +98,7 @@ class LivePreview:
         self._settings: SettingsWatcher | None = None
         self._max_bytes = 0
 
-    def prepare(self, clock: HostClock) -> FeedPlan:
+    def prepare(self, clock: HostClock) -> ProducerPlan:
         """Read what the camera is set to.
 
         Raises
@@ -126,9 +126,9 @@ class LivePreview:
         # A region that is cleared or a binning that is taken back makes frames larger; beyond this the ring is
         # made anew.
         self._max_bytes = frame_bytes_of(segment) * max(segment.binning, 1) ** 2
-        return FeedPlan(segment, self._max_bytes, fps=1000.0 / max(segment.exposure_ms or 0.0, 1.0))
+        return ProducerPlan(segment, self._max_bytes, fps=1000.0 / max(segment.exposure_ms or 0.0, 1.0))
 
-    def run(self, sink: FrameSink, order: Callable[[], Order]) -> None:
+    def run(self, sink: FrameSink, order: Callable[[], StopSignal]) -> None:
         """Hand over what is seen until told to stop.
 
         Raises
@@ -143,7 +143,7 @@ class LivePreview:
         segment = self._settings.segment if self._settings is not None else None
         last = -1
         saturation = saturation_of(segment) if segment is not None else 0
-        while order() is Order.GO_ON:
+        while order() is StopSignal.GO_ON:
             try:
                 self._silence.check()
                 item = self._items.get(timeout=_WAIT_S)

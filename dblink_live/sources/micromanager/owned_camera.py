@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from dblink_live.errors import SourceError
-from dblink_live.sources.frame_producer import FeedPlan, FrameSink, HostClock, Order
+from dblink_live.sources.frame_producer import FrameSink, HostClock, ProducerPlan, StopSignal
 from dblink_live.sources.micromanager.core_adapter import CameraCore
 from dblink_live.sources.micromanager.sequence_reader import pump
 from dblink_live.sources.segments import buffer_mb, frame_bytes_of, saturation_of, segment_of
@@ -14,7 +14,7 @@ from dblink_live.types import CameraRecipe
 
 
 class OwnedCamera:
-    """A `FrameFeed` that owns its core.
+    """A `FrameProducer` that owns its core.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class OwnedCamera:
         self._clock = HostClock.now()
         self._saturation = 0
 
-    def prepare(self, clock: HostClock) -> FeedPlan:
+    def prepare(self, clock: HostClock) -> ProducerPlan:
         """Set the camera, and dimension the core's buffer.
 
         Raises
@@ -52,9 +52,9 @@ class OwnedCamera:
         fps = 1000.0 / max(segment.frame_interval_ms or 0.0, 0.5)
         core.set_buffer_mb(recipe.buffer_mb or buffer_mb(frame_bytes, fps))
         self._saturation = saturation_of(segment)
-        return FeedPlan(segment, frame_bytes, fps)
+        return ProducerPlan(segment, frame_bytes, fps)
 
-    def run(self, sink: FrameSink, order: Callable[[], Order]) -> None:
+    def run(self, sink: FrameSink, order: Callable[[], StopSignal]) -> None:
         """Run one sequence; see `pump`."""
         pump(
             self._core,

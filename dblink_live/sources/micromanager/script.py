@@ -24,7 +24,7 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from dblink_live.errors import SourceError
-from dblink_live.sources.frame_producer import FeedPlan, FrameSink, HostClock, Order
+from dblink_live.sources.frame_producer import FrameSink, HostClock, ProducerPlan, StopSignal
 from dblink_live.sources.segments import frame_bytes_of, reason_of_change, saturation_of
 from dblink_live.sources.spec import SourceSpec
 from dblink_live.types import CameraRecipe, FrameArray, Gap, GapCause, Segment, Shape
@@ -89,13 +89,13 @@ def recipe(spec: SourceSpec) -> CameraRecipe:
     )
 
 
-def build_feed(port: int, frames: int | None) -> ScriptFeed:
+def build_feed(port: int, frames: int | None) -> ScriptProducer:
     """Listen at ``port``."""
-    return ScriptFeed(port, frames)
+    return ScriptProducer(port, frames)
 
 
-class ScriptFeed:
-    """A `FrameFeed` of what a script's hook sends.
+class ScriptProducer:
+    """A `FrameProducer` of what a script's hook sends.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ class ScriptFeed:
         """Where it listens."""
         return int(self._socket.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
 
-    def prepare(self, clock: HostClock, patience_s: float = PATIENCE_S) -> FeedPlan:
+    def prepare(self, clock: HostClock, patience_s: float = PATIENCE_S) -> ProducerPlan:
         """Wait for the first image.
 
         Raises
@@ -162,9 +162,9 @@ class ScriptFeed:
         self._base = head.number
         exposure_ms = head.facts.exposure_ms or 0.0
         fps = min(_MAX_FPS, 1000.0 / exposure_ms) if exposure_ms > 0 else _MAX_FPS
-        return FeedPlan(self._segment, frame_bytes_of(self._segment) * head.facts.binning**2, fps)
+        return ProducerPlan(self._segment, frame_bytes_of(self._segment) * head.facts.binning**2, fps)
 
-    def run(self, sink: FrameSink, order: Callable[[], Order]) -> None:
+    def run(self, sink: FrameSink, order: Callable[[], StopSignal]) -> None:
         """Hand on images until the script says that it has ended, or we are told to stop.
 
         Raises
@@ -173,7 +173,7 @@ class ScriptFeed:
             The script went away without a word, or sent what is no image.
         """
         message, self._first = self._first, None
-        while order() is Order.GO_ON:
+        while order() is StopSignal.GO_ON:
             if message is not None:
                 if self._hand_on(sink, message):
                     return

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from dblink_live.errors import SourceError
-from dblink_live.sources.frame_producer import FrameSink, HostClock, Order
+from dblink_live.sources.frame_producer import FrameSink, HostClock, StopSignal
 from dblink_live.sources.micromanager.core_adapter import CameraCore, TaggedFrame
 from dblink_live.types import Gap, GapCause
 
@@ -32,7 +32,7 @@ def pump(
     clock: HostClock,
     n_frames: int | None,
     saturation: int,
-    order: Callable[[], Order],
+    order: Callable[[], StopSignal],
 ) -> int:
     """Run one sequence to its end and return the number of frames handed over.
 
@@ -66,9 +66,9 @@ def pump(
     try:
         while True:
             told = order()
-            if told is Order.ABANDON:
+            if told is StopSignal.ABANDON:
                 return n_done
-            if told is Order.STOP and not stopping:
+            if told is StopSignal.STOP and not stopping:
                 core.stop_sequence()
                 stopping = True
             n_waiting = core.n_waiting()

@@ -19,7 +19,7 @@ from pymmcore_plus.experimental.unicore import CameraDevice, UniMMCore
 
 from dblink_live.types import FrameArray, Shape
 
-LABEL = "BlinkingCamera"
+LABEL = "SimulatedCamera"
 AHEAD_BYTES = 512 * 2**20
 """Most memory for rendered frames that wait."""
 PREFILL_S = 1.0
@@ -127,7 +127,7 @@ class RenderAhead:
                 continue
 
 
-class BlinkingCamera(CameraDevice):
+class SimulatedCamera(CameraDevice):
     """A camera whose frames come from a `FrameMaker`, at one frame an exposure.
 
     Parameters
@@ -189,7 +189,7 @@ def _sleep_until(moment: float) -> None:
         time.sleep(remaining)
 
 
-def core_with(camera: BlinkingCamera, pixel_size_nm: float) -> UniMMCore:
+def core_with(camera: SimulatedCamera, pixel_size_nm: float) -> UniMMCore:
     """A real Micro-Manager core whose camera is the given one, calibrated to a pixel size."""
     core = UniMMCore()
     core.loadPyDevice(LABEL, camera)

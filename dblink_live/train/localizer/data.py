@@ -18,11 +18,11 @@ import torch
 from scipy.special import ndtr
 from torch import Tensor
 
-from dblink_live.localization.neural.inputs import CONTEXT_FRAMES, LEAST_BRIGHTNESS, channels, log_units, prepare
+from dblink_live.localization.neural.inputs import CONTEXT_FRAMES, MIN_BRIGHTNESS, channels, log_units, prepare
 from dblink_live.localization.photoelectrons import PhotonFrames, to_photons
 from dblink_live.simulate.noise import digitise
 from dblink_live.simulate.sensors import uneven_sensor
-from dblink_live.train.localizer.settings import LEAST_BRIGHTNESS_SPREAD, LocalizerScenes
+from dblink_live.train.localizer.settings import MIN_BRIGHTNESS_SPREAD, LocalizerScenes
 from dblink_live.types import Camera, Shape
 
 N_FRAMES = CONTEXT_FRAMES + 1
@@ -107,7 +107,7 @@ class _Scene:
     """Of the width that the network is told."""
     n_known: int
     """Frames that the network sees: the last one, and those before it that there are."""
-    least_photons: float
+    min_photons: float
     gain: float
     """What an electron is in ``photons``."""
 
@@ -116,7 +116,7 @@ class _Scene:
         height, width = noise.shape
         lit = self.molecules.photons * self.molecules.lit[:, -1]
         rows, cols = (np.rint(places).astype(np.int64) for places in (self.molecules.y, self.molecules.x))
-        wanted = (lit > self.least_photons) & (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
+        wanted = (lit > self.min_photons) & (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
         there = noise[torch.from_numpy(rows[wanted]), torch.from_numpy(cols[wanted])]
         brightness = log_units(torch.from_numpy(self.gain * lit[wanted]), there)
         return np.stack([self.molecules.x[wanted], self.molecules.y[wanted], brightness.numpy()])
@@ -137,7 +137,7 @@ def _draw_scene(scenes: LocalizerScenes, shape: Shape, rng: np.random.Generator)
         molecules=molecules,
         log_sigma_px=math.log(sigma_px) + scenes.sigma_error * rng.standard_normal(),
         n_known=int(rng.integers(1, N_FRAMES)) if rng.random() < scenes.without_context_share else N_FRAMES,
-        least_photons=LEAST_BRIGHTNESS * sigma_px * noise_e,
+        min_photons=MIN_BRIGHTNESS * sigma_px * noise_e,
         gain=_gain_as_told(told, camera) / told.excess_noise_factor,
     )
 
@@ -170,7 +170,7 @@ def _draw_molecules(
     y, x = rng.random(n) * height, rng.random(n) * width
     if rng.random() < scenes.line_share:
         y, x = _onto_lines(n, height, width, rng)
-    spread = 0.0 if rng.random() < 0.4 else rng.uniform(LEAST_BRIGHTNESS_SPREAD, scenes.brightness_spread)
+    spread = 0.0 if rng.random() < 0.4 else rng.uniform(MIN_BRIGHTNESS_SPREAD, scenes.brightness_spread)
     brightness = photons * rng.lognormal(-0.5 * spread**2, spread, size=n)
     return _Molecules(y - beyond_px - 0.5, x - beyond_px - 0.5, lit, brightness)
 

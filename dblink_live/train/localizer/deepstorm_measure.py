@@ -39,7 +39,7 @@ Values = npt.NDArray[np.float64]
 class Measured:
     """Of one network."""
 
-    least_height: float
+    min_height: float
     """Of the heat map, where the Jaccard index is highest."""
     jaccard: float
     """There, within `RADIUS`, over all conditions of the training."""
@@ -64,8 +64,8 @@ def measure(network: DeepStormNetwork, settings: DeepStormSettings) -> Measured:
     scenes = [scene for n in range(n_batches) for scene in _scenes(network, draw_examples(settings, CALIBRATION, n))]
     scores = _scores(network, scenes)
     best = int(np.argmax(scores))
-    least_height = float(_HEIGHTS[best])
-    return Measured(least_height, scores[best], _precision(network, scenes, least_height))
+    min_height = float(_HEIGHTS[best])
+    return Measured(min_height, scores[best], _precision(network, scenes, min_height))
 
 
 def _scenes(network: DeepStormNetwork, examples: Examples) -> list[_Scene]:
@@ -107,7 +107,7 @@ def _pairs(places: Values, scene: _Scene) -> tuple[npt.NDArray[np.int64], Values
     return which.astype(np.int64), (places[which] - scene.truth[of_truth]) / scene.sigma_px
 
 
-def _precision(network: DeepStormNetwork, scenes: list[_Scene], least_height: float) -> Precision:
+def _precision(network: DeepStormNetwork, scenes: list[_Scene], min_height: float) -> Precision:
     """The power law under which the errors are likeliest, taken for Student's t of `_DEGREES` along both axes.
 
     Not for Gaussian: where two molecules were taken for one the error is large, and a few of those would make that of
@@ -115,7 +115,7 @@ def _precision(network: DeepStormNetwork, scenes: list[_Scene], least_height: fl
     """
     known, squared = [], []
     for scene in scenes:
-        found = found_in(scene.image, scene.seen, network.config, scene.sigma_px, least_height)
+        found = found_in(scene.image, scene.seen, network.config, scene.sigma_px, min_height)
         which, errors = _pairs(np.stack([found.y, found.x], axis=1), scene)
         known.append(np.log([found.brightness, found.height, found.crowding])[:, which])
         squared.append(np.square(errors).mean(axis=1))

@@ -11,7 +11,7 @@ from dblink_live.localization.neural.deepstorm.network import DeepStormConfig
 from dblink_live.localization.neural.dense.network import DenseConfig
 from dblink_live.train.reconstruction.settings import NonNegative, NonNegativeInt, PositiveInt, Share, refuse_infinite
 
-LEAST_BRIGHTNESS_SPREAD = 0.1
+MIN_BRIGHTNESS_SPREAD = 0.1
 """Of those examples in which molecules differ at all."""
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 
@@ -84,9 +84,9 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             bounds = getattr(self.scenes, field.name)
             if isinstance(bounds, tuple) and bounds[0] > bounds[1]:
                 raise ConfigError(f"expected scenes.{field.name} as [low, high], found {list(bounds)}")
-        if not self.scenes.brightness_spread >= LEAST_BRIGHTNESS_SPREAD:
+        if not self.scenes.brightness_spread >= MIN_BRIGHTNESS_SPREAD:
             raise ConfigError(
-                f"expected scenes.brightness_spread of {LEAST_BRIGHTNESS_SPREAD} or more, "
+                f"expected scenes.brightness_spread of {MIN_BRIGHTNESS_SPREAD} or more, "
                 f"found {self.scenes.brightness_spread}"
             )
 

@@ -107,7 +107,7 @@ def _save_deepstorm(
     facts = DeepStormFacts(
         architecture=DeepStormNetwork.architecture,
         config=training.average.config,
-        least_height=measured.least_height,
+        min_height=measured.min_height,
         precision=measured.precision,
         **stated,
     )

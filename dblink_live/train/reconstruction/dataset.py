@@ -38,7 +38,7 @@ RELEASED_BODY_SPEED = (0.4, 2.5)
 """Bodies of the released simulator are fast as they are."""
 WARMUP_POWER = 3
 """Warm-ups are the longest one times a uniform number to this power: half of them are shorter than an eighth of it."""
-MOST_BEADS = 4
+MAX_BEADS = 4
 BEAD_SCATTER_PX = (0.05, 1.0)
 """How exactly a fiducial bead is localized: 2 to 40 nm, drawn log-uniformly."""
 _VIDEOS, _CROPS, _LENGTHS = 1, 2, 3
@@ -223,7 +223,7 @@ def add_beads(video: Video, rng: np.random.Generator) -> Video:
     """
     counts = video.counts.copy()
     n_windows, *sides = counts.shape
-    n_beads = int(rng.integers(1, MOST_BEADS + 1))
+    n_beads = int(rng.integers(1, MAX_BEADS + 1))
     low, high = np.log(BEAD_SCATTER_PX)
     scatter = np.exp(rng.uniform(low, high, size=n_beads))
     per_window = rng.integers(5, 11, size=n_beads)

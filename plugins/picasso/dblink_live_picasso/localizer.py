@@ -17,7 +17,7 @@ from dblink_live.types import LOCALIZATION_DTYPE, Camera, FrameArray, Localizati
 from dblink_live_picasso.detection import net_gradient_of_noise, noise_adu
 
 DEFAULT_THRESHOLD_SIGMA = 6.0
-LEAST_BOX_PX = 7
+MIN_BOX_PX = 7
 BOX_SIGMAS = 3.0
 """The box reaches so far to each side of a spot."""
 _WIDTHS_PX = (0.4, 5.0)
@@ -73,7 +73,7 @@ class PicassoLocalizer:
         self._camera = camera
         self._threshold_sigma = threshold_sigma
         self._min_net_gradient = min_net_gradient
-        self._box_px = max(LEAST_BOX_PX, 2 * math.ceil(BOX_SIGMAS * (psf_sigma_px or 0.0)) + 1)
+        self._box_px = max(MIN_BOX_PX, 2 * math.ceil(BOX_SIGMAS * (psf_sigma_px or 0.0)) + 1)
         self._n_failed = 0
 
     def localize(self, frames: FrameArray, frame_numbers: npt.NDArray[np.int64]) -> Localizations:

@@ -48,7 +48,7 @@ class DeepStormFacts(NetworkFacts, frozen=True, kw_only=True):
     """The metadata of a checkpoint."""
 
     config: DeepStormConfig
-    least_height: float
+    min_height: float = msgspec.field(name="least_height")  # the name in files since version 0.1
     """Of the heat map at a molecule: what gave the highest Jaccard index on simulated frames."""
     precision: Precision
 
@@ -105,9 +105,9 @@ def first_deepstorm(name_or_path: str | os.PathLike[str]) -> DeepStormNetwork:
 
 def _read(path: Path) -> tuple[DeepStormNetwork, DeepStormFacts, str]:
     facts, tensors, sha256 = read_network(path, DeepStormFacts, DeepStormNetwork.architecture)
-    if not (facts.least_height > 0 and math.isfinite(facts.least_height) and facts.precision.scale > 0):
+    if not (facts.min_height > 0 and math.isfinite(facts.min_height) and facts.precision.scale > 0):
         raise ModelError(
-            f"expected a least_height and a precision above 0 in {path}, found {facts.least_height} and "
+            f"expected a min_height and a precision above 0 in {path}, found {facts.min_height} and "
             f"{facts.precision.scale}; train again"
         )
     network = DeepStormNetwork(facts.config)

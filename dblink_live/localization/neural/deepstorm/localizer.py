@@ -24,7 +24,7 @@ from dblink_live.localization.neural.deepstorm.checkpoint import load_deepstorm
 from dblink_live.localization.neural.deepstorm.crowding import crowding_about
 from dblink_live.localization.neural.deepstorm.network import DeepStormConfig, DeepStormNetwork, network_input
 from dblink_live.localization.neural.deepstorm.recovery import peaks
-from dblink_live.localization.neural.inputs import LEAST_BRIGHTNESS, NetworkInput
+from dblink_live.localization.neural.inputs import MIN_BRIGHTNESS, NetworkInput
 from dblink_live.localization.neural.localizer import NetworkLocalizer, in_bands, log_width, whole_batch
 from dblink_live.types import Camera, Localizations, empty_localizations
 
@@ -64,11 +64,11 @@ class DeepStormLocalizer(NetworkLocalizer):
         noise is measured in each frame, and photon numbers are relative.
     psf_sigma_px
         Width (standard deviation) of the point spread function in camera pixels; None learns it from the first frames.
-    threshold_sigma, fit, largest_misfit
+    threshold_sigma, fit, max_misfit
         Not for this localizer, which fits nothing: anything but None is refused.
-    least_photons, largest_precision_px
+    min_photons, max_precision_px
         As of `dblink_live.localization.gaussian.filters.Filters`, but that any stated precision will do.
-    least_height
+    min_height
         Of the heat map at a molecule, in (0, 1); None takes what scored best in the network's training.
     weights
         A shipped network by its name, or a checkpoint of `dblink-live train` by its path.
@@ -92,23 +92,23 @@ class DeepStormLocalizer(NetworkLocalizer):
         psf_sigma_px: float | None = None,
         threshold_sigma: float | None = None,
         fit: str | None = None,
-        least_photons: float = 0.0,
-        largest_precision_px: float = math.inf,
-        largest_misfit: float | None = None,
-        least_height: float | None = None,
+        min_photons: float = 0.0,
+        max_precision_px: float = math.inf,
+        max_misfit: float | None = None,
+        min_height: float | None = None,
         weights: str | os.PathLike[str] = "deepstorm",
         device: str | torch.device = "cpu",
     ) -> None:
-        if least_height is not None and not 0 < least_height < 1:
-            raise ConfigError(f"expected least_height between 0 and 1, found {least_height}")
+        if min_height is not None and not 0 < min_height < 1:
+            raise ConfigError(f"expected min_height between 0 and 1, found {min_height}")
         self._model = load_deepstorm(weights, torch.device(device))
         facts = self._model.facts
-        self._least_height = facts.least_height if least_height is None else least_height
+        self._least_height = facts.min_height if min_height is None else min_height
         super().__init__(
             camera,
             psf_sigma_px,
-            {"threshold_sigma": threshold_sigma, "fit": fit, "largest_misfit": largest_misfit},
-            Filters(least_photons, largest_precision_px),
+            {"threshold_sigma": threshold_sigma, "fit": fit, "max_misfit": max_misfit},
+            Filters(min_photons, max_precision_px),
             facts.name,
             facts.psf_sigma_px,
             torch.device(device),
@@ -133,10 +133,10 @@ class DeepStormLocalizer(NetworkLocalizer):
 
 
 def found_in(
-    image: Tensor, seen: NetworkInput, config: DeepStormConfig, psf_sigma_px: float, least_height: float
+    image: Tensor, seen: NetworkInput, config: DeepStormConfig, psf_sigma_px: float, min_height: float
 ) -> Found:
-    """Molecules of `LEAST_BRIGHTNESS` or more in the network's ``image`` [N, U H, U W] of the frames ``seen``."""
-    found = peaks(image, config.upsampling, least_height)
+    """Molecules of `MIN_BRIGHTNESS` or more in the network's ``image`` [N, U H, U W] of the frames ``seen``."""
+    found = peaks(image, config.upsampling, min_height)
     frame: npt.NDArray[np.int64] = found.frame.cpu().numpy()
     y, x, heights = (values.cpu().numpy().astype(np.float64) for values in (found.y, found.x, found.height))
     above = (seen.units * seen.noise).cpu().numpy().astype(np.float64)
@@ -149,7 +149,7 @@ def found_in(
     background = seen.background.cpu().numpy()[frame, rows, cols].astype(np.float64)
     brightness = photons / (noise * psf_sigma_px)
     # In training, what is fainter was no molecule: the network has drawn noise.
-    there = brightness >= LEAST_BRIGHTNESS
+    there = brightness >= MIN_BRIGHTNESS
     frame, y, x = frame[there], y[there], x[there]
     height, width = above.shape[1:]
     return Found(

@@ -38,12 +38,12 @@ class Peaks:
     """Of the heat map, 1 being a sure molecule."""
 
 
-def peaks(image: Tensor, upsampling: int, least_height: float) -> Peaks:
-    """Molecules in ``image`` [N, h, w] whose heat map is at least ``least_height`` high."""
+def peaks(image: Tensor, upsampling: int, min_height: float) -> Peaks:
+    """Molecules in ``image`` [N, h, w] whose heat map is at least ``min_height`` high."""
     heat = F.pad(smoothed(image), (1, 1, 1, 1)) / SURE_PEAK
     inner = heat[:, 1:-1, 1:-1]
     highest = F.max_pool2d(heat[:, None], 3, stride=1)[:, 0]
-    frame, row, col = ((inner >= least_height) & (inner == highest)).nonzero().unbind(1)
+    frame, row, col = ((inner >= min_height) & (inner == highest)).nonzero().unbind(1)
     step = torch.arange(3, device=row.device)
     near = heat[frame[:, None, None], (row[:, None] + step)[:, :, None], (col[:, None] + step)[:, None, :]]
     # Of equal neighbours, the last one is the peak.

@@ -24,7 +24,7 @@ from dblink_live.localization.neural.inputs import NetworkInput, channels
 from dblink_live.localization.neural.localizer import NetworkLocalizer, in_bands, log_width, whole_batch
 from dblink_live.types import Camera, Localizations, empty_localizations
 
-LEAST_PROBABILITY = 0.5
+MIN_PROBABILITY = 0.5
 """Of a molecule that is reported."""
 _BATCH_PIXELS = 1 << 14
 """Frames are taken together up to so many pixels: more fall out of the cache."""
@@ -44,11 +44,11 @@ class DenseLocalizer(NetworkLocalizer):
         noise is measured in each frame, and photon numbers are relative.
     psf_sigma_px
         Width (standard deviation) of the point spread function in camera pixels; None learns it from the first frames.
-    threshold_sigma, fit, largest_misfit
+    threshold_sigma, fit, max_misfit
         Not for this localizer, which asks for a probability and fits nothing: anything but None is refused.
-    least_photons, largest_precision_px
+    min_photons, max_precision_px
         As of `dblink_live.localization.gaussian.filters.Filters`, but that any stated precision will do.
-    least_probability
+    min_probability
         Of a molecule. Half, as likely as not, finds most without inventing many.
     weights
         A shipped localizer network by its name, or a checkpoint of `dblink-live train` by its path.
@@ -72,22 +72,22 @@ class DenseLocalizer(NetworkLocalizer):
         psf_sigma_px: float | None = None,
         threshold_sigma: float | None = None,
         fit: str | None = None,
-        least_photons: float = 0.0,
-        largest_precision_px: float = math.inf,
-        largest_misfit: float | None = None,
-        least_probability: float = LEAST_PROBABILITY,
+        min_photons: float = 0.0,
+        max_precision_px: float = math.inf,
+        max_misfit: float | None = None,
+        min_probability: float = MIN_PROBABILITY,
         weights: str | os.PathLike[str] = "dense",
         device: str | torch.device = "cpu",
     ) -> None:
-        if not 0 < least_probability < 1:
-            raise ConfigError(f"expected least_probability between 0 and 1, found {least_probability}")
+        if not 0 < min_probability < 1:
+            raise ConfigError(f"expected min_probability between 0 and 1, found {min_probability}")
         self._model = load_localizer(weights, torch.device(device))
-        self._least_probability = least_probability
+        self._least_probability = min_probability
         super().__init__(
             camera,
             psf_sigma_px,
-            {"threshold_sigma": threshold_sigma, "fit": fit, "largest_misfit": largest_misfit},
-            Filters(least_photons, largest_precision_px),
+            {"threshold_sigma": threshold_sigma, "fit": fit, "max_misfit": max_misfit},
+            Filters(min_photons, max_precision_px),
             self._model.name,
             self._model.psf_sigma_px,
             torch.device(device),

@@ -45,8 +45,8 @@ class Molecules:
     """Photons in units of the background's noise."""
 
 
-def recover(predicted: Predictions, least_probability: float) -> Molecules:
-    """Molecules that are there with ``least_probability`` or more."""
+def recover(predicted: Predictions, min_probability: float) -> Molecules:
+    """Molecules that are there with ``min_probability`` or more."""
     probability = F.pad(torch.sigmoid(predicted.logit), (1, 1, 1, 1))
     frame, row, col = (probability[:, 1:-1, 1:-1] > _LEAST_CLAIM).nonzero().unbind(1)
     step = torch.arange(3, device=row.device)
@@ -65,7 +65,7 @@ def recover(predicted: Predictions, least_probability: float) -> Molecules:
     # Of equal claims, the last one stands for the molecule.
     stands = (claim[:, :_CENTRE] <= claim[:, centre]).all(1) & (claim[:, _CENTRE + 1 :] < claim[:, centre]).all(1)
     total = _row_sums(claim)
-    chosen = (stands & (total >= least_probability)).nonzero().squeeze(1)
+    chosen = (stands & (total >= min_probability)).nonzero().squeeze(1)
     weight = (claim / total[:, None])[chosen]
     place = (frame[chosen], row[chosen], col[chosen])
     return Molecules(

@@ -10,7 +10,7 @@ import pytest
 
 from dblink_live.errors import SourceError
 from dblink_live.interfaces import FrameSource, SourceEvent
-from dblink_live.sources.camera_process import CameraProcess, ReopeningCamera, launch_camera
+from dblink_live.sources.camera_process import CameraProcess, ReconnectingCamera, launch_camera, reconnecting
 from dblink_live.types import CameraRecipe, Frame, Gap, GapCause, Segment, Shape
 
 
@@ -21,17 +21,17 @@ def _recipe(function: str, **settings: object) -> CameraRecipe:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reopening, "RETRY_S", 0.05)
+    monkeypatch.setattr(reconnecting, "RETRY_S", 0.05)
 
 
 def test_the_recipe_says_which_it_is(tmp_path: Path) -> None:
-    assert isinstance(launch_camera(_recipe("leaving")), ReopeningCamera)
+    assert isinstance(launch_camera(_recipe("leaving")), ReconnectingCamera)
     assert isinstance(launch_camera(CameraRecipe("owned", "camera_builders:snake")), CameraProcess)
     assert isinstance(launch_camera(_recipe("leaving")), FrameSource)
 
 
 def test_it_is_found_again_after_trying_in_vain(tmp_path: Path) -> None:
-    with closing(ReopeningCamera(_recipe("leaving", options={"count": str(tmp_path / "times")}))) as source:
+    with closing(ReconnectingCamera(_recipe("leaving", options={"count": str(tmp_path / "times")}))) as source:
         events: list[SourceEvent] = [source.open()]
         first = source.pid
         while len(events) < 9:
@@ -57,7 +57,7 @@ def test_it_is_found_again_after_trying_in_vain(tmp_path: Path) -> None:
 
 def test_so_many_frames_end_it_over_all_times(tmp_path: Path) -> None:
     recipe = _recipe("leaving", options={"count": str(tmp_path / "times")}, n_frames=5)
-    with closing(ReopeningCamera(recipe)) as source:
+    with closing(ReconnectingCamera(recipe)) as source:
         events: list[SourceEvent] = [source.open()]
         while not source.is_finished:
             events += source.read(64, 0.2)
@@ -65,8 +65,8 @@ def test_so_many_frames_end_it_over_all_times(tmp_path: Path) -> None:
 
 
 def test_who_stops_while_nobody_is_there_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reopening, "RETRY_S", 600.0)
-    with closing(ReopeningCamera(_recipe("leaving", options={"count": str(tmp_path / "times")}))) as source:
+    monkeypatch.setattr(reconnecting, "RETRY_S", 600.0)
+    with closing(ReconnectingCamera(_recipe("leaving", options={"count": str(tmp_path / "times")}))) as source:
         source.open()
         while not source.lost_because:
             source.read(64, 0.2)
@@ -78,7 +78,7 @@ def test_who_stops_while_nobody_is_there_ends_it(tmp_path: Path, monkeypatch: py
 
 
 def test_what_fails_for_good_is_not_tried_again() -> None:
-    with closing(ReopeningCamera(_recipe("fails_for_good"))) as source:
+    with closing(ReconnectingCamera(_recipe("fails_for_good"))) as source:
         source.open()
         with pytest.raises(SourceError, match="found colour"):
             while True:

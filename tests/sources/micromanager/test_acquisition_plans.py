@@ -14,8 +14,8 @@ pytest.importorskip("pycromanager", reason="needs the extra 'micromanager'")
 from mmpycorex import terminate_core_instances
 
 from dblink_live.errors import SourceError
-from dblink_live.sources.frame_producer import FeedPlan, HostClock, Order
-from dblink_live.sources.micromanager.acquisition import AcquisitionTee
+from dblink_live.sources.frame_producer import HostClock, ProducerPlan, StopSignal
+from dblink_live.sources.micromanager.acquisition import AcquisitionProducer
 from dblink_live.sources.micromanager.acquisition_events import read_events, time_lapse
 from dblink_live.sources.micromanager.acquisition_plan import AcquisitionPlan
 from dblink_live.sources.micromanager.captured_output import kept
@@ -82,13 +82,13 @@ class Sink:
         return sum(gap.count or 0 for gap in gaps)
 
 
-def _run(camera: CameraCore, plan: AcquisitionPlan, folder: Path | None = None) -> tuple[FeedPlan, Sink]:
+def _run(camera: CameraCore, plan: AcquisitionPlan, folder: Path | None = None) -> tuple[ProducerPlan, Sink]:
     plan.check(camera)
     sink = Sink()
-    tee = AcquisitionTee(camera, plan, port=None, folder=folder)
+    tee = AcquisitionProducer(camera, plan, port=None, folder=folder)
     ready = tee.prepare(HostClock.now())
     # The camera outlives the acquisition, for the next test: the tee is not closed.
-    tee.run(sink, lambda: Order.GO_ON)
+    tee.run(sink, lambda: StopSignal.GO_ON)
     return ready, sink
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dblink_live.errors import SourceError, SourceLostError
-from dblink_live.sources.frame_producer import FeedPlan, FrameSink, HostClock, Order
+from dblink_live.sources.frame_producer import FrameSink, HostClock, ProducerPlan, StopSignal
 from dblink_live.types import Gap, GapCause, Segment, Shape
 
 
@@ -215,18 +215,18 @@ class LeavingFeed:
         if self.n_times == 2:
             raise SourceError("expected the other program, found nobody")
 
-    def prepare(self, clock: HostClock) -> FeedPlan:
+    def prepare(self, clock: HostClock) -> ProducerPlan:
         shape = Shape(4, 6) if self.n_times == 1 else Shape(40, 60)
-        return FeedPlan(Segment(0, shape, "uint16"), 2 * shape.height * shape.width, fps=10.0)
+        return ProducerPlan(Segment(0, shape, "uint16"), 2 * shape.height * shape.width, fps=10.0)
 
-    def run(self, sink: FrameSink, order: Callable[[], Order]) -> None:
+    def run(self, sink: FrameSink, order: Callable[[], StopSignal]) -> None:
         shape = (4, 6) if self.n_times == 1 else (40, 60)
         for number in range(3):
             sink.write_frame(0, number, 0, np.full(shape, self.n_times, np.uint16))
         if self.n_times == 1:
             sink.write_gap(Gap(0, 2, None, GapCause.PREVIEW))
             raise SourceLostError("the other program was closed")
-        while order() is Order.GO_ON:
+        while order() is StopSignal.GO_ON:
             time.sleep(0.001)
 
     def close(self) -> None: ...
@@ -244,7 +244,7 @@ def fails_for_good() -> LeavingFeed:
         def __init__(self) -> None:
             self.n_times = 1
 
-        def run(self, sink: FrameSink, order: Callable[[], Order]) -> None:
+        def run(self, sink: FrameSink, order: Callable[[], StopSignal]) -> None:
             raise SourceError("expected grey frames, found colour")
 
     return Failing()

@@ -15,7 +15,7 @@ pytest.importorskip("pymmcore", reason="needs the extra 'micromanager'")
 from java_bridge import demo_core
 
 from dblink_live.errors import DblinkError, SourceError
-from dblink_live.sources.frame_producer import HostClock, Order
+from dblink_live.sources.frame_producer import HostClock, StopSignal
 from dblink_live.sources.micromanager.core_adapter import CameraCore
 from dblink_live.sources.micromanager.live_buffer import LOOK_ANYWAY_S, BufferWatcher
 from dblink_live.sources.micromanager.live_preview import LivePreview
@@ -71,7 +71,7 @@ class Watched:
 
     def _run(self) -> None:
         try:
-            self._preview.run(self, lambda: Order.STOP if self._stopped.is_set() else Order.GO_ON)
+            self._preview.run(self, lambda: StopSignal.STOP if self._stopped.is_set() else StopSignal.GO_ON)
         except DblinkError as error:
             self.error = error
 

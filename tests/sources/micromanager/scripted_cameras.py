@@ -26,7 +26,7 @@ class Numbered:
 
 
 def numbered(n_frames: int | None = None, breaks_at: int | None = None) -> Any:
-    """A core with a `BlinkingCamera` of numbered frames."""
-    from dblink_live.sources.micromanager.simulated_camera import BlinkingCamera, core_with
+    """A core with a `SimulatedCamera` of numbered frames."""
+    from dblink_live.sources.micromanager.simulated_camera import SimulatedCamera, core_with
 
-    return core_with(BlinkingCamera(Numbered(breaks_at), exposure_ms=1.0, n_frames=n_frames), pixel_size_nm=108.0)
+    return core_with(SimulatedCamera(Numbered(breaks_at), exposure_ms=1.0, n_frames=n_frames), pixel_size_nm=108.0)

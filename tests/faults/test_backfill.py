@@ -13,9 +13,9 @@ from line_runs import MAX_GAP_WINDOWS, WINDOW_FRAMES
 from ring_source import RingSource, camera_of
 
 from dblink_live.models import load_model
-from dblink_live.pipeline.live_loop import LiveLine
+from dblink_live.pipeline.live_loop import LiveLoop
 from dblink_live.pipeline.provenance import describe_run
-from dblink_live.refine import Mending, RefineSettings, open_refinement
+from dblink_live.refine import Backfill, RefineSettings, open_refinement
 from dblink_live.simulate import make_camera
 from dblink_live.store import RawWriter, Run, RunWriter, SegmentCounts, create_raw, open_run, trim_raw, verify_run
 from dblink_live.types import FrameArray, Segment, Shape
@@ -44,7 +44,7 @@ def write_run(folder: Path, frames: FrameArray, n_slots: int, sigma_px: float | 
     bursts = itertools.chain(BURSTS, itertools.repeat(N_FRAMES))
     source = RingSource(SHAPE, n_slots, camera_of(frames, lambda: next(bursts)))
     with RunWriter.create(folder, describe_run(config, model, "ring"), window_frames=WINDOW_FRAMES) as writer:
-        LiveLine(source, model, config, writer).run(source.open())
+        LiveLoop(source, model, config, writer).run(source.open())
 
 
 def record(folder: Path, frames: FrameArray, numbers: list[int], first_segment: int = 0) -> None:
@@ -78,7 +78,7 @@ def test_skipped_windows_are_what_an_undisturbed_run_counts(
     assert lacking and len(segments) == 2 and begins[1] % WINDOW_FRAMES != 0
     record(folder, frames, list(range(N_FRAMES)))
 
-    mending = Mending(folder)
+    mending = Backfill(folder)
     n_windows = mending.n_windows
     summary = mending.run()
     assert (summary.n_mended, summary.n_left, summary.reasons) == (n_windows, 0, [])
@@ -104,7 +104,7 @@ def test_skipped_windows_are_what_an_undisturbed_run_counts(
         assert run.ledger == ledger
     report = verify_run(folder)
     assert report.ok, report.problems
-    assert Mending(folder).n_windows == 0
+    assert Backfill(folder).n_windows == 0
 
     with open_refinement(folder, RefineSettings(), device="cpu") as refinement:
         refined = refinement.run()
@@ -116,16 +116,16 @@ def test_skipped_windows_are_what_an_undisturbed_run_counts(
 def test_what_was_not_recorded_stays_missing_and_is_said(tmp_path: Path, frames: FrameArray) -> None:
     folder = tmp_path / "skipping.run"
     write_run(folder, frames, N_SLOTS, 0.875)
-    assert Mending(folder).run().n_mended == 0
+    assert Backfill(folder).run().n_mended == 0
     with open_run(folder) as run:
         lacking = {row.window for row in run.windows("counts", 0) if row.n_frames_missing}
-    assert Mending(folder).run().n_left >= len(lacking)
+    assert Backfill(folder).run().n_left >= len(lacking)
     # The recorder came late: half of the first window that lacks frames, then all of them.
     begin = WINDOW_FRAMES * min(lacking) + 5
     record(folder, frames, [n for n in range(begin, N_FRAMES) if n != begin + 7])
     with open_run(folder) as run:
         (first,) = (row for row in run.windows("counts", 0) if row.window == min(lacking))
-    Mending(folder).run()
+    Backfill(folder).run()
     with open_run(folder) as run:
         mended = {row.window: row.n_frames_missing for row in run.windows("mended", 0)}
         # Made again where the recording has more of it than live processing had.
@@ -139,10 +139,10 @@ def test_a_mending_that_is_stopped_goes_on(tmp_path: Path, frames: FrameArray) -
     write_run(folder, frames, N_SLOTS, 0.875)
     record(folder, frames, list(range(N_FRAMES)))
     other = Path(shutil.copytree(folder, tmp_path / "at_once.run"))
-    first = Mending(folder).run(should_stop=lambda: True)
+    first = Backfill(folder).run(should_stop=lambda: True)
     assert first.stopped_early and first.n_mended == 1
-    second = Mending(folder).run()
-    Mending(other).run()
+    second = Backfill(folder).run()
+    Backfill(other).run()
     with open_run(folder) as run, open_run(other) as at_once:
         assert run.committed_count("mended") == 1 + second.n_mended == at_once.committed_count("mended")
         assert committed(run) == committed(at_once)
@@ -154,6 +154,6 @@ def test_a_pass_that_was_begun_is_not_put_together_from_two_kinds_of_maps(tmp_pa
     with open_refinement(folder, RefineSettings(), device="cpu") as refinement:
         refinement.run()
     record(folder, frames, list(range(N_FRAMES)))
-    summary = Mending(folder).run()
+    summary = Backfill(folder).run()
     assert summary.n_mended == 0 and summary.n_left > 0
     assert summary.reasons == ["the full pass was begun without them"]

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from dblink_live.sources.camera_process import RingReader, RingShape, RingWriter, producer
-from dblink_live.sources.frame_producer import Order
+from dblink_live.sources.frame_producer import StopSignal
 
 
 @pytest.fixture
@@ -23,19 +23,19 @@ def test_a_silent_reader_is_abandoned_and_a_beating_one_is_not(
 ) -> None:
     writer, reader = ring
     # Long enough for the beating reader to be seen on a busy machine, short enough to wait for.
-    monkeypatch.setattr(process, "READER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(producer, "READER_TIMEOUT_S", 0.5)
     watch = producer.Watch()
     for _ in range(5):
         reader.beat()
-        assert watch.order(writer) is Order.GO_ON
+        assert watch.order(writer) is StopSignal.GO_ON
         time.sleep(0.01)
     deadline = time.perf_counter() + 30.0
-    while (told := watch.order(writer)) is Order.GO_ON and time.perf_counter() < deadline:
+    while (told := watch.order(writer)) is StopSignal.GO_ON and time.perf_counter() < deadline:
         time.sleep(0.01)
-    assert told is Order.ABANDON
+    assert told is StopSignal.ABANDON
     assert watch.has_abandoned
     reader.beat()
-    assert watch.order(writer) is Order.GO_ON
+    assert watch.order(writer) is StopSignal.GO_ON
 
 
 @pytest.mark.parametrize(
@@ -45,28 +45,28 @@ def test_a_reader_is_not_blamed_for_a_time_in_which_nobody_looked(
     ring: tuple[RingWriter, RingReader], monkeypatch: pytest.MonkeyPatch, had_started: bool
 ) -> None:
     writer, reader = ring
-    monkeypatch.setattr(process, "READER_TIMEOUT_S", 0.3)
-    monkeypatch.setattr(process, "STOOD_STILL_S", 0.2)
+    monkeypatch.setattr(producer, "READER_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(producer, "STOOD_STILL_S", 0.2)
     watch = producer.Watch()
     if had_started:
         reader.beat()
-        assert watch.order(writer) is Order.GO_ON
+        assert watch.order(writer) is StopSignal.GO_ON
     time.sleep(0.4)
     # The reader has given no sign yet: it wakes up, or hears that the camera is ready, in this same moment.
-    assert watch.order(writer) is Order.GO_ON
+    assert watch.order(writer) is StopSignal.GO_ON
     assert not watch.has_abandoned
 
 
 def test_a_request_to_stop_is_heard(ring: tuple[RingWriter, RingReader]) -> None:
     writer, reader = ring
     watch = producer.Watch()
-    assert watch.order(writer) is Order.GO_ON
+    assert watch.order(writer) is StopSignal.GO_ON
     reader.request_stop()
-    assert watch.order(writer) is Order.STOP
+    assert watch.order(writer) is StopSignal.STOP
 
 
 def test_a_polite_signal_stops_in_order(ring: tuple[RingWriter, RingReader]) -> None:
     writer, _ = ring
     watch = producer.Watch()
     watch.on_terminate()
-    assert watch.order(writer) is Order.STOP
+    assert watch.order(writer) is StopSignal.STOP

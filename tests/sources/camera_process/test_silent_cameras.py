@@ -13,9 +13,9 @@ pytest.importorskip("pymmcore", reason="needs the extra 'micromanager'")
 from dblink_live.config import run_config_from_plain
 from dblink_live.errors import SourceError
 from dblink_live.models import load_model
-from dblink_live.pipeline import live_loop as line_module
-from dblink_live.pipeline.live_loop import LineTotals, LiveLine
-from dblink_live.pipeline.stall_detector import SilenceWatch
+from dblink_live.pipeline import live_loop as live_loop
+from dblink_live.pipeline.live_loop import LineTotals, LiveLoop
+from dblink_live.pipeline.stall_detector import StallDetector
 from dblink_live.sources.camera_process import CameraProcess
 from dblink_live.store import RunWriter, open_run, verify_run
 from dblink_live.types import CameraRecipe, RunInfo
@@ -35,7 +35,7 @@ class Clock:
 
 def test_a_silence_is_said_once_and_its_end_too() -> None:
     clock = Clock()
-    watch = SilenceWatch(10.0, clock)
+    watch = StallDetector(10.0, clock)
     assert watch.look(True, 20.0) is None
     clock.now_s = 9.9
     assert watch.look(False, 20.0) is None
@@ -58,14 +58,14 @@ def _run(recipe: CameraRecipe, folder: Path, stop: threading.Event) -> LineTotal
     segment = source.open()
     try:
         with RunWriter.create(folder, INFO, window_frames=10) as writer:
-            line = LiveLine(source, load_model("filaments"), CONFIG, writer, should_stop=stop.is_set)
+            line = LiveLoop(source, load_model("filaments"), CONFIG, writer, should_stop=stop.is_set)
             return line.run(segment)
     finally:
         source.close()
 
 
 def test_a_camera_that_hangs_is_noted_and_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(line_module, "SilenceWatch", lambda: SilenceWatch(limit_s=0.5))
+    monkeypatch.setattr(live_loop, "StallDetector", lambda: StallDetector(limit_s=0.5))
     recipe = CameraRecipe(
         name="hung",
         builder="camera_builders:demo_camera",
