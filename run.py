@@ -192,7 +192,7 @@ def install_packages(packages: Sequence[str]) -> None:
 def set_up(wheelhouse: Path | None, accept_cpu: bool) -> None:
     """Make .venv and install this project with all extras and the tools of its checks, unless that is done."""
     if wheelhouse is not None and not wheelhouse.is_dir():
-        raise SetupError(f"expected a folder of wheels, found nothing at {wheelhouse}; see docs/install.md")
+        raise SetupError(f"expected a folder of wheels, found nothing at {wheelhouse}; see docs/how-to/install.md")
     wanted = requirements_fingerprint()
     if read_stamp() == wanted and venv_works():
         return
@@ -268,7 +268,7 @@ def pip(*arguments: str) -> None:
     if done.returncode != 0:
         raise SetupError(
             f"pip ended with status {done.returncode}; see its message above. "
-            "Without a network give a folder of wheels: --wheelhouse DIR (docs/install.md says how to fill it)"
+            "Without a network give a folder of wheels: --wheelhouse DIR (docs/how-to/install.md says how to fill it)"
         )
 
 

@@ -27,6 +27,20 @@ class Weights(Protocol):
     sha256: str
 
 
+def find_page(docs: Path, name: str) -> Path:
+    """Return the page ``name`` of the documentation, whichever of its parts holds it.
+
+    Raises
+    ------
+    FileNotFoundError
+        No part holds a page of this name, or several do.
+    """
+    found = sorted(docs.rglob(f"{name}.md"))
+    if len(found) != 1:
+        raise FileNotFoundError(f"expected one page {name}.md below {docs}, found {len(found)}")
+    return found[0]
+
+
 def write_block(document: Path, name: str, content: str) -> None:
     """Put ``content`` into the block called ``name``.
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.documents import measured_with, write_block
+from benchmarks.documents import find_page, measured_with, write_block
 from benchmarks.report import Report, markdown_table
 from benchmarks.rivals import RIVALS, localizers_by_name
 from dblink_live.analysis.metrics import evaluate
@@ -72,7 +72,7 @@ def main() -> None:
     print(table)
     if options.docs is not None:
         head = measured_with([model], time.perf_counter() - started)
-        write_block(options.docs / "localizers.md", "end to end", f"{head}\n\n{table}")
+        write_block(find_page(options.docs, "localizers"), "end to end", f"{head}\n\n{table}")
     report.add("densities_um2", options.densities)
     report.add("f1_1px", scores)
     report.finish(options.json)

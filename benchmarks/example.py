@@ -1,10 +1,11 @@
-"""The example of docs/analysis.md and the picture of docs/report.md: a simulated recording from frames to its report.
+"""The example of the pages analysis and report: a simulated recording, from frames to its report.
 
     python -m benchmarks.example [--docs docs] [--runs runs/example]
 
 Filaments that move at 8 times the speed of the released simulator, 1,000 camera frames; `dblink-live report` makes the
-run, its full pass and the page, and what it measured goes into docs/analysis.md. Where Chromium is installed, it takes
-the picture of the page for docs/report.md. Frames come from a file, so that none is lost and a rerun gives the same.
+run, its full pass and the page, and what it measured goes into docs/how-to/analysis.md. Where Chromium is installed, it
+takes the picture of the page for docs/how-to/report.md. Frames come from a file, so that none is lost and a rerun gives
+the same.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.documents import measured_with, write_block
+from benchmarks.documents import find_page, measured_with, write_block
 from benchmarks.report import markdown_table
 from dblink_live.cli import main as dblink_live
 from dblink_live.models import load_model
@@ -59,7 +60,7 @@ def main() -> None:
     table = markdown_table(["figure", "value"], rows_of(answer["figures"]))
     print(table)
     head = measured_with([load_model("filaments")], time.perf_counter() - started)
-    write_block(options.docs / "analysis.md", "example", f"{head}\n\n{table}")
+    write_block(find_page(options.docs, "analysis"), "example", f"{head}\n\n{table}")
     screenshot(Path(answer["report"]), options.docs / "images" / "report.png")
 
 

@@ -7,7 +7,7 @@ Podosomes (densely fluctuating fluorescent proteins; Rosten et al., threeB) and 
 (picasso-workflow), both of cameras that nobody has calibrated. There is no truth. What stands for it: a molecule stays
 on for some frames, so what is real is *seen again* near its place in the next ones. How much of that is chance is told
 by frames half a recording away. Where Picasso is installed (`benchmarks.rivals`), it is said which share of what it
-finds the others find, too. With ``--docs`` picture and table go into docs/localizers.md.
+finds the others find, too. With ``--docs`` picture and table go into docs/explanation/localizers.md.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from benchmarks.documents import measured_with, write_block
+from benchmarks.documents import find_page, measured_with, write_block
 from benchmarks.panels import below_each_other, picture, sheet
 from benchmarks.report import Report, markdown_table
 from benchmarks.rivals import localizers_by_name
@@ -97,7 +97,7 @@ def main() -> None:
         below_each_other(papers).save(options.docs / "images" / "localizers_real.png", optimize=True)
         networks = [Network(name, network_card(name).sha256) for name in factories if name in list_localizer_networks()]
         head = measured_with(networks, time.perf_counter() - started)
-        write_block(options.docs / "localizers.md", "real frames", f"{head}\n\n{table}")
+        write_block(find_page(options.docs, "localizers"), "real frames", f"{head}\n\n{table}")
 
 
 def _judge(table: Localizations, found: Mapping[str, Localizations], frames: FrameArray, stack: Stack) -> list[object]:

@@ -29,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.documents import measured_with, write_block
+from benchmarks.documents import find_page, measured_with, write_block
 from benchmarks.report import Report, markdown_table
 from dblink_live.analysis.comparison.best_sums import best_leaky_sum, best_plain_sum, score_plain_sum
 from dblink_live.analysis.metrics import Scores, evaluate
@@ -118,7 +118,7 @@ def main() -> None:
     if options.docs is not None:
         head = measured_with(models, time.perf_counter() - began)
         name = " ".join(["quality", *(model.name for model in models)]) if models else "quality sums"
-        write_block(options.docs / "quality.md", name, f"{head}\n\n{text}")
+        write_block(find_page(options.docs, "quality"), name, f"{head}\n\n{text}")
     report.add("sums", {name: dict(zip(options.presets, values, strict=True)) for name, values in sums.items()})
     report.add(
         "scores",

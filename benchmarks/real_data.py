@@ -1,4 +1,4 @@
-"""The same report on four real recordings, with pictures and a table for docs/real_data.md.
+"""The same report on four real recordings, with pictures and a table for docs/explanation/real_data.md.
 
     python -m benchmarks.real_data --data ../shared/data --docs docs --runs runs/real_data [--only ecoli ...]
 
@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.documents import measured_with, write_block
+from benchmarks.documents import find_page, measured_with, write_block
 from benchmarks.report import markdown_table
 from dblink_live import read_localizations
 from dblink_live.cli import main as dblink_live
@@ -100,14 +100,14 @@ def main() -> None:
         run = options.runs / f"{one.name}.run"
         measured[one.title] = _report(one, options.data / one.source, run)
         _draw(one, run, options.docs / "images" / f"real_{one.name}.png")
-        write_block(options.docs / "real_data.md", one.name, _pictures(one))
+        write_block(find_page(options.docs, "real_data"), one.name, _pictures(one))
         print(f"{one.name}: {run / 'report' / 'report.html'}", file=sys.stderr, flush=True)
     rows = [(label, *(show(figures) for figures in measured.values())) for label, show in ROWS.items()]
     table = markdown_table(["", *measured], rows)
     print(table)
     if options.only is None:
         head = measured_with([load_model("filaments")], time.perf_counter() - started)
-        write_block(options.docs / "real_data.md", "real data", f"{head}\n\n{table}")
+        write_block(find_page(options.docs, "real_data"), "real data", f"{head}\n\n{table}")
 
 
 def _report(recording: Recording, source: Path, run: Path) -> Mapping[str, Any]:
@@ -170,10 +170,9 @@ def _draw(recording: Recording, folder: Path, path: Path) -> None:
 
 def _pictures(recording: Recording) -> str:
     """What the page shows of a recording."""
-    few = f"![{recording.title}: sum of a few windows, reconstruction](images/real_{recording.name}.png)"
-    return (
-        f"{few}\n\n![The same field: sum of all windows, reconstruction of one](images/real_{recording.name}_all.png)"
-    )
+    few = f"![{recording.title}: sum of a few windows, reconstruction](../images/real_{recording.name}.png)"
+    every = f"![The same field: sum of all windows, reconstruction of one](../images/real_{recording.name}_all.png)"
+    return f"{few}\n\n{every}"
 
 
 def _nm(value: float | None) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from benchmarks.documents import measured_with, write_block
+from benchmarks.documents import find_page, measured_with, write_block
 from benchmarks.quality import videos_with_structure
 from benchmarks.report import Report, markdown_table
 from dblink_live.analysis.metrics import Scores, evaluate
@@ -90,7 +90,7 @@ def main() -> None:
     print(text)
     if options.docs is not None:
         head = f"{options.steps} steps each; {measured_with([])}"
-        write_block(options.docs / "quality.md", "seeds", f"{head}\n\n{text}")
+        write_block(find_page(options.docs, "quality"), "seeds", f"{head}\n\n{text}")
     report = Report("seeds", {key: str(value) for key, value in vars(options).items()})
     report.add("f1_1px", {f"{recipe}, lookahead {sight}": values for (recipe, sight), values in f1.items()})
     report.add("mean_square_error", mean_square)

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.documents import measured_with, write_block
+from benchmarks.documents import find_page, measured_with, write_block
 from benchmarks.quality import videos_with_structure
 from benchmarks.report import Report, markdown_table
 from dblink_live.analysis.comparison.best_sums import best_leaky_sum, best_plain_sum
@@ -104,7 +104,7 @@ def main() -> None:
     if options.docs is not None:
         head = measured_with([model], time.perf_counter() - began)
         write_block(
-            options.docs / "quality.md", "sweeps", f"{head}; {n_videos} videos of {n_windows} windows\n\n{text}"
+            find_page(options.docs, "quality"), "sweeps", f"{head}; {n_videos} videos of {n_windows} windows\n\n{text}"
         )
     report.add("lookahead", {"values": LOOKAHEADS, **sight})
     report.add("age", {"windows": AGE_BLOCK, **ages})

@@ -23,7 +23,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter
 from scipy.stats import mannwhitneyu, rankdata
 
-from benchmarks.documents import measured_with, write_block
+from benchmarks.documents import find_page, measured_with, write_block
 from benchmarks.quality import videos_with_structure
 from benchmarks.report import Report, markdown_table
 from dblink_live.analysis.trust.support import HALF_WIDTH, RADIUS_PX, Support, split_consistency, support
@@ -82,7 +82,7 @@ def main() -> None:
     print(table)
     if options.docs is not None:
         head = measured_with([model], time.perf_counter() - started)
-        write_block(options.docs / "analysis.md", "trust", f"{head}\n\n{table}")
+        write_block(find_page(options.docs, "analysis"), "trust", f"{head}\n\n{table}")
     report.add("wrong_share", {preset: float(one.is_wrong.mean()) for preset, one in scored.items()})
     report.add("auc", {preset: {name: one.auc(name) for name in names} for preset, one in scored.items()})
     report.finish(options.json)

@@ -6,7 +6,7 @@ A package registers a localizer in its ``pyproject.toml``:
     mine = "my_package:MyLocalizer"
 
 What stands there is called as ``MyLocalizer(camera, psf_sigma_px=..., ...)`` and returns a
-`dblink_live.interfaces.Localizer`; docs/plugins.md says the rest.
+`dblink_live.interfaces.Localizer`; docs/how-to/plugins.md says the rest.
 """
 
 from __future__ import annotations

@@ -4,6 +4,6 @@
     python -m benchmarks.validation drift --full --docs docs
 
 Structure -> blinking -> point spread function -> camera -> localizer -> network; nothing is handed on but camera
-frames. One module an experiment; each prints a table, writes it into docs/validation.md, and draws a figure; `live`
-makes a movie, too.
+frames. One module per experiment; each prints a table, writes it into docs/explanation/validation.md, and draws a
+figure; `live` makes a movie, too.
 """

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.documents import measured_with, write_block
+from benchmarks.documents import find_page, measured_with, write_block
 from benchmarks.report import Report, markdown_table
 from benchmarks.validation import __doc__ as explanation
 from benchmarks.validation import drift, filaments, live, mitochondria, rotation, static
@@ -49,13 +49,13 @@ def main() -> None:
         table = markdown_table(outcome.header, outcome.rows)
         head = f"`{length_name}`: {outcome.settings['frames']:,} frames; {measured_with(outcome.weights, seconds)}"
         print(f"## {name}\n\n{head}\n\n{table}\n", flush=True)
-        document = options.docs / "validation.md"
-        if document.exists():
+        if any(options.docs.rglob("validation.md")):
+            document = find_page(options.docs, "validation")
             write_block(document, f"{name} {length_name}", f"{head}\n\n{table}")
             if (images / f"validation_{name}.mp4").exists():
-                write_block(document, f"{name} movie", f"**[The movie](images/validation_{name}.mp4)**")
+                write_block(document, f"{name} movie", f"**[The movie](../images/validation_{name}.mp4)**")
         else:
-            print(f"{document} is not there: tables were only printed", file=sys.stderr)
+            print(f"no validation.md below {options.docs}: tables were only printed", file=sys.stderr)
         sha256 = {model.name: model.sha256 for model in outcome.weights}
         settings = {**outcome.settings, "weights": sha256, "seconds": seconds}
         report.add(name, {"settings": settings, "header": outcome.header, "rows": outcome.rows})

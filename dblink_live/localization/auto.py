@@ -24,7 +24,8 @@ from dblink_live.types import Camera, FrameArray, Localizations, empty_localizat
 
 CROWDED = 0.04
 """Neighbours of a spot within three widths above which frames go to the network: there it finds more, and more
-precisely, on simulated frames (docs/localizers.md). It is 0.2 molecules a square micrometre at a width of 109 nm."""
+precisely, on simulated frames (docs/explanation/localizers.md). It is 0.2 molecules per square micrometre at a width of
+109 nm."""
 SPARSE = 0.03
 """Below this they go back to the fit. In between everything stays as it is."""
 _MEMORY = 0.98

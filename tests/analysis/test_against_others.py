@@ -1,7 +1,7 @@
 """Resolution beside other programs on the same three images: NanoPyx and Picasso.
 
 Neither is needed by this package, and both bring much of their own, so they are an extra that only developers install:
-``pip install -e .[compare]``. Without them these tests are skipped. docs/analysis.md has the figures.
+``pip install -e .[compare]``. Without them these tests are skipped. docs/how-to/analysis.md has the figures.
 """
 
 from __future__ import annotations

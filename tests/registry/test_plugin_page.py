@@ -1,4 +1,4 @@
-"""The example of docs/plugins.md works as it stands there."""
+"""The example of docs/how-to/plugins.md works as it stands there."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from dblink_live.types import Camera
 def test_the_localizer_of_the_page_is_found_by_its_name_and_works(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = (repository / "docs" / "plugins.md").read_text(encoding="utf-8")
+    page = (repository / "docs" / "how-to" / "plugins.md").read_text(encoding="utf-8")
     (python,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     (toml,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     module: Any = ModuleType("my_package")
-    exec(compile(python, "docs/plugins.md", "exec"), module.__dict__)
+    exec(compile(python, "docs/how-to/plugins.md", "exec"), module.__dict__)
     monkeypatch.setitem(sys.modules, "my_package", module)
     named = tomllib.loads(toml)["project"]["entry-points"][registry.LOCALIZERS]
     points = EntryPoints(EntryPoint(name, value, registry.LOCALIZERS) for name, value in named.items())
@@ -41,7 +41,7 @@ def test_the_localizer_of_the_page_is_found_by_its_name_and_works(
 
 
 def test_what_the_page_points_to_is_there(repository: Path) -> None:
-    page = repository / "docs" / "plugins.md"
+    page = repository / "docs" / "how-to" / "plugins.md"
     links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
     assert links
     assert not [link for link in links if not (page.parent / link).exists()]

@@ -26,7 +26,7 @@ def add_parser(verbs: Verbs) -> None:
         metavar="TABLE",
         type=Path,
         required=True,
-        help=".csv writes ThunderSTORM's columns, .hdf5 Picasso's; .txt, .mat, .h5, .smlm, .parquet: docs/tables.md",
+        help=".csv writes ThunderSTORM's columns, .hdf5 Picasso's; also .txt, .mat, .h5, .smlm, .parquet",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace TABLE if it exists")
     add_localizer(parser)

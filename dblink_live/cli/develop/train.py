@@ -21,10 +21,10 @@ def add_parser(verbs: Verbs) -> None:
         help="train a network on simulated videos and write a checkpoint",
         example="dblink-live train --config live --out filaments.safetensors\n\n"
         "The same command goes on with a training that was interrupted. --config localizer trains the network of\n"
-        "the dense localizer instead, --config deepstorm that of Deep-STORM; see docs/localizers.md.",
+        "the dense localizer instead, --config deepstorm that of Deep-STORM; see docs/explanation/localizers.md.",
     )
     parser.add_argument(
-        "--config", metavar="F", help="a shipped recipe or a .toml file of settings; see docs/training.md"
+        "--config", metavar="F", help="a shipped recipe or a .toml file of settings; see docs/how-to/training.md"
     )
     parser.add_argument("--out", metavar="CKPT", type=Path, help="the .safetensors file to write")
     parser.add_argument("--list", action="store_true", help="list the shipped recipes and train nothing")

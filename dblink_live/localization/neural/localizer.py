@@ -80,7 +80,7 @@ class NetworkLocalizer(ABC):
             raise ConfigError(
                 f"expected psf_sigma_px between {least:g} and {most:g} camera pixels, for which {network_name!r} "
                 f"was trained, found {psf_sigma_px}; give the standard deviation of a spot in pixels (not in nm), take "
-                "the localizer 'gaussian', or train one for your width: docs/localizers.md"
+                "the localizer 'gaussian', or train one for your width: docs/explanation/localizers.md"
             )
         self._camera = camera
         self._device = device

@@ -175,7 +175,7 @@ def decode_settings(text: bytes, source: str, struct: type[AnySettings]) -> AnyS
         _refuse_unknown(plain, struct, "")
         return msgspec.convert(plain, struct)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.MsgspecError, ConfigError) as error:
-        raise ConfigError(f"cannot train from {source}: {error}; see docs/training.md for the keys") from error
+        raise ConfigError(f"cannot train from {source}: {error}; see docs/how-to/training.md for the keys") from error
 
 
 def _refuse_unknown(plain: Mapping[str, Any], struct: type[msgspec.Struct], prefix: str) -> None:

@@ -106,7 +106,7 @@ class AddressFollower:
     address
         What the run says, for instance ``tcp://127.0.0.1:5556``.
     keys
-        For a run on another machine; see docs/security.md.
+        For a run on another machine; see docs/explanation/security.md.
 
     Raises
     ------
