@@ -29,6 +29,8 @@ class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     pixel_size_nm: Positive | None = None
     """Side of a camera pixel in the sample plane, binning included."""
+    unusual_pixel_size: bool = False
+    """Confirms a pixel size that is not between 20 and 1000 nm."""
     offset_adu: NonNegative | None = None
     """Mean count of a dark pixel."""
     electrons_per_adu: Positive | None = None

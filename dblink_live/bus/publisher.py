@@ -42,8 +42,8 @@ from dblink_live.bus.messages import (
     encode_image,
 )
 from dblink_live.errors import WireError
+from dblink_live.latency import PUBLISHER_BEAT_S
 
-HEARTBEAT_S = 1.0
 N_PORTS = 2 + len(TOPICS)
 """One for the snapshot, one for the status, one a topic."""
 _STATUS_HWM = 1000
@@ -223,7 +223,7 @@ class Publisher:
         due_s = time.perf_counter()
         while not self._closing.is_set():
             if time.perf_counter() >= due_s:
-                due_s = time.perf_counter() + HEARTBEAT_S
+                due_s = time.perf_counter() + PUBLISHER_BEAT_S
                 with self._lock:
                     self._send_status_locked(encode_control(HeartbeatMessage(self._id, beats)))
                 beats += 1

@@ -39,8 +39,8 @@ from dblink_live.bus.messages import (
     encode_control,
 )
 from dblink_live.errors import WireError
+from dblink_live.latency import VIEWER_SILENCE_S
 
-SILENCE_S = 3.0
 REQUEST_TIMEOUT_S = 1.0
 _MAX_DRAIN = 1000
 # Times the largest message this is what a publisher can make a viewer keep that does not look.
@@ -56,7 +56,7 @@ class Link(StrEnum):
     """Nobody has answered yet."""
     LIVE = "live"
     LOST = "lost"
-    """It answered once, and has been silent for `SILENCE_S`."""
+    """It answered once, and has been silent for `VIEWER_SILENCE_S`."""
     ENDED = "ended"
     """The run said that it is over."""
 
@@ -88,7 +88,7 @@ class Subscriber:
         address: str,
         *,
         keys: ClientKeys | None = None,
-        silence_s: float = SILENCE_S,
+        silence_s: float = VIEWER_SILENCE_S,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:

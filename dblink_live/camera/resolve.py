@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from dblink_live.camera.plausibility import check_pixel_size
 from dblink_live.camera.presets import CameraPreset, camera_preset
 from dblink_live.camera.sensor_maps import SensorMaps
 from dblink_live.config import CameraConfig
@@ -37,8 +38,9 @@ def resolve_camera(config: CameraConfig, segment: Segment, default: Camera | Non
     Raises
     ------
     CalibrationError
-        Neither the configuration nor the source knows the pixel size; the sensor maps cannot follow the segment's
-        region and binning; or a preset is unknown, does not hold for the binning, or leaves out what is then asked for.
+        Neither the configuration nor the source knows the pixel size, or it makes no sense; the sensor maps cannot
+        follow the segment's region and binning; or a preset is unknown, does not hold for the binning, or leaves out
+        what is then asked for.
     """
     pixel_size_nm = config.pixel_size_nm or segment.pixel_size_nm or (default.pixel_size_nm if default else None)
     if pixel_size_nm is None:
@@ -46,6 +48,7 @@ def resolve_camera(config: CameraConfig, segment: Segment, default: Camera | Non
             "expected the camera's pixel size in the sample plane, but neither the configuration nor the source states "
             "it (Micro-Manager says 0.0 when it is uncalibrated); give it with --set camera.pixel_size_nm=..."
         )
+    check_pixel_size(pixel_size_nm, is_confirmed=config.unusual_pixel_size)
     preset = None if config.preset is None else _preset_for(config, segment)
     maps = _maps_for(config, segment) if config.maps else None
     origins = [

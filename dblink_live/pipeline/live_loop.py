@@ -19,6 +19,7 @@ from dblink_live.camera.resolve import pixel_size_conflict, resolve_camera
 from dblink_live.config import RunConfig
 from dblink_live.errors import SourceError
 from dblink_live.interfaces import Explaining, FrameSource, Localizer, SourceEvent
+from dblink_live.latency import GATHER_S, MAX_FRAMES_PER_READ, READ_TIMEOUT_S
 from dblink_live.ledger import Ledger, total_lost
 from dblink_live.models import Model, StreamingReconstructor
 from dblink_live.pipeline.preview_publisher import PreviewPublisher
@@ -29,10 +30,6 @@ from dblink_live.store import RunWriter
 from dblink_live.types import Camera, Frame, FrameArray, Gap, GapCause, Grid, Localizations, Reconstruction, Segment
 from dblink_live.windows import CompletedWindow, WindowAccumulator
 
-MAX_FRAMES_A_READ = 64
-READ_TIMEOUT_S = 0.05
-GATHER_S = 0.04
-"""A live source is left alone for so long between reads, for frames to gather: a fraction of any window."""
 DENSITY_MEMORY = 0.9
 """Weight of the past in the running average of the localization density, a batch of frames."""
 
@@ -154,7 +151,7 @@ class LiveLoop:
                 self._stopping = True
                 self._source.stop()
             try:
-                events = self._source.read(MAX_FRAMES_A_READ, READ_TIMEOUT_S)
+                events = self._source.read(MAX_FRAMES_PER_READ, READ_TIMEOUT_S)
             except SourceError as error:
                 failure = error
                 break
@@ -162,7 +159,7 @@ class LiveLoop:
                 break
             self._digest(events)
             self._report("ending" if self._stopping else "running", self._words_about(silence, bool(events)))
-            if self._source.is_live and len(events) < MAX_FRAMES_A_READ:
+            if self._source.is_live and len(events) < MAX_FRAMES_PER_READ:
                 # A few frames together cost the localizer little more than one alone.
                 time.sleep(GATHER_S)
         self._end_segment()

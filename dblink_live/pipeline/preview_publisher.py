@@ -16,12 +16,9 @@ import numpy.typing as npt
 from dblink_live.analysis.drift.live_drift import LiveDrift
 from dblink_live.bus import ImageMessage, Publisher, StatusMessage
 from dblink_live.bus.messages import Topic
+from dblink_live.latency import CAMERA_PICTURES_PER_S, DRIFT_EVERY_S, STATUS_PER_S
 from dblink_live.types import Camera, FloatImage, Frame, Grid, LocalizationMap, Reconstruction
 
-CAMERA_PICTURES_PER_S = 15.0
-STATUS_PER_S = 4.0
-DRIFT_EVERY_S = 2.0
-"""The Fourier transforms of a large picture take a tenth of a second."""
 SETTLED_PICTURES = 10
 """The first pictures of a segment know too little for others to be compared with."""
 SUM_WINDOWS = 25

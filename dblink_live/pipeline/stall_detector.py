@@ -9,10 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-SILENCE_S = 10.0
-"""Without a frame for so long, a camera is said to be silent..."""
-SILENT_INTERVALS = 5
-"""...but not before so many of its frames should have come."""
+from dblink_live.latency import CAMERA_SILENCE_S, CAMERA_SILENT_INTERVALS
 
 
 class StallDetector:
@@ -26,7 +23,7 @@ class StallDetector:
         A clock that is never set.
     """
 
-    def __init__(self, limit_s: float = SILENCE_S, clock_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limit_s: float = CAMERA_SILENCE_S, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._limit_s = limit_s
         self._clock_s = clock_s
         self._heard_s = clock_s()
@@ -38,7 +35,7 @@ class StallDetector:
         now_s = self._clock_s()
         silent_s, limit_s = now_s - self._heard_s, self._limit_s
         if frame_interval_ms is not None:
-            limit_s = max(limit_s, SILENT_INTERVALS * frame_interval_ms * 1e-3)
+            limit_s = max(limit_s, CAMERA_SILENT_INTERVALS * frame_interval_ms * 1e-3)
         if has_come:
             was_silent, self.words, self._heard_s = bool(self.words), "", now_s
             return f"the camera gives frames again, after {silent_s:.0f} s" if was_silent else None

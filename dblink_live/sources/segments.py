@@ -6,12 +6,11 @@ import math
 
 import numpy as np
 
+from dblink_live.latency import CORE_BUFFER_S
 from dblink_live.sources.frame_producer import HostClock
 from dblink_live.sources.micromanager.core_adapter import CameraCore
 from dblink_live.types import Segment
 
-BUFFER_S = 3.0
-"""Seconds of frames that the core's circular buffer holds: it bridges hiccups of whoever takes them."""
 MIN_BUFFER_MB = 16
 MAX_BUFFER_MB = 2048
 """A large sensor is read far less often than its exposure of 1 ms would allow; this much memory is the limit."""
@@ -71,8 +70,8 @@ def frame_bytes_of(segment: Segment) -> int:
 
 
 def buffer_mb(frame_bytes: int, fps: float) -> int:
-    """Size of a core's circular buffer: `BUFFER_S` of frames, within `MIN_BUFFER_MB` and `MAX_BUFFER_MB`."""
-    return min(max(MIN_BUFFER_MB, math.ceil(BUFFER_S * fps * frame_bytes / 2**20)), MAX_BUFFER_MB)
+    """Size of a core's circular buffer: `CORE_BUFFER_S` of frames, within `MIN_BUFFER_MB` and `MAX_BUFFER_MB`."""
+    return min(max(MIN_BUFFER_MB, math.ceil(CORE_BUFFER_S * fps * frame_bytes / 2**20)), MAX_BUFFER_MB)
 
 
 def saturation_of(segment: Segment) -> int:

@@ -12,13 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from dblink_live.latency import MAX_COMMITS_IN_FLIGHT
 from dblink_live.store.arrays import PendingWrite
 from dblink_live.store.filesystem import store_error
 from dblink_live.store.journal import Journal
 from dblink_live.store.localizations import LocalizationWriter, PackedLocalizations
 
-MAX_IN_FLIGHT = 8
-"""Jobs that may wait for the disk before the next one is held up: it bounds memory and what a crash can lose."""
 _WAKE_S = 0.5  # On Windows a wait without a limit cannot be interrupted by Ctrl-C.
 
 
@@ -52,9 +51,9 @@ class Committer:
         self._thread.start()
 
     def submit(self, job: Job) -> None:
-        """Queue a job; wait while `MAX_IN_FLIGHT` others are under way."""
+        """Queue a job; wait while `MAX_COMMITS_IN_FLIGHT` others are under way."""
         with self._changed:
-            self._wait_until(lambda: len(self._jobs) + self._n_busy < MAX_IN_FLIGHT)
+            self._wait_until(lambda: len(self._jobs) + self._n_busy < MAX_COMMITS_IN_FLIGHT)
             self._jobs.append(job)
             self._changed.notify_all()
 

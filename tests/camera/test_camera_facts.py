@@ -149,3 +149,23 @@ def test_other_maps_in_their_place_are_noticed(config_path: Path) -> None:
     # Named anew by the user, they are taken.
     named = load_run_config(config_path, [f"camera.maps={config_path.parent / 'cam.npz'}"]).camera
     assert resolve_camera(named, SEGMENT).offset_adu == pytest.approx(flat)
+
+
+@pytest.mark.parametrize("pixel_size_nm", [0.108, 19.9, 1000.0, 6500.0])
+@pytest.mark.parametrize("is_of_the_source", [True, False])
+def test_a_pixel_size_that_makes_no_sense_is_refused_unless_it_is_confirmed(
+    pixel_size_nm: float, is_of_the_source: bool
+) -> None:
+    found = pixel_size_nm if is_of_the_source else 108.0
+    segment = Segment(index=0, shape=Shape(8, 10), dtype="uint16", pixel_size_nm=found)
+    stated = None if is_of_the_source else pixel_size_nm
+    with pytest.raises(CalibrationError, match=r"is the pixel-size calibration missing\?"):
+        resolve_camera(CameraConfig(pixel_size_nm=stated), segment)
+    confirmed = CameraConfig(pixel_size_nm=stated, unusual_pixel_size=True)
+    assert resolve_camera(confirmed, segment).pixel_size_nm == pixel_size_nm
+
+
+@pytest.mark.parametrize("pixel_size_nm", [20.0, 65.0, 999.0])
+def test_a_usual_pixel_size_is_taken(pixel_size_nm: float) -> None:
+    segment = Segment(index=0, shape=Shape(8, 10), dtype="uint16", pixel_size_nm=pixel_size_nm)
+    assert resolve_camera(CameraConfig(), segment).pixel_size_nm == pixel_size_nm

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from dblink_live.errors import SourceError, SourceLostError
 from dblink_live.interfaces import SourceEvent
+from dblink_live.latency import BEAT_S, PAUSE_PROVES_NOTHING_S, WRITER_TIMEOUT_S
 from dblink_live.sources.camera_process import shared_memory
 from dblink_live.sources.camera_process.handshake import Answer, Job
 from dblink_live.sources.camera_process.ring import RingCounters, RingEnd, RingError, RingItem
@@ -16,11 +17,6 @@ from dblink_live.sources.camera_process.ring_reader import RingReader
 from dblink_live.sources.camera_process.subprocess_io import spawn
 from dblink_live.types import CameraRecipe, Gap, GapCause, Segment
 
-WRITER_TIMEOUT_S = 30.0
-"""A camera process that has given no sign of life for so long is taken for hung."""
-STOOD_STILL_S = 1.0
-"""Who has not looked for so long cannot tell whether there were signs: the machine slept, or both were suspended."""
-_BEAT_S = 0.5
 _POLL_S = 0.001
 _STOP_S = 15.0
 
@@ -219,7 +215,7 @@ class CameraProcess:
         """Notice a camera process that died or hangs; the loss is then of unknown size."""
         beat = reader.writer_beat_ns
         now = time.perf_counter()
-        if beat != self._last_beat or now - self._looked_at > STOOD_STILL_S:
+        if beat != self._last_beat or now - self._looked_at > PAUSE_PROVES_NOTHING_S:
             self._last_beat = beat
             self._beat_seen_at = now
         self._looked_at = now
@@ -241,7 +237,7 @@ class CameraProcess:
     def _beat(self, reader: RingReader) -> None:
         while not self._heart_stops.is_set():
             reader.beat()
-            self._heart_stops.wait(_BEAT_S)
+            self._heart_stops.wait(BEAT_S)
 
     def _release_address(self) -> None:
         if self._address is not None:

@@ -18,6 +18,7 @@ from contextlib import suppress
 from io import TextIOWrapper
 
 from dblink_live.errors import DblinkError, PluginError, SourceLostError
+from dblink_live.latency import PAUSE_PROVES_NOTHING_S, READER_TIMEOUT_S
 from dblink_live.sources.camera_process import shared_memory
 from dblink_live.sources.camera_process.handshake import Answer, Job
 from dblink_live.sources.camera_process.ring import RingWriter
@@ -27,12 +28,6 @@ from dblink_live.sources.frame_producer import FrameProducer, HostClock, StopSig
 from dblink_live.sources.micromanager.core_adapter import CameraCore
 from dblink_live.sources.micromanager.owned_camera import OwnedCamera
 from dblink_live.types import CameraRecipe
-
-READER_TIMEOUT_S = 20.0
-"""A reader that has given no sign of life for so long is taken for dead. Its heart beats in a thread of its own."""
-STOOD_STILL_S = 1.0
-"""Who has not looked for so long cannot tell whether there were signs: the machine slept, both sides were suspended, or
-a driver took its time, above all to initialize."""
 
 
 class Watch:
@@ -64,7 +59,7 @@ class Watch:
             return StopSignal.STOP
         beat = ring.reader_beat_ns()
         now = time.perf_counter()
-        if beat != self._last_beat or now - self._looked_at > STOOD_STILL_S:
+        if beat != self._last_beat or now - self._looked_at > PAUSE_PROVES_NOTHING_S:
             self._last_beat = beat
             self._beat_seen_at = now
         self._looked_at = now

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from dblink_live.errors import SourceError
+from dblink_live.latency import RECORDER_TIMEOUT_S, RING_HEAD_START
 from dblink_live.sources.camera_process.ring_layout import (
     MAGIC,
     RECORDER,
@@ -36,8 +37,6 @@ from dblink_live.types import Frame, FrameArray, Gap, GapCause, Segment
 UNKNOWN = -1
 _BEFORE_THE_RING = (GapCause.CAMERA, GapCause.PREVIEW)
 """Causes of losses of frames that never reached the ring."""
-RECORDER_TIMEOUT_S = 5.0
-"""A recorder that gave no sign of life for so long holds nothing back any more."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +214,7 @@ class RingWriter:
         recorder = self._views.reader_words(RECORDER)
         n_slots = self._views.shape.n_slots
         # Once it has begun, a loss goes on until there is some room: one long gap harms fewer windows than many short.
-        n_wanted = 1 if self._dropped is None else max(n_slots // 4, 1)
+        n_wanted = 1 if self._dropped is None else max(n_slots // RING_HEAD_START, 1)
         n_free = n_slots - (self._n_frames - int(recorder[ReaderWord.POSITION]))
         if not recorder[ReaderWord.HOLDS] or n_free >= n_wanted:
             return False

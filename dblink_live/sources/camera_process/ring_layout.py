@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dblink_live.errors import SourceError
+from dblink_live.latency import MIN_RING_SLOTS, RING_S
 
 MAGIC = int.from_bytes(b"DBLKRING", "little", signed=True)
 VERSION = 2
@@ -137,9 +138,6 @@ class RingShape:
         return self.events_at + self.n_events * EVENT_DTYPE.itemsize
 
 
-RING_S = 6.0
-"""Seconds of frames that the ring holds: it bridges hiccups of the reader."""
-MIN_RING_SLOTS = 64
 MAX_RING_BYTES = 2**30
 
 

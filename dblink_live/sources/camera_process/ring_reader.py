@@ -11,6 +11,7 @@ from typing import cast
 import numpy as np
 
 from dblink_live.errors import SourceError
+from dblink_live.latency import RING_HEAD_START
 from dblink_live.sources.camera_process.ring import UNKNOWN, RingCounters, RingEnd, RingError, RingItem
 from dblink_live.sources.camera_process.ring_layout import (
     EVENT_DTYPE,
@@ -182,7 +183,7 @@ class RingReader:
         With no head start the writer would catch up at once, and the losses would be scattered over many windows.
         """
         n_slots = self._views.shape.n_slots
-        oldest = int(self._words[Word.N_FRAMES]) - n_slots + 1 + n_slots // 4
+        oldest = int(self._words[Word.N_FRAMES]) - n_slots + 1 + n_slots // RING_HEAD_START
         target = min(max(oldest, self._index + 1), boundary)
         count = target - self._index
         gap = Gap(self._segment.index if self._segment else 0, self._last_number, count, self._lag_cause)

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dblink_live.errors import SourceError
+from dblink_live.latency import PREVIEW_MAX_BEHIND_S
 from dblink_live.sources.micromanager.core_adapter import CameraCore, TaggedFrame
 
 LOOK_ANYWAY_S = 0.05
 """A buffer that holds as many frames as before may hold others: it is looked into after so long at the latest."""
-MAX_BEHIND_S = 0.5
-"""A preview that lags by more jumps to the newest frame: one long gap harms fewer windows than many short ones."""
 MIN_BEHIND = 16
-"""Frames that it may lag by at any rate."""
+"""Frames that a preview may lag by at any rate."""
 _TRIES = 4
 
 
@@ -139,7 +138,7 @@ class BufferWatcher:
             return None
 
     def _max_behind(self) -> int:
-        return max(MIN_BEHIND, round(MAX_BEHIND_S * self._fps))
+        return max(MIN_BEHIND, round(PREVIEW_MAX_BEHIND_S * self._fps))
 
     def _keep_pace(self, head: int, now: float, has_restarted: bool) -> None:
         if self._first is None or has_restarted:

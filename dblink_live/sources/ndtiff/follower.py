@@ -17,6 +17,7 @@ import numpy as np
 
 from dblink_live.errors import SourceError
 from dblink_live.interfaces import SourceEvent
+from dblink_live.latency import FOLLOW_PAUSE_S, FOLLOW_POLL_S, FOLLOW_QUIET_POLL_S
 from dblink_live.sources.ndtiff import metadata as ndtiff_metadata
 from dblink_live.sources.ndtiff.clock import FrameClock
 from dblink_live.sources.ndtiff.dataset import GrowingDataset
@@ -31,12 +32,6 @@ _LOG = logging.getLogger(__name__)
 DEFAULT_IDLE_S = 30.0
 PATIENCE_S = 5.0
 """An image that the index names is whole by then, or it is damaged."""
-POLL_S = 0.001
-"""Between looks at the index, while images come."""
-QUIET_POLL_S = 0.01
-"""The same, once none has come for a second."""
-PAUSE_S = 0.1
-"""A dataset that has not grown for so long is looked at for its end."""
 RESTS = 3
 """Times that a block takes to read, for which the writer is then left alone. What takes longer than that anyway, such
 as localizing the block, is rest enough."""
@@ -122,7 +117,7 @@ class NdtiffFollower:
         folder = find_dataset(self._path, options.watch, self._kept)
         self._dataset = GrowingDataset(folder, min(PATIENCE_S, options.idle_s))
         while self._segment is None:
-            if not self._advance(self._dataset) and not self._wait(self._dataset, QUIET_POLL_S):
+            if not self._advance(self._dataset) and not self._wait(self._dataset, FOLLOW_QUIET_POLL_S):
                 raise SourceError(self._why_nothing_came(self._dataset))
         return self._segment
 
@@ -332,7 +327,7 @@ class NdtiffFollower:
     def _wait(self, dataset: GrowingDataset, at_most_s: float) -> bool:
         """Sleep until the index is worth another look; False once the dataset has ended."""
         quiet_s = dataset.quiet_s
-        if quiet_s > PAUSE_S and dataset.is_closed():
+        if quiet_s > FOLLOW_PAUSE_S and dataset.is_closed():
             self._end("the dataset is finished")
         elif quiet_s > self._options.idle_s:
             n_images = self._chooser.next_number if self._chooser is not None else 0
@@ -340,7 +335,7 @@ class NdtiffFollower:
             _LOG.warning("%s: %s, and it was not closed", self.name, self.ending)
         if self.ending is not None:
             return False
-        time.sleep(min(at_most_s, POLL_S if quiet_s < 1.0 else QUIET_POLL_S))
+        time.sleep(min(at_most_s, FOLLOW_POLL_S if quiet_s < 1.0 else FOLLOW_QUIET_POLL_S))
         return True
 
     def _end(self, why: str) -> None:

@@ -46,7 +46,7 @@ def test_a_reader_is_not_blamed_for_a_time_in_which_nobody_looked(
 ) -> None:
     writer, reader = ring
     monkeypatch.setattr(producer, "READER_TIMEOUT_S", 0.3)
-    monkeypatch.setattr(producer, "STOOD_STILL_S", 0.2)
+    monkeypatch.setattr(producer, "PAUSE_PROVES_NOTHING_S", 0.2)
     watch = producer.Watch()
     if had_started:
         reader.beat()
