@@ -6,9 +6,15 @@ expected, what was found and what to do; the command line prints it without a tr
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class DblinkError(Exception):
     """Base of all errors that this package raises on purpose."""
+
+    is_input_error: bool = True
+    """Whether the input is to blame; False for work that failed after the input was accepted (`input_accepted`)."""
 
 
 class ConfigError(DblinkError):
@@ -40,7 +46,9 @@ class StoreError(DblinkError):
 
 
 class RecorderError(StoreError):
-    """The process that writes raw frames did not come up, or not in time: the input is not to blame."""
+    """The process that writes raw frames did not start, or not in time."""
+
+    is_input_error = False
 
 
 class WireError(DblinkError):
@@ -49,3 +57,21 @@ class WireError(DblinkError):
 
 class AnalysisError(DblinkError):
     """The data cannot answer the question that was asked of them: too few, empty, or without contrast."""
+
+
+_ALWAYS_INPUT = (ConfigError, CalibrationError, ModelError, PluginError)
+
+
+@contextmanager
+def input_accepted() -> Iterator[None]:
+    """Mark the phase after the input was accepted: a failing disk or camera is then no wrong usage.
+
+    Outside of it every `DblinkError` counts as wrong input, and the command line exits with status 2. Inside, only
+    errors that always speak of the input do.
+    """
+    try:
+        yield
+    except DblinkError as error:
+        if not isinstance(error, _ALWAYS_INPUT):
+            error.is_input_error = False
+        raise

@@ -22,9 +22,9 @@ from dblink_live.cli.afterwards import analyze, convert, localize, reconstruct, 
 from dblink_live.cli.develop import evaluate, simulate, train
 from dblink_live.cli.look import verify, view
 from dblink_live.cli.options import Parser, UsageError
-from dblink_live.cli.result import FailedOnTheWayError, Outcome
+from dblink_live.cli.result import Outcome
 from dblink_live.cli.setup import calibrate, doctor, keys, models
-from dblink_live.errors import DblinkError, RecorderError
+from dblink_live.errors import DblinkError
 
 SUCCESS, FAILURE, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 _CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
@@ -70,9 +70,9 @@ def main(args: Sequence[str] | None = None) -> int:
             outcome: Outcome = namespace.run(namespace)
         _print(outcome, as_json=namespace.json)
         return outcome.status
-    except (FailedOnTheWayError, RecorderError) as error:
-        return _fail(f"{name}: failed: {error}", FAILURE)
-    except (UsageError, DblinkError) as error:
+    except DblinkError as error:
+        if not error.is_input_error:
+            return _fail(f"{name}: failed: {error}", FAILURE)
         return _fail(f"{name}: error: {error}", WRONG_USE)
     except BrokenPipeError:
         # The reader of our output has gone (`| head`). Python flushes standard output once more at exit.

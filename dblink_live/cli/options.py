@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NoReturn, Protocol
+from typing import Any, Literal, NoReturn, Protocol
 
 from dblink_live.cli.result import Outcome
-from dblink_live.config import LocalizerConfig
+from dblink_live.config import CameraConfig, LocalizerConfig, load_run_config
+from dblink_live.errors import ConfigError
 
 
-class UsageError(Exception):
+class UsageError(ConfigError):
     """The command line cannot be understood; the message is one line."""
 
 
@@ -137,6 +139,19 @@ def add_camera(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="camera settings of a configuration, as calibrate writes it and run takes it; the options above win",
     )
+
+
+def camera_settings(options: argparse.Namespace) -> CameraConfig:
+    """What the options of `add_camera` say: the camera of ``--config``, with single facts over it."""
+    names = ("pixel_size_nm", "offset_adu", "electrons_per_adu", "read_noise_e", "em_gain")
+    stated = {f"camera.{name}": getattr(options, name) for name in names}
+    return load_run_config(options.config, as_overrides(stated)).camera
+
+
+def as_overrides(settings: dict[str, Any]) -> list[str]:
+    """Settings by their full name as texts of ``--set``; those that are None are left out."""
+    # A JSON string is a TOML string: whatever is in a path, it stays text.
+    return [f"{key}={json.dumps(value)}" for key, value in settings.items() if value is not None]
 
 
 def positive(text: str) -> float:

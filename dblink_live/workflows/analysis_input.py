@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from dblink_live.errors import ConfigError, SourceError, StoreError
 from dblink_live.store import Product, Run, StoredSegment, open_run
 from dblink_live.types import FloatImage, Localizations
 from dblink_live.workflows.lookahead_stages import stages_of
+from dblink_live.workflows.progress import Progress
 from dblink_live.workflows.split_frames import Region, split_reconstruction
 from dblink_live.workflows.stored_video import StoredVideo
 from dblink_live.workflows.video_files import as_probability, is_zarr, read_video, zarr_pitch_nm
@@ -25,6 +26,28 @@ MAX_VALUES = 2**25
 MAX_SIDE = 1024
 """Of the part of the field that is looked at: the densest square of larger ones."""
 JOURNAL = "journal.sqlite"
+
+
+@dataclass(frozen=True)
+class AnalysisSettings:
+    """What of a run or a reconstruction is analysed, and how."""
+
+    product: Product | None = None
+    """Pictures of a run; None takes the full pass where there is one."""
+    segment: int | None = None
+    """Segment of a run; None takes the longest one."""
+    split: bool = True
+    """Whether the network is run again: over two halves of the frames, and for provisional pictures."""
+    model: str | None = None
+    """Network to run again; None takes the run's own."""
+    fiducials: bool = False
+    """Whether to look for beads, and measure drift by them."""
+    reference: Path | None = None
+    """A picture, or a video of as many windows, on the same pixels."""
+    undrift: Path | None = None
+    """File to write localizations or maps to, with the drift taken away."""
+    pitch_nm: float | None = None
+    """Side of a pixel of a reconstruction that does not state it."""
 
 
 class Chosen(NamedTuple):
@@ -41,8 +64,8 @@ class Chosen(NamedTuple):
 
 
 @contextmanager
-def open_subject(options: argparse.Namespace) -> Iterator[Chosen]:
-    """Read ``options.path``; of a run, some windows are read only when figures are worked out.
+def open_subject(path: Path, settings: AnalysisSettings, report: Progress) -> Iterator[Chosen]:
+    """Read the run or reconstruction at ``path``; of a run, some windows are read only when figures are worked out.
 
     Raises
     ------
@@ -53,22 +76,21 @@ def open_subject(options: argparse.Namespace) -> Iterator[Chosen]:
     ModelError
         A model was asked for that is unknown or does not fit.
     """
-    path: Path = options.path
     if (path / JOURNAL).is_file():
         with open_run(path) as run:
-            yield _from_run(run, options)
+            yield _from_run(run, settings, report)
     elif path.is_dir() and not is_zarr(path):
         raise StoreError(f"expected a run folder or a reconstruction, found neither in {path}")
     else:
-        yield _from_file(path, options)
+        yield _from_file(path, settings)
 
 
-def _from_file(path: Path, options: argparse.Namespace) -> Chosen:
-    for name, value in (("product", options.product), ("segment", options.segment), ("model", options.model)):
+def _from_file(path: Path, settings: AnalysisSettings) -> Chosen:
+    for name, value in (("product", settings.product), ("segment", settings.segment), ("model", settings.model)):
         if value is not None:
             raise ConfigError(f"expected a run folder beside --{name}, found a reconstruction: {path}")
-    if options.fiducials or options.undrift is not None:
-        name = "fiducials" if options.fiducials else "undrift"
+    if settings.fiducials or settings.undrift is not None:
+        name = "fiducials" if settings.fiducials else "undrift"
         raise ConfigError(f"expected a run folder beside --{name}, found a reconstruction: {path}")
     video = read_video(path, npz_keys=("reconstruction", "X"), zarr_keys=("full", "live", "0"))
     if video.size == 0:
@@ -78,8 +100,8 @@ def _from_file(path: Path, options: argparse.Namespace) -> Chosen:
     subject = Subject(
         pictures=as_probability(video)[index],
         windows=index,
-        pitch_nm=options.pitch_nm or zarr_pitch_nm(path),
-        reference=_reference(options.reference, video.shape, index),
+        pitch_nm=settings.pitch_nm or zarr_pitch_nm(path),
+        reference=_reference(settings.reference, video.shape, index),
         missing={
             "pitch_nm": f"{path.name} does not say how large a pixel is; give --pitch-nm",
             "localizations": f"localizations {of_a_run}",
@@ -91,10 +113,10 @@ def _from_file(path: Path, options: argparse.Namespace) -> Chosen:
     return Chosen(subject, None, None, len(video))
 
 
-def _from_run(run: Run, options: argparse.Namespace) -> Chosen:
-    if options.pitch_nm is not None:
+def _from_run(run: Run, settings: AnalysisSettings, report: Progress) -> Chosen:
+    if settings.pitch_nm is not None:
         raise ConfigError("expected no --pitch-nm beside a run folder, which states its own")
-    stored, product = _choose(run, options)
+    stored, product = _choose(run, settings)
     segment = stored.segment.index
     localizations = run.localizations(segment)
     region = _region(stored, localizations)
@@ -103,9 +125,9 @@ def _from_run(run: Run, options: argparse.Namespace) -> Chosen:
     pictures = StoredVideo(run, stored, product, windows, region)
     index = _spread(len(windows), pictures.shape[1] * pictures.shape[2])
     whole = (len(windows), *stored.grid.shape)
-    reference = _reference(options.reference, whole, index)
-    halves = split_reconstruction(run, stored, product, region, options.model, options.split)
-    stages = stages_of(run, stored, region, options.model, options.split)
+    reference = _reference(settings.reference, whole, index)
+    halves = split_reconstruction(run, stored, product, region, settings.model, settings.split, report)
+    stages = stages_of(run, stored, region, settings.model, settings.split, report)
     subject = Subject(
         pictures=pictures.at(index) if len(windows) else None,
         windows=index + windows.start,
@@ -121,7 +143,7 @@ def _from_run(run: Run, options: argparse.Namespace) -> Chosen:
         localizations=localizations,
         pixel_size_nm=stored.pixel_size_nm,
         halves=halves.pictures,
-        has_fiducials=options.fiducials,
+        has_fiducials=settings.fiducials,
         missing={
             "pictures": "the run has no picture yet",
             "all_pictures": "the run has no picture yet",
@@ -134,18 +156,18 @@ def _from_run(run: Run, options: argparse.Namespace) -> Chosen:
     return Chosen(subject, product, segment, len(windows), run.window_frames, first_frame)
 
 
-def _choose(run: Run, options: argparse.Namespace) -> tuple[StoredSegment, Product]:
+def _choose(run: Run, settings: AnalysisSettings) -> tuple[StoredSegment, Product]:
     """The segment and product that were asked for, or else the longest one, and its full pass where there is one."""
     segments = {stored.segment.index: stored for stored in run.segments}
     if not segments:
         raise StoreError(f"expected a run with a segment, found none in {run.path}: nothing was committed yet")
-    if options.segment is not None and options.segment not in segments:
-        raise ConfigError(f"expected a segment among {', '.join(map(str, segments))}, found {options.segment}")
-    index = options.segment
+    if settings.segment is not None and settings.segment not in segments:
+        raise ConfigError(f"expected a segment among {', '.join(map(str, segments))}, found {settings.segment}")
+    index = settings.segment
     if index is None:
         index = max(segments, key=lambda one: len(run.windows("counts", one)))
-    product: Product = options.product or ("full" if run.windows("full", index) else "live")
-    if options.product is not None and not run.windows(product, index):
+    product: Product = settings.product or ("full" if run.windows("full", index) else "live")
+    if settings.product is not None and not run.windows(product, index):
         raise ConfigError(f"expected pictures of {product} in segment {index} of {run.path}, found none")
     return segments[index], product
 

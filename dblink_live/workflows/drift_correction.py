@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dblink_live.cli.options import UsageError
-from dblink_live.errors import AnalysisError, DblinkError, StoreError
+from dblink_live.errors import AnalysisError, ConfigError, DblinkError, StoreError
 from dblink_live.types import Shape
 
 if TYPE_CHECKING:
@@ -24,18 +23,18 @@ def check_undrifted(path: Path) -> None:
 
     Raises
     ------
-    UsageError
+    ConfigError
         It exists, its folder does not, or its ending names no format.
     """
     from dblink_live.tables import WRITTEN_SUFFIXES
 
     known = (*WRITTEN_SUFFIXES, MAPS_SUFFIX)
     if path.suffix.lower() not in known:
-        raise UsageError(f"expected --undrift with a file that ends in {', '.join(known)}, found {path}")
+        raise ConfigError(f"expected --undrift with a file that ends in {', '.join(known)}, found {path}")
     if path.exists():
-        raise UsageError(f"expected a new file with --undrift, but {path} exists; give another")
+        raise ConfigError(f"expected a new file with --undrift, but {path} exists; give another")
     if not path.absolute().parent.is_dir():
-        raise UsageError(f"expected a folder to write to with --undrift, found none at {path.absolute().parent}")
+        raise ConfigError(f"expected a folder to write to with --undrift, found none at {path.absolute().parent}")
 
 
 def write_undrifted(path: Path, subject: Subject, found: Figures, window_frames: int, first_frame: int) -> str:

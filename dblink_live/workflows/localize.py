@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-import msgspec
 import numpy as np
 
-from dblink_live.cli.console import progress, say
-from dblink_live.cli.options import localizer_settings
-from dblink_live.config import CameraConfig, load_run_config
+from dblink_live.config import CameraConfig, LocalizerConfig
 from dblink_live.errors import CalibrationError, SourceError
 from dblink_live.interfaces import Explaining, FrameSource
 from dblink_live.types import Camera, CameraRecipe, Frame, FrameArray, Localizations, Segment, empty_localizations
+from dblink_live.workflows.progress import Progress, progress_of
 
 BATCH_FRAMES = 64
 SCHEMES = {".tif": "tiff", ".tiff": "tiff", ".raw": "raw", ".zarr": "zarr"}
@@ -51,40 +48,53 @@ def source_of(stack: str) -> str:
     return f"{scheme}:{stack}"
 
 
-def localize_stack(stack: str, options: argparse.Namespace) -> LocalizedStack:
-    """Localize the file or source ``stack`` with the camera and the localizer that the options name.
+def localize_stack(
+    stack: str,
+    localizer: LocalizerConfig = LocalizerConfig(),
+    camera: CameraConfig = CameraConfig(),
+    progress: bool | Progress = False,
+) -> LocalizedStack:
+    """Localize the file or source ``stack``.
+
+    Parameters
+    ----------
+    stack
+        A path whose suffix says what it is, or a source such as ``tiff:stack.dat``.
+    localizer, camera
+        Settings; what ``camera`` leaves open is taken from the file.
 
     Raises
     ------
     SourceError
         The stack is missing, damaged or of another kind.
     CalibrationError
-        Neither the options nor the file state the pixel size.
+        Neither the settings nor the file state the pixel size.
     PluginError
         There is no such localizer.
     """
     from dblink_live.sources import open_source
 
+    report = progress_of(progress)
     source = open_source(source_of(stack), launch=refuse_cameras)
     try:
         segment = source.open()
-        camera = _camera(stack, options, segment)
-        found = _localize(options, source, camera, segment)
+        found = _localize(localizer, source, _camera(stack, camera, segment, report), segment, report)
     finally:
         source.close()
     for note in found.notes:
-        say(note)
+        report.note(note)
     return found
 
 
-def _localize(options: argparse.Namespace, source: FrameSource, camera: Camera, segment: Segment) -> LocalizedStack:
+def _localize(
+    settings: LocalizerConfig, source: FrameSource, camera: Camera, segment: Segment, report: Progress
+) -> LocalizedStack:
     from dblink_live.registry import get_localizer_factory
 
-    settings = localizer_settings(options)
     localizer = get_localizer_factory(settings.name)(camera, **settings.to_options())
     tables = [empty_localizations()]
     n_done = 0
-    with progress("localizing", source.n_frames_expected, "frames") as advance:
+    with report.bar("localizing", source.n_frames_expected, "frames") as advance:
         while not source.is_finished:
             events = source.read(BATCH_FRAMES, timeout_s=1.0)
             changes = [event.reason for event in events if isinstance(event, Segment)]
@@ -104,16 +114,9 @@ def _localize(options: argparse.Namespace, source: FrameSource, camera: Camera, 
     return LocalizedStack(np.concatenate(tables), segment, camera, n_done, notes)
 
 
-def _camera(stack: str, options: argparse.Namespace, segment: Segment) -> Camera:
+def _camera(stack: str, config: CameraConfig, segment: Segment, report: Progress) -> Camera:
     from dblink_live.camera.resolve import pixel_size_conflict, resolve_camera
 
-    told = CameraConfig() if options.config is None else load_run_config(options.config).camera
-    stated = {
-        name: value
-        for name in ("pixel_size_nm", "offset_adu", "electrons_per_adu", "read_noise_e", "em_gain")
-        if (value := getattr(options, name)) is not None
-    }
-    config = msgspec.structs.replace(told, **stated)
     if config.pixel_size_nm is None and segment.pixel_size_nm is None:
         raise CalibrationError(
             f"expected the camera's pixel size in the sample plane, but {stack} does not state it; "
@@ -121,10 +124,10 @@ def _camera(stack: str, options: argparse.Namespace, segment: Segment) -> Camera
         )
     conflict = pixel_size_conflict(config, segment)
     if conflict is not None:
-        say(f"warning: {conflict}")
+        report.warn(conflict)
     camera = resolve_camera(config, segment)
     if not camera.is_calibrated:
-        say("warning: uncalibrated: without --electrons-per-adu photon numbers and precisions are only relative")
+        report.warn("uncalibrated: without --electrons-per-adu photon numbers and precisions are only relative")
     return camera
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dblink_live.cli.console import progress
 from dblink_live.errors import ModelError, PluginError
 from dblink_live.store import Product, Run, SegmentCounts, StoredSegment
 from dblink_live.types import FloatImage
+from dblink_live.workflows.progress import Progress
 from dblink_live.workflows.run_model import check_pitch, model_of
 from dblink_live.workflows.stored_video import Region, StoredVideo
 
@@ -36,7 +36,9 @@ class Stages:
     missing: dict[str, str]
 
 
-def stages_of(run: Run, stored: StoredSegment, region: Region, asked: str | None, is_wanted: bool) -> Stages:
+def stages_of(
+    run: Run, stored: StoredSegment, region: Region, asked: str | None, is_wanted: bool, report: Progress
+) -> Stages:
     """The middle windows of a segment, or its first ones where the network's memory could not be filled before those.
 
     Parameters
@@ -66,7 +68,7 @@ def stages_of(run: Run, stored: StoredSegment, region: Region, asked: str | None
     if not windows:
         why_not = "the run has no window"
     elif is_wanted:
-        provisional, why_not = _provisional(run, stored, counts, first, length, warm_up, asked)
+        provisional, why_not = _provisional(run, stored, counts, first, length, warm_up, asked, report)
     missing = {"provisional": why_not, "bounded": _NO_LIVE, "full": _NO_FULL}
     return Stages(np.array(windows, np.int64), provisional, bounded, full, missing)
 
@@ -78,7 +80,14 @@ def _stored(run: Run, stored: StoredSegment, product: Product, windows: range, r
 
 
 def _provisional(
-    run: Run, stored: StoredSegment, counts: SegmentCounts, first: int, length: int, warm_up: int, asked: str | None
+    run: Run,
+    stored: StoredSegment,
+    counts: SegmentCounts,
+    first: int,
+    length: int,
+    warm_up: int,
+    asked: str | None,
+    report: Progress,
 ) -> tuple[FloatImage | None, str]:
     from dblink_live.models import StreamingEngine, bounded_pass
 
@@ -93,7 +102,7 @@ def _provisional(
     maps, present = counts[stretch], counts.present[stretch]
     pictures = np.zeros((length, *maps.shape[1:]), np.float32)
     engine = StreamingEngine(model.network, 0, 1)
-    with progress("reconstructing without later windows", length, "windows") as advance:
+    with report.bar("reconstructing without later windows", length, "windows") as advance:
         for picture in bounded_pass(engine, maps, present, first=warm_up):
             pictures[picture.window - warm_up] = picture.probability.cpu().numpy()
             advance(picture.window - warm_up + 1)

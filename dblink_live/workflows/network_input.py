@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dblink_live.cli.console import say
+from dblink_live.config import CameraConfig, LocalizerConfig
 from dblink_live.errors import ModelError, SourceError
 from dblink_live.types import CountImage, Grid, Localizations, Shape
-from dblink_live.workflows.localize import SCHEMES, localize_stack
+from dblink_live.workflows.localize import SCHEMES, LocalizedStack, localize_stack
+from dblink_live.workflows.progress import Progress, progress_of
 from dblink_live.workflows.video_files import ARRAY_SUFFIXES, is_zarr, read_video, zarr_pitch_nm
 
 if TYPE_CHECKING:
+    from dblink_live.models import Model
     from dblink_live.models.offline import CountsArray
 
 PITCH_TOLERANCE = 0.005
@@ -83,8 +84,24 @@ class CountedTable:
         return counts.reshape(len(chosen), height, width)
 
 
-def read_maps(options: argparse.Namespace, pitch_nm: float) -> Maps:
-    """Maps of ``options.input`` on a grid of ``pitch_nm``.
+def read_maps(
+    source: str,
+    model: Model,
+    window_frames: int = 10,
+    localizer: LocalizerConfig = LocalizerConfig(),
+    camera: CameraConfig = CameraConfig(),
+    progress: bool | Progress = False,
+) -> Maps:
+    """Maps of a table, stack or array of maps on the grid of ``model``.
+
+    Parameters
+    ----------
+    source
+        Path of a localization table, stack or array, or a source such as ``tiff:stack.dat``.
+    window_frames
+        Camera frames per window.
+    localizer, camera
+        For a stack; a table needs only the camera's pixel size. Of an array that is the pitch of its grid.
 
     Raises
     ------
@@ -95,19 +112,22 @@ def read_maps(options: argparse.Namespace, pitch_nm: float) -> Maps:
     ModelError
         The maps are on another pitch than the model's.
     """
-    path = Path(options.input)
+    report = progress_of(progress)
+    path = Path(source)
     if path.suffix.lower() in ARRAY_SUFFIXES or is_zarr(path):
-        return _from_array(path, options, pitch_nm)
-    if path.suffix.lower() in SCHEMES or options.input.partition(":")[0] in SCHEMES.values():
-        return _from_stack(options, pitch_nm)
-    return _from_table(path, options, pitch_nm)
+        return _from_array(path, model, camera.pixel_size_nm)
+    if path.suffix.lower() in SCHEMES or source.partition(":")[0] in SCHEMES.values():
+        found = localize_stack(source, localizer, camera, report)
+        return _from_stack(found, source, model.pixel_size_nm, window_frames)
+    return _from_table(path, camera.pixel_size_nm, model.pixel_size_nm, window_frames, report)
 
 
-def _from_array(path: Path, options: argparse.Namespace, pitch_nm: float) -> Maps:
-    found_nm = options.pixel_size_nm or zarr_pitch_nm(path)
+def _from_array(path: Path, model: Model, told_nm: float | None) -> Maps:
+    pitch_nm = model.pixel_size_nm
+    found_nm = told_nm or zarr_pitch_nm(path)
     if found_nm is not None and abs(found_nm - pitch_nm) > PITCH_TOLERANCE * pitch_nm:
         raise ModelError(
-            f"expected maps on a grid of {pitch_nm:g} nm, the pitch of model {options.model!r}, found {found_nm:g} nm; "
+            f"expected maps on a grid of {pitch_nm:g} nm, the pitch of model {model.name!r}, found {found_nm:g} nm; "
             "bin the localizations on the model's grid"
         )
     counts = read_video(path, npz_keys=("X", "counts"), zarr_keys=("counts", "0"))
@@ -117,26 +137,25 @@ def _from_array(path: Path, options: argparse.Namespace, pitch_nm: float) -> Map
     return Maps(counts, Grid(pitch_nm, Shape(*counts.shape[1:])), total)
 
 
-def _from_stack(options: argparse.Namespace, pitch_nm: float) -> Maps:
-    found = localize_stack(options.input, options)
+def _from_stack(found: LocalizedStack, source: str, pitch_nm: float, window_frames: int) -> Maps:
     if found.n_frames == 0:
-        raise SourceError(f"expected frames in {options.input}, found none")
+        raise SourceError(f"expected frames in {source}, found none")
     segment = found.segment
     interval_ms = segment.frame_interval_ms or segment.exposure_ms
     return _count(
         found.localizations,
         Grid.covering(segment.shape, found.camera.pixel_size_nm, pitch_nm),
         found.camera.pixel_size_nm,
-        options.window,
+        window_frames,
         frames=(0, found.n_frames),
         interval_ms=interval_ms,
     )
 
 
-def _from_table(path: Path, options: argparse.Namespace, pitch_nm: float) -> Maps:
+def _from_table(path: Path, pixel_size_nm: float | None, pitch_nm: float, window_frames: int, report: Progress) -> Maps:
     from dblink_live.tables import read_localizations
 
-    table = read_localizations(path, options.pixel_size_nm)
+    table = read_localizations(path, pixel_size_nm)
     if not len(table.localizations):
         raise SourceError(f"expected localizations in {path}, found an empty table")
     n_frames = table.n_frames or int(table.localizations["frame"].max()) + 1
@@ -144,12 +163,12 @@ def _from_table(path: Path, options: argparse.Namespace, pitch_nm: float) -> Map
         table.localizations,
         Grid.covering(table.field(), table.pixel_size_nm, pitch_nm),
         table.pixel_size_nm,
-        options.window,
+        window_frames,
         frames=(0, n_frames),
     )
     n_outside = len(table.localizations) - maps.n_localizations
     if n_outside:
-        say(f"warning: {n_outside} of {len(table.localizations)} localizations lie outside the field and are left out")
+        report.warn(f"{n_outside} of {len(table.localizations)} localizations lie outside the field and are left out")
     return maps
 
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dblink_live.cli.console import progress
 from dblink_live.config import run_config_from_plain
 from dblink_live.errors import AnalysisError, ModelError, PluginError
 from dblink_live.store import CommittedWindow, Product, Run, StoredSegment
 from dblink_live.types import CountImage, FloatImage
+from dblink_live.workflows.progress import Progress
 from dblink_live.workflows.run_model import check_pitch, model_of
 
 if TYPE_CHECKING:
@@ -40,7 +40,13 @@ class Halves:
 
 
 def split_reconstruction(
-    run: Run, stored: StoredSegment, product: Product, region: Region, asked: str | None, is_wanted: bool
+    run: Run,
+    stored: StoredSegment,
+    product: Product,
+    region: Region,
+    asked: str | None,
+    is_wanted: bool,
+    report: Progress,
 ) -> Halves:
     """Reconstruct the middle windows of a segment from each half of their frames, as ``product`` was made.
 
@@ -79,7 +85,7 @@ def split_reconstruction(
         if asked is not None:
             raise
         return Halves(reason=str(error))
-    return Halves(_reconstruct(counts, model, run, product), threshold=model.threshold)
+    return Halves(_reconstruct(counts, model, run, product, report), threshold=model.threshold)
 
 
 def count_halves(
@@ -112,7 +118,7 @@ def count_halves(
 
 
 def _reconstruct(
-    counts: tuple[CountImage, CountImage], model: Model, run: Run, product: Product
+    counts: tuple[CountImage, CountImage], model: Model, run: Run, product: Product, report: Progress
 ) -> tuple[FloatImage, FloatImage]:
     """Pictures of each half, with the lookahead that those of ``product`` had."""
     from dblink_live.models.offline import Lookahead, iter_reconstruct
@@ -120,7 +126,7 @@ def _reconstruct(
     settings = run_config_from_plain(run.config).reconstruct
     lookahead: Lookahead = "full" if product == "full" else settings.lookahead
     pictures = tuple(np.zeros(half.shape, np.float32) for half in counts)
-    with progress("reconstructing two halves", sum(map(len, counts)), "windows") as advance:
+    with report.bar("reconstructing two halves", sum(map(len, counts)), "windows") as advance:
         for n_before, half, shown in zip((0, len(counts[0])), counts, pictures, strict=True):
             for window, picture in iter_reconstruct(half, model, lookahead, hop=settings.hop):
                 shown[window] = picture

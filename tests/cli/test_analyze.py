@@ -25,6 +25,7 @@ from dblink_live.types import (
 )
 from dblink_live.windows import bin_localizations
 from dblink_live.workflows.lookahead_stages import stages_of
+from dblink_live.workflows.progress import NoProgress
 
 GRID = Grid(pitch_nm=40.0, shape=Shape(96, 96))
 CAMERA = Shape(24, 24)
@@ -234,7 +235,7 @@ def test_three_stages_of_the_same_windows_are_compared(
         counts = SegmentCounts(opened, segment)[:]
         stream = StreamingReconstructor(load_model(str(checkpoint)), lookahead=2, hop=2, provisional=True)
         shown = [p.image for one in counts for p in stream.push(one) if p.stage == "provisional"]
-        found = stages_of(opened, segment, (slice(None), slice(None)), str(checkpoint), True)
+        found = stages_of(opened, segment, (slice(None), slice(None)), str(checkpoint), True, NoProgress())
     # What the network makes again afterwards is what a live stream shows at once.
     np.testing.assert_allclose(found.provisional, shown, atol=1e-5)
     expected = revision(found.provisional, found.full)

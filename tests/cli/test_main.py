@@ -14,8 +14,8 @@ import pytest
 
 from dblink_live.cli import main
 from dblink_live.cli.options import Verbs, add_json, add_verb
-from dblink_live.cli.result import FailedOnTheWayError, Outcome, on_the_way
-from dblink_live.errors import ConfigError, DblinkError, SourceError, StoreError
+from dblink_live.cli.result import Outcome
+from dblink_live.errors import ConfigError, DblinkError, SourceError, StoreError, input_accepted
 
 # By its name: the package hands on the function `main` under the name of its module.
 main_module = sys.modules["dblink_live.cli.main"]
@@ -51,9 +51,9 @@ def raising(error: BaseException) -> Callable[[], Outcome]:
     return work
 
 
-def failing_on_the_way(error: DblinkError) -> Callable[[], Outcome]:
+def failing_later(error: DblinkError) -> Callable[[], Outcome]:
     def work() -> Outcome:
-        with on_the_way():
+        with input_accepted():
             raise error
 
     return work
@@ -104,8 +104,8 @@ def test_wrong_usage_is_one_line_and_status_2(arguments: list[str], capsys: pyte
     [
         pytest.param(raising(ConfigError("a\n b")), 2, "fake: error: a b", id="wrong input"),
         pytest.param(raising(StoreError("exists")), 2, "fake: error: exists", id="refused at the door"),
-        pytest.param(failing_on_the_way(SourceError("gone")), 1, "fake: failed: gone", id="failed on the way"),
-        pytest.param(failing_on_the_way(ConfigError("bad")), 2, "fake: error: bad", id="input found wrong late"),
+        pytest.param(failing_later(SourceError("gone")), 1, "fake: failed: gone", id="failed on the way"),
+        pytest.param(failing_later(ConfigError("bad")), 2, "fake: error: bad", id="input found wrong late"),
         pytest.param(raising(OSError(28, "No space left on device")), 1, "No space left", id="system error"),
         pytest.param(raising(KeyboardInterrupt()), 130, "fake: interrupted", id="Ctrl-C"),
     ],
@@ -147,11 +147,11 @@ def test_text_in_brackets_is_printed_as_it_is(run_fake: Callable[..., int], caps
     assert capsys.readouterr().out == "shape [T, H, W] [red]\n"
 
 
-def test_what_fails_on_the_way_keeps_its_cause() -> None:
-    cause = StoreError("disk full")
-    with pytest.raises(FailedOnTheWayError) as raised, on_the_way():
-        raise cause
-    assert raised.value.__cause__ is cause
+def test_what_fails_after_the_input_was_accepted_keeps_its_kind() -> None:
+    with pytest.raises(StoreError, match="disk full") as raised, input_accepted():
+        raise StoreError("disk full")
+    assert not raised.value.is_input_error
+    assert StoreError("disk full").is_input_error
 
 
 def test_view_of_nothing_is_refused_before_qt_starts(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

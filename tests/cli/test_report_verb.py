@@ -39,7 +39,7 @@ def test_a_table_becomes_a_run_with_a_full_pass_and_a_page(
     assert "the source did not tell the time between frames" in page
     assert main(["verify", str(run)]) == 0
     assert main(told) == 2
-    assert "expected no folder" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

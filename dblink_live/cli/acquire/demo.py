@@ -7,9 +7,10 @@ from datetime import datetime
 from pathlib import Path
 
 from dblink_live.cli.acquire.run import INTERRUPTED, has_display, run_with_viewer
-from dblink_live.cli.console import say
 from dblink_live.cli.options import Verbs, add_json, add_verb, positive_int
-from dblink_live.cli.result import Outcome, on_the_way
+from dblink_live.cli.result import Outcome
+from dblink_live.errors import input_accepted
+from dblink_live.workflows.progress import say
 
 DEFAULT_FRAMES = 1500
 FPS = 50
@@ -46,7 +47,7 @@ def run(options: argparse.Namespace) -> Outcome:
     folder = options.out or Path("runs") / f"demo-{datetime.now():%Y%m%d-%H%M%S}.run"
     source = f"sim:filaments?fps={FPS}&frames={options.frames}&size={SIDE_PX}&seed={SEED}"
     finished = run_with_viewer(source, folder, RunConfig(), view=has_display() and not options.headless)
-    with on_the_way():
+    with input_accepted():
         scores = score_if_simulated(source, finished)
         picture = save_panels(finished)
     if picture is not None:

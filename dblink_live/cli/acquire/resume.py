@@ -13,9 +13,9 @@ from dblink_live.cli.acquire.run import (
     read_config,
     run_session,
 )
-from dblink_live.cli.console import progress
 from dblink_live.cli.options import Verbs, add_json, add_verb
 from dblink_live.cli.result import Outcome
+from dblink_live.workflows.progress import CONSOLE
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> Outcome:
     config = read_config(options.config or options.path, options.overrides)
 
     def open_session() -> LiveSession:
-        with progress("replaying what was stored", n_windows, "windows") as advance:
+        with CONSOLE.bar("replaying what was stored", n_windows, "windows") as advance:
             return open_resumed_run(options.path, config, on_progress=lambda done, _: advance(done))
 
     if source:

@@ -15,9 +15,10 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from dblink_live.cli.console import progress, say
 from dblink_live.cli.options import UsageError, Verbs, add_json, add_verb
-from dblink_live.cli.result import Outcome, on_the_way
+from dblink_live.cli.result import Outcome
+from dblink_live.errors import input_accepted
+from dblink_live.workflows.progress import CONSOLE, say
 
 if TYPE_CHECKING:
     from dblink_live.config import RunConfig
@@ -130,7 +131,7 @@ def outcome_of_run(finished: LiveRun, source: str) -> Outcome:
     """What `run` and `resume` answer."""
     from dblink_live.pipeline.scoring import figures_of_run, score_if_simulated, table_of_run
 
-    with on_the_way():
+    with input_accepted():
         scores = score_if_simulated(source, finished)
     if finished.stopped_by_disk is not None:
         say(f"{finished.stopped_by_disk}: the run was ended early, as store.when_full says; what it has is complete")
@@ -163,13 +164,13 @@ def run_session(open_session: Callable[[], LiveSession], *, view: bool) -> LiveR
     # Until it is open a `DblinkError` speaks of the input; once the camera runs, of a failure on the way.
     with stop_on_interrupt() as interrupted, open_session() as session:
         if session.address is None:
-            with on_the_way():
+            with input_accepted():
                 return session.run()
         with_keys = f" --keys {session.publishing.keys}" if session.publishing.keys else ""
         say(f"live at {session.address}; from another terminal: dblink-live view {session.address}{with_keys}")
         if view:
             start_viewer(session.address, session.publishing.keys)
-        with on_the_way(), progress("reconstructing live", session.n_frames_expected, "frames") as advance:
+        with input_accepted(), CONSOLE.bar("reconstructing live", session.n_frames_expected, "frames") as advance:
             return session.run(on_progress=_and_say_refusals(session, advance), should_stop=interrupted.is_set)
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from rich.table import Table
 
-from dblink_live.cli.console import progress, say
 from dblink_live.cli.options import Verbs, add_json, add_verb, not_negative_int, positive
-from dblink_live.cli.result import Outcome, on_the_way
-from dblink_live.errors import AnalysisError
+from dblink_live.cli.result import Outcome
+from dblink_live.errors import AnalysisError, input_accepted
 from dblink_live.workflows.drift_correction import check_undrifted, write_undrifted
+from dblink_live.workflows.progress import CONSOLE, say
 
 if TYPE_CHECKING:
     from dblink_live.analysis.drift.drift import Drift
@@ -86,15 +86,25 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(options: argparse.Namespace) -> Outcome:
     from dblink_live.analysis.summary import N_FIGURES, summarize
-    from dblink_live.workflows.analysis_input import open_subject
+    from dblink_live.workflows.analysis_input import AnalysisSettings, open_subject
 
     if options.undrift is not None:
         check_undrifted(options.undrift)
-    with open_subject(options) as chosen:
-        with on_the_way(), progress("measuring", N_FIGURES, "figures") as advance:
+    settings = AnalysisSettings(
+        product=options.product,
+        segment=options.segment,
+        split=options.split,
+        model=options.model,
+        fiducials=options.fiducials,
+        reference=options.reference,
+        undrift=options.undrift,
+        pitch_nm=options.pitch_nm,
+    )
+    with open_subject(options.path, settings, CONSOLE) as chosen:
+        with input_accepted(), CONSOLE.bar("measuring", N_FIGURES, "figures") as advance:
             found = summarize(chosen.subject, advance)
         if options.undrift is not None:
-            with on_the_way():
+            with input_accepted():
                 source = write_undrifted(
                     options.undrift, chosen.subject, found, chosen.window_frames, chosen.first_frame
                 )

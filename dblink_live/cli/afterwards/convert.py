@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from dblink_live.cli.options import UsageError, Verbs, add_json, add_verb, positive
-from dblink_live.cli.result import Outcome, on_the_way
+from dblink_live.cli.result import Outcome
+from dblink_live.errors import input_accepted
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -50,7 +51,7 @@ def run(options: argparse.Namespace) -> Outcome:
         raise UsageError(
             f"expected --pixel-size-nm: {options.table} is in nanometres, and {options.out.name} states camera pixels"
         )
-    with on_the_way():
+    with input_accepted():
         write_localizations(options.out, table)
     return Outcome(
         text=f"{len(table)} localizations: {options.out}",

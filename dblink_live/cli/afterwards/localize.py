@@ -6,8 +6,17 @@ import argparse
 from pathlib import Path
 
 from dblink_live.cli.afterwards.convert import check_new_table
-from dblink_live.cli.options import Verbs, add_camera, add_json, add_localizer, add_verb
-from dblink_live.cli.result import Outcome, on_the_way
+from dblink_live.cli.options import (
+    Verbs,
+    add_camera,
+    add_json,
+    add_localizer,
+    add_verb,
+    camera_settings,
+    localizer_settings,
+)
+from dblink_live.cli.result import Outcome
+from dblink_live.errors import input_accepted
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -39,8 +48,8 @@ def run(options: argparse.Namespace) -> Outcome:
     from dblink_live.workflows.localize import localize_stack
 
     check_new_table(options.out, options.overwrite)
-    found = localize_stack(options.stack, options)
-    with on_the_way():
+    found = localize_stack(options.stack, localizer_settings(options), camera_settings(options), progress=True)
+    with input_accepted():
         pixel_size_nm = found.camera.pixel_size_nm
         write_localizations(options.out, found.localizations, found.segment.shape, pixel_size_nm, found.n_frames)
     n = len(found.localizations)

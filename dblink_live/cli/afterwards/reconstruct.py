@@ -6,9 +6,20 @@ import argparse
 import time
 from pathlib import Path
 
-from dblink_live.cli.console import progress
-from dblink_live.cli.options import Verbs, add_camera, add_json, add_localizer, add_verb, lookahead, positive_int
-from dblink_live.cli.result import Outcome, on_the_way
+from dblink_live.cli.options import (
+    Verbs,
+    add_camera,
+    add_json,
+    add_localizer,
+    add_verb,
+    camera_settings,
+    localizer_settings,
+    lookahead,
+    positive_int,
+)
+from dblink_live.cli.result import Outcome
+from dblink_live.errors import input_accepted
+from dblink_live.workflows.progress import CONSOLE
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -54,7 +65,14 @@ def run(options: argparse.Namespace) -> Outcome:
 
     check_new_image(options.out, options.overwrite)
     model = load_model(options.model, device=options.device)
-    maps = read_maps(options, model.pixel_size_nm)
+    maps = read_maps(
+        options.input,
+        model,
+        options.window,
+        localizer_settings(options),
+        camera_settings(options),
+        progress=True,
+    )
     spec = SeriesSpec(
         product="full" if options.lookahead == "full" else "live",
         lattice=0,
@@ -67,9 +85,9 @@ def run(options: argparse.Namespace) -> Outcome:
     n_windows, height, width = maps.counts.shape
     pictures = iter_reconstruct(maps.counts, model, options.lookahead)
     with (
-        on_the_way(),
+        input_accepted(),
         ImageWriter(options.out, spec, options.overwrite) as writer,
-        progress("reconstructing", n_windows, "windows") as advance,
+        CONSOLE.bar("reconstructing", n_windows, "windows") as advance,
     ):
         for window, picture in pictures:
             writer.append(picture)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dblink_live.cli.acquire.run import INTERRUPTED, stop_on_interrupt
-from dblink_live.cli.console import progress, say
 from dblink_live.cli.options import Verbs, add_json, add_verb, lookahead, positive_int
-from dblink_live.cli.result import Outcome, on_the_way
+from dblink_live.cli.result import Outcome
+from dblink_live.errors import input_accepted
+from dblink_live.workflows.progress import CONSOLE, say
 
 if TYPE_CHECKING:
     from dblink_live.refine import BackfillSummary, Refinement, RefineSummary
@@ -86,7 +87,7 @@ def run(options: argparse.Namespace) -> Outcome:
             for path in options.paths
         ]
         n_steps = sum(refinement.n_steps for refinement in refinements)
-        with on_the_way(), progress("refining", n_steps, "windows") as advance:
+        with input_accepted(), CONSOLE.bar("refining", n_steps, "windows") as advance:
             summaries = compute(refinements, advance, interrupted.is_set)
     found = list(zip(refinements, summaries, mended, strict=True))
     figures = [_figures(options, *one, n_workers) for one in found]
@@ -101,7 +102,7 @@ def _mend(path: Path, should_stop: Callable[[], bool]) -> BackfillSummary:
     from dblink_live.refine import Backfill
 
     mending = Backfill(path)
-    with on_the_way(), progress("localizing skipped windows again", mending.n_windows, "windows") as advance:
+    with input_accepted(), CONSOLE.bar("localizing skipped windows again", mending.n_windows, "windows") as advance:
         summary = mending.run(advance, should_stop)
     if summary.n_mended:
         say(f"{summary.n_mended} windows that lacked frames were made whole from the recorded ones: {path}")

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dblink_live.cli.afterwards import analyze
-from dblink_live.cli.console import progress
-from dblink_live.cli.options import Parser, Verbs, add_json, add_verb, positive_int
+from dblink_live.cli.options import Verbs, add_json, add_verb, as_overrides, positive, positive_int
 from dblink_live.cli.result import Outcome
-from dblink_live.errors import DblinkError, ModelError, PluginError
-from dblink_live.workflows.run_recording import add_recording, is_run, make_run, refuse_recording_options
+from dblink_live.config import load_run_config
+from dblink_live.errors import ConfigError, DblinkError, ModelError, PluginError
+from dblink_live.workflows.progress import CONSOLE
+from dblink_live.workflows.run_recording import is_run, make_run
 
 if TYPE_CHECKING:
     from dblink_live.analysis.summary import Figures
@@ -48,8 +49,46 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--model", metavar="M", help="network to run, by name or checkpoint (default: the run's own, or filaments)"
     )
-    add_recording(parser)
+    _add_recording(parser)
     add_json(parser)
+
+
+def _add_recording(parser: argparse.ArgumentParser) -> None:
+    """Options that only a table or a stack needs."""
+    parser.add_argument(
+        "--out", metavar="RUN", type=Path, help="of a table or stack: the run folder to make (default: NAME.run here)"
+    )
+    parser.add_argument(
+        "--pixel-size-nm", metavar="NM", type=positive, help="of a table or stack: side of a camera pixel in the sample"
+    )
+    parser.add_argument(
+        "--window", metavar="N", type=positive_int, help="of a table or stack: frames per window (default 10)"
+    )
+    parser.add_argument(
+        "--config", metavar="F.toml", type=Path, help="of a table or stack: settings, as `run` takes them"
+    )
+    parser.add_argument(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        dest="overrides",
+        action="append",
+        default=[],
+        help="of a table or stack: one setting, for instance localizer.name=auto; may be repeated",
+    )
+
+
+def _refuse_recording_options(options: argparse.Namespace) -> None:
+    """Raise `ConfigError` where an option is given that a run folder has no use for."""
+    given = {
+        "--out": options.out,
+        "--pixel-size-nm": options.pixel_size_nm,
+        "--window": options.window,
+        "--config": options.config,
+        "--set": options.overrides or None,
+    }
+    for name, value in given.items():
+        if value is not None:
+            raise ConfigError(f"expected no {name} beside the run folder {options.path}, which has its own settings")
 
 
 def run(options: argparse.Namespace) -> Outcome:
@@ -57,13 +96,19 @@ def run(options: argparse.Namespace) -> Outcome:
     from dblink_live.store import open_run
 
     if is_run(options.path):
-        refuse_recording_options(options)
+        _refuse_recording_options(options)
         # What is no run is refused before anything is worked out.
         open_run(options.path).close()
     else:
-        options.path = make_run(options)
+        short = {
+            "camera.pixel_size_nm": options.pixel_size_nm,
+            "windows.frames": options.window,
+            "reconstruct.model": options.model,
+        }
+        config = load_run_config(options.config, [*options.overrides, *as_overrides(short)])
+        options.path = make_run(options.path, options.out, config, CONSOLE)
     found, measured = _figures(options)
-    with progress("reporting", None, "windows read") as advance:
+    with CONSOLE.bar("reporting", None, "windows read") as advance:
         half_width = None if options.compare is None else options.compare // 2
         summary = write_report(options.path, found, on_progress=advance, compare_half_width=half_width)
     text = str(summary.path)
@@ -85,25 +130,18 @@ def run(options: argparse.Namespace) -> Outcome:
 def _figures(options: argparse.Namespace) -> tuple[Figures | str, dict[str, object] | None]:
     """What `analyze` finds in the run and prints of it, or why it finds nothing: a page with gaps beats no page."""
     from dblink_live.analysis.summary import N_FIGURES, summarize
-    from dblink_live.workflows.analysis_input import open_subject
+    from dblink_live.workflows.analysis_input import AnalysisSettings, open_subject
+
+    settings = AnalysisSettings(split=options.split, fiducials=options.fiducials, model=options.model)
 
     try:
-        with open_subject(_for_analyze(options)) as chosen, progress("measuring", N_FIGURES, "figures") as advance:
+        with (
+            open_subject(options.path, settings, CONSOLE) as chosen,
+            CONSOLE.bar("measuring", N_FIGURES, "figures") as advance,
+        ):
             found = summarize(chosen.subject, advance)
             return found, analyze.figures_of(options.path, chosen, found)
     except DblinkError as error:
         if options.model is not None and isinstance(error, ModelError | PluginError):
             raise
         return str(error), None
-
-
-def _for_analyze(options: argparse.Namespace) -> argparse.Namespace:
-    """What `analyze` would be told, its own defaults included."""
-    parser = Parser(prog="dblink-live")
-    analyze.add_parser(parser.add_subparsers(dest="verb"))
-    told = [] if options.split else ["--no-split"]
-    if options.fiducials:
-        told.append("--fiducials")
-    if options.model is not None:
-        told += ["--model", options.model]
-    return parser.parse_args(["analyze", *told, "--", str(options.path)])

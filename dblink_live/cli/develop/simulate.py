@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
-from dblink_live.cli.console import progress
 from dblink_live.cli.options import UsageError, Verbs, add_json, add_verb, not_negative_int, positive_int
 from dblink_live.cli.result import Outcome
 from dblink_live.types import CountImage, Shape
+from dblink_live.workflows.progress import CONSOLE
 
 if TYPE_CHECKING:
     from dblink_live.simulate import CameraSimulator, VideoParameters
@@ -160,7 +160,7 @@ def _write_stack(path: Path, simulator: CameraSimulator, n_frames: int, frame_ms
     import tifffile
 
     def frames() -> Iterator[CountImage]:
-        with progress("simulating", n_frames, "frames") as advance:
+        with CONSOLE.bar("simulating", n_frames, "frames") as advance:
             for number in range(n_frames):
                 yield simulator.frame(number)
                 advance(number + 1)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from rich.table import Table
 
-from dblink_live.cli.console import say
 from dblink_live.cli.options import UsageError, Verbs, add_json, add_verb
-from dblink_live.cli.result import Outcome, on_the_way
+from dblink_live.cli.result import Outcome
+from dblink_live.errors import input_accepted
+from dblink_live.workflows.progress import say
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -56,7 +57,7 @@ def run(options: argparse.Namespace) -> Outcome:
             f"loss {progress.loss:.4f}{validation}, {progress.elapsed_s / 60:.1f} min"
         )
 
-    with on_the_way():
+    with input_accepted():
         if isinstance(settings, LocalizerSettings | DeepStormSettings):
             sha256 = train_localizer_to_checkpoint(settings, options.out, show, overwrite=options.overwrite)
         else:

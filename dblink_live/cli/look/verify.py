@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dblink_live.cli.console import progress
 from dblink_live.cli.options import Verbs, add_json, add_verb
 from dblink_live.cli.result import Outcome
+from dblink_live.workflows.progress import CONSOLE
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -25,7 +25,7 @@ def add_parser(verbs: Verbs) -> None:
 def run(options: argparse.Namespace) -> Outcome:
     from dblink_live.store import verify_run
 
-    with progress("verifying", None, "windows") as advance:
+    with CONSOLE.bar("verifying", None, "windows") as advance:
         report = verify_run(options.path, on_progress=lambda done, total: advance(done))
     windows = ", ".join(f"{n} of {product}" for product, n in report.windows.items())
     lines = [f"note: {note}" for note in report.notes]

@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dblink_live.cli.console import progress, say
 from dblink_live.cli.options import UsageError, Verbs, add_json, add_verb, positive
-from dblink_live.cli.result import Outcome, on_the_way
-from dblink_live.errors import CalibrationError
+from dblink_live.cli.result import Outcome
+from dblink_live.errors import CalibrationError, input_accepted
 from dblink_live.types import Frame, Segment
 from dblink_live.workflows.localize import BATCH_FRAMES, refuse_cameras, source_of
+from dblink_live.workflows.progress import CONSOLE, say
 
 if TYPE_CHECKING:
     from dblink_live.camera.photon_transfer import DarkFacts, GainFacts, StackStatistics
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> Outcome:
     maps_path = options.out.with_suffix(".maps.npz")
     if pixels is not None and maps_path.exists() and not options.overwrite:
         raise UsageError(f"expected a new file, but {maps_path} exists; give another name, or --overwrite")
-    with on_the_way():
+    with input_accepted():
         digest = _save_maps(maps_path, pixels, segment, options.roi) if pixels is not None else None
         options.out.write_text(_toml(options, facts, gain, maps_path.name, digest), encoding="utf-8")
     return Outcome(
@@ -110,7 +110,7 @@ def _read(stack: str) -> tuple[StackStatistics, Segment]:
     source = open_source(source_of(stack), launch=refuse_cameras)
     try:
         segment = source.open()
-        with progress(f"reading {stack}", source.n_frames_expected, "frames") as advance:
+        with CONSOLE.bar(f"reading {stack}", source.n_frames_expected, "frames") as advance:
             while not source.is_finished:
                 for event in source.read(BATCH_FRAMES, timeout_s=1.0):
                     if isinstance(event, Segment):

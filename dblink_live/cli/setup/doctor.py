@@ -9,10 +9,10 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from dblink_live.cli.console import say
 from dblink_live.cli.options import UsageError, Verbs, add_json, add_verb, positive_int
 from dblink_live.cli.result import Outcome
 from dblink_live.errors import DblinkError
+from dblink_live.workflows.progress import say
 
 
 def add_parser(verbs: Verbs) -> None:
