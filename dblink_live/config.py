@@ -7,7 +7,6 @@ Unknown keys are errors that name the nearest known key. The resolved configurat
 from __future__ import annotations
 
 import copy
-import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from dblink_live.errors import ConfigError
+from dblink_live.suggest import did_you_mean
 
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 NonNegative = Annotated[float, msgspec.Meta(ge=0.0)]
@@ -286,8 +286,7 @@ def _refuse_unknown(plain: Mapping[str, Any], struct: type[msgspec.Struct], pref
 
 def _unknown(name: str, known: list[str]) -> str:
     every_key = known if "." in name else [*known, *_all_keys()]
-    nearest = difflib.get_close_matches(name, every_key, n=1, cutoff=0.0)
-    return f"unknown setting {name!r}; did you mean {nearest[0]!r}? Known here: {', '.join(sorted(known))}"
+    return f"unknown setting {name!r}{did_you_mean(name, every_key, cutoff=0.0)} Known here: {', '.join(sorted(known))}"
 
 
 def _all_keys() -> list[str]:

@@ -56,7 +56,7 @@ class Ledger:
     @property
     def n_in_flight(self) -> int:
         """Frames seen that have no fate yet."""
-        return self.n_arrived - self.n_committed - self.n_tail
+        return unaccounted_frames(self.n_seen, (self.n_committed, self.n_lost, self.n_deselected, self.n_tail))
 
     def balances(self) -> bool:
         """Whether every frame that was seen is accounted for."""
@@ -132,6 +132,14 @@ class Ledger:
         if ledger.n_in_flight != int(plain["in_flight"]):
             raise StoreError(f"a stored ledger contradicts itself: {dict(plain)!r}")
         return ledger
+
+
+def unaccounted_frames(seen: int, fates: Iterable[int]) -> int:
+    """Return how many of the frames ``seen`` have none of the ``fates`` (committed, lost, deselected, tail).
+
+    0 means that the ledger balances; a negative number, that more frames have a fate than were seen.
+    """
+    return seen - sum(fates)
 
 
 def total_lost(ledgers: Iterable[Ledger]) -> dict[str, int]:

@@ -11,7 +11,6 @@ What stands there is called as ``MyLocalizer(camera, psf_sigma_px=..., ...)`` an
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from dblink_live.errors import ConfigError, PluginError
 from dblink_live.interfaces import Localizer
+from dblink_live.suggest import did_you_mean
 
 LOCALIZERS = "dblink_live.localizers"
 _BUILT_IN = {
@@ -94,6 +94,4 @@ def _find(name: str) -> EntryPoint:
         if point.name == name:
             return point
     installed = installed_localizers()
-    nearest = difflib.get_close_matches(name, installed, n=1)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-    raise PluginError(f"unknown localizer {name!r}; installed: {', '.join(installed)}{hint}")
+    raise PluginError(f"unknown localizer {name!r}; installed: {', '.join(installed)}{did_you_mean(name, installed)}")

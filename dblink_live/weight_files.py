@@ -18,8 +18,35 @@ import torch
 from torch import Tensor, nn
 
 from dblink_live.errors import ModelError
+from dblink_live.suggest import did_you_mean
 
 SUFFIX = ".safetensors"
+
+
+def find_weights(name_or_path: str | os.PathLike[str], zoo: Path, kind: str) -> Path:
+    """Return the file of a network in the folder ``zoo`` by its name, or of any other by its path.
+
+    Parameters
+    ----------
+    kind
+        What the file is called in messages, such as ``"model"``.
+
+    Raises
+    ------
+    ModelError
+        There is no such file; the nearest name is suggested.
+    """
+    path = Path(name_or_path)
+    shipped = sorted(file.stem for file in zoo.glob(f"*{SUFFIX}"))
+    listed = ", ".join(shipped) or "none"
+    if isinstance(name_or_path, str) and path.suffix != SUFFIX and path.name == name_or_path:
+        if name_or_path in shipped:
+            return zoo / f"{name_or_path}{SUFFIX}"
+        hint = did_you_mean(name_or_path, shipped) or "; give a checkpoint of your own by its path"
+        raise ModelError(f"unknown {kind} {name_or_path!r}; shipped: {listed}{hint}")
+    if not path.is_file():
+        raise ModelError(f"expected a {kind} at {path}, found no file; shipped: {listed}")
+    return path
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):

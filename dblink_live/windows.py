@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dblink_live.binning import MAX_COUNT, count_per_pixel, count_per_window
 from dblink_live.errors import ConfigError, SourceError
 from dblink_live.types import CountImage, Gap, Grid, LocalizationMap, Localizations, Shape, empty_localizations
-
-MAX_COUNT = int(np.iinfo(np.uint16).max)
 
 
 @dataclass(frozen=True)
@@ -79,14 +78,8 @@ def bin_localizations(
         raise SourceError(
             f"expected frames from {first_frame} on, found frame {int(localizations['frame'].min())}; pass first_frame"
         )
-    rows, cols, inside = _positions(localizations, grid, pixel_size_nm)
-    size = grid.shape.height * grid.shape.width
-    flat = windows[inside] * size + rows[inside] * grid.shape.width + cols[inside]
-    n_windows = int(windows.max()) + 1
-    maps = np.zeros(n_windows * size, np.uint16)
-    index, counts = np.unique(flat, return_counts=True)
-    maps[index] = np.minimum(counts, MAX_COUNT)
-    return maps.reshape(n_windows, *grid.shape)
+    rows, cols = grid.index_of(localizations["y"], localizations["x"], pixel_size_nm)
+    return count_per_window(windows, rows, cols, int(windows.max()) + 1, grid.shape)
 
 
 class WindowAccumulator:
@@ -216,17 +209,7 @@ class WindowAccumulator:
         return CompletedWindow(map, localizations)
 
     def _count(self, localizations: Localizations) -> CountImage:
-        rows, cols, inside = _positions(localizations, self._grid, self._pixel_size_nm)
-        self.n_outside += int(len(inside) - np.count_nonzero(inside))
-        height, width = self._grid.shape
-        flat = np.bincount(rows[inside] * width + cols[inside], minlength=height * width)
-        return np.minimum(flat, MAX_COUNT).astype(np.uint16).reshape(height, width)
-
-
-def _positions(
-    localizations: Localizations, grid: Grid, pixel_size_nm: float
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Grid rows and columns of each localization, and whether they lie on the grid."""
-    rows, cols = grid.index_of(localizations["y"], localizations["x"], pixel_size_nm)
-    inside = (rows >= 0) & (rows < grid.shape.height) & (cols >= 0) & (cols < grid.shape.width)
-    return rows, cols, inside
+        rows, cols = self._grid.index_of(localizations["y"], localizations["x"], self._pixel_size_nm)
+        counts = count_per_pixel(rows, cols, self._grid.shape)
+        self.n_outside += len(localizations) - int(counts.sum())
+        return np.minimum(counts, MAX_COUNT).astype(np.uint16)

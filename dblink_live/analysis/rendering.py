@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dblink_live.binning import count_per_pixel
 from dblink_live.errors import AnalysisError, CalibrationError
 from dblink_live.types import FloatImage, Grid, Localizations, Shape
 
@@ -53,7 +54,4 @@ def grid_around(localizations: Localizations, pixel_size_nm: float, pitch_nm: fl
 def render(localizations: Localizations, pixel_size_nm: float, grid: Grid) -> FloatImage:
     """Localizations a pixel of ``grid``, float32 [H, W]; those outside are left out."""
     rows, cols = grid.index_of(localizations["y"], localizations["x"], pixel_size_nm)
-    height, width = grid.shape
-    inside = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
-    flat = np.bincount(rows[inside] * width + cols[inside], minlength=height * width)
-    return flat.astype(np.float32).reshape(height, width)
+    return count_per_pixel(rows, cols, grid.shape).astype(np.float32)

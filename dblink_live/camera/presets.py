@@ -6,7 +6,6 @@ the maker's own document is handed out with a warning, and one that nobody could
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +15,7 @@ from typing import Annotated
 import msgspec
 
 from dblink_live.errors import CalibrationError
+from dblink_live.suggest import did_you_mean
 
 Above0 = Annotated[float, msgspec.Meta(gt=0.0)]
 
@@ -89,9 +89,10 @@ def camera_preset(name: str) -> CameraPreset:
             raise CalibrationError(
                 f"expected a readout mode of {name}, found none; say camera.preset={' or '.join(modes)}"
             )
-        nearest = difflib.get_close_matches(name, presets, n=1, cutoff=0.0)[0]
         cameras = ", ".join(sorted({known.partition("/")[0] for known in presets}))
-        raise CalibrationError(f"unknown camera preset {name!r}; did you mean {nearest!r}? Cameras: {cameras}")
+        raise CalibrationError(
+            f"unknown camera preset {name!r}{did_you_mean(name, presets, cutoff=0.0)} Cameras: {cameras}"
+        )
     return presets[name]
 
 

@@ -6,7 +6,6 @@ The file's metadata holds one JSON document, `Header`. Nothing in a checkpoint i
 
 from __future__ import annotations
 
-import difflib
 import os
 from dataclasses import dataclass, field, fields
 from importlib import resources
@@ -21,7 +20,7 @@ from dblink_live.models.dblink import DblinkConfig, DblinkNetwork
 from dblink_live.models.device import resolve_device
 from dblink_live.models.light import LightConfig, LightNetwork
 from dblink_live.models.network import BidirectionalNetwork
-from dblink_live.weight_files import SUFFIX, Facts, detached, digest, read_weights, write_weights
+from dblink_live.weight_files import SUFFIX, Facts, detached, digest, find_weights, read_weights, write_weights
 from dblink_live.weight_files import load_weights as copy_weights
 
 FORMAT_VERSION = 1
@@ -205,24 +204,12 @@ def _zoo() -> Path:
 
 
 def _find(name_or_path: str | os.PathLike[str]) -> Path:
-    path = Path(name_or_path)
-    if isinstance(name_or_path, str) and path.suffix != SUFFIX and path.name == name_or_path:
-        shipped = list_models()
-        if name_or_path in shipped:
-            return _zoo() / f"{name_or_path}{SUFFIX}"
-        if name_or_path in list_untrained():
-            raise ModelError(
-                f"expected a model with weights, found {name_or_path!r}, which ships untrained; "
-                f"`dblink-live models {name_or_path}` says how to come by weights. Shipped: {', '.join(shipped)}"
-            )
-        nearest = difflib.get_close_matches(name_or_path, shipped, n=1)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else "; a checkpoint of yours is given by its path"
-        raise ModelError(f"unknown model {name_or_path!r}; shipped: {', '.join(shipped) or 'none'}{hint}")
-    if not path.is_file():
+    if name_or_path in list_untrained():
         raise ModelError(
-            f"expected a checkpoint at {path}, found no file; shipped models: {', '.join(list_models()) or 'none'}"
+            f"expected a model with weights, found {name_or_path!r}, which ships untrained; "
+            f"`dblink-live models {name_or_path}` says how to come by weights. Shipped: {', '.join(list_models())}"
         )
-    return path
+    return find_weights(name_or_path, _zoo(), "model")
 
 
 def load_weights(network: BidirectionalNetwork, tensors: dict[str, torch.Tensor], path: Path) -> None:

@@ -19,6 +19,7 @@ import msgspec
 
 from dblink_live.errors import DblinkError
 from dblink_live.sources.camera_process import RingReader, shared_memory
+from dblink_live.sources.camera_process.heartbeat import Heartbeat
 from dblink_live.sources.camera_process.ring import RingEnd, RingError, RingItem
 from dblink_live.sources.camera_process.subprocess_io import read_line, take_stdout, when_stdin_closes
 from dblink_live.store import RawWriter
@@ -28,7 +29,6 @@ READY = "ready"
 MAX_FRAMES_A_READ = 16
 """A frame holds its slot until it is copied: short batches give slots back early."""
 _POLL_S = 0.002
-_BEAT_S = 0.5
 
 
 class RecordJob(msgspec.Struct, frozen=True):
@@ -59,9 +59,9 @@ def main() -> int:
     error = ""
     try:
         writer = RawWriter(Path(job.folder), job.session)
-        ring.beat()
         ring.hold()
-        _start_heart(ring)
+        # The recorder shows life while a slow disk keeps it waiting.
+        Heartbeat(ring.beat)
         print(READY, file=answers, flush=True)
         _record(ring, writer, is_told_to_end)
     except DblinkError as failure:
@@ -114,17 +114,6 @@ def _take(item: RingItem, writer: RawWriter) -> str | None:
         case RingEnd():
             return "ended with the camera"
     return None
-
-
-def _start_heart(ring: RingReader) -> None:
-    """Show signs of life also while the disk keeps the recorder waiting: it is slow then, and not dead."""
-
-    def beat() -> None:
-        while True:
-            ring.beat()
-            time.sleep(_BEAT_S)
-
-    threading.Thread(target=beat, name="recorder-heartbeat", daemon=True).start()
 
 
 if __name__ == "__main__":

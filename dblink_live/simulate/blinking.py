@@ -14,8 +14,10 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from dblink_live.binning import count_per_pixel
 from dblink_live.simulate.checks import require, require_seed
 from dblink_live.simulate.structures.raster import Mask
+from dblink_live.types import Shape
 
 _BLOCK = 64
 """Frames in which molecules are switched on together from one seed."""
@@ -68,9 +70,7 @@ def memoryless_counts(
     rows.append(rng.integers(0, height, size=n_noise))
     cols.append(rng.integers(0, width, size=n_noise))
     y, x = np.concatenate(rows), np.concatenate(cols)
-    inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-    flat = np.bincount(y[inside] * width + x[inside], minlength=height * width)
-    return flat.reshape(height, width).astype(np.uint16)
+    return count_per_pixel(y, x, Shape(height, width)).astype(np.uint16)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dblink_live.binning import count_per_window
 from dblink_live.simulate.fluorophores import Fluorophores, Sightings, sightings
 from dblink_live.simulate.motion import Points
 from dblink_live.simulate.precision import localization_error_nm
@@ -175,9 +176,8 @@ def _counted(
     frames: npt.NDArray[np.int64],
     is_seen: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.uint16]:
-    counts = np.zeros((recording.n_windows, *specimen.grid.shape), np.uint16)
     kept = is_seen[frames] & _in_field(specimen, places_nm)
     at = (places_nm[kept] - np.asarray(specimen.grid.origin_nm)) / specimen.grid.pitch_nm
     rows, cols = at.astype(np.int64).T
-    np.add.at(counts, (frames[kept] // recording.window_frames, rows, cols), 1)
-    return counts
+    windows = frames[kept] // recording.window_frames
+    return count_per_window(windows, rows, cols, recording.n_windows, specimen.grid.shape)

@@ -6,7 +6,6 @@ be percent-encoded, for a path that holds ``&``.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any, Literal
 from urllib.parse import unquote
 
 from dblink_live.errors import SourceError
+from dblink_live.suggest import did_you_mean
 
 Roi = tuple[int, int, int, int]
 
@@ -200,8 +200,7 @@ def _parse_options(name: str, scheme: Scheme, query: str) -> dict[str, Any]:
 
 def _nearest(word: str, known: object) -> str:
     candidates = [str(value) for value in known] if isinstance(known, (tuple, dict)) else []
-    matches = difflib.get_close_matches(word, candidates, n=1, cutoff=0.5)
-    return f", did you mean {matches[0]!r}?" if matches else ""
+    return did_you_mean(word, candidates, cutoff=0.5)
 
 
 def _positive_float(text: str) -> float:

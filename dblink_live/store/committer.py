@@ -22,7 +22,7 @@ _WAKE_S = 0.5  # On Windows a wait without a limit cannot be interrupted by Ctrl
 
 
 @dataclass(frozen=True)
-class Job:
+class CommitTask:
     """Something to enter in the journal once what it names is on disk."""
 
     enter: Callable[[Journal], None]
@@ -41,7 +41,7 @@ class Committer:
         self._folder = folder
         self._journal = journal
         self._localizations = localizations
-        self._jobs: deque[Job] = deque()
+        self._jobs: deque[CommitTask] = deque()
         self._n_busy = 0
         self._is_closing = False
         self._error: BaseException | None = None
@@ -50,7 +50,7 @@ class Committer:
         self._thread = threading.Thread(target=self._run, name="store-committer", daemon=True)
         self._thread.start()
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: CommitTask) -> None:
         """Queue a job; wait while `MAX_COMMITS_IN_FLIGHT` others are under way."""
         with self._changed:
             self._wait_until(lambda: len(self._jobs) + self._n_busy < MAX_COMMITS_IN_FLIGHT)
@@ -92,10 +92,10 @@ class Committer:
                 if error is not None:
                     return
 
-    def _commit(self, batch: list[Job]) -> BaseException | None:
+    def _commit(self, batch: list[CommitTask]) -> BaseException | None:
         """Commit as many jobs of ``batch`` as are good, in order; return what stopped it."""
         error: BaseException | None = None
-        ready: list[Job] = []
+        ready: list[CommitTask] = []
         for job in batch:
             try:
                 if job.data is not None:

@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 from dblink_live.errors import StoreError
 from dblink_live.store.arrays import StoredImage, checksum, encode_probability
-from dblink_live.store.committer import Committer, Job
+from dblink_live.store.committer import CommitTask, Committer
 from dblink_live.store.filesystem import store_error
 from dblink_live.store.folder import WritableFolder
 from dblink_live.store.journal import (
@@ -133,7 +133,7 @@ class RunWriter:
         if status == "finalizing":
             writer._status_if_closed = status
         else:
-            writer._committer.submit(Job(lambda journal: journal.set_status("running")))
+            writer._committer.submit(CommitTask(lambda journal: journal.set_status("running")))
         return writer
 
     @classmethod
@@ -179,7 +179,7 @@ class RunWriter:
         stored = StoredSegment(segment, grid, pixel_size_nm, lattice, facts)
         self._segments[segment.index] = stored
         self._series.describe(list(self._segments.values()))
-        self._committer.submit(Job(lambda journal: journal.add_segment(stored)))
+        self._committer.submit(CommitTask(lambda journal: journal.add_segment(stored)))
 
     def write_map(self, map: LocalizationMap, localizations: Localizations, product: MapProduct = "counts") -> None:
         """Store a window's counts and its localizations; as ``mended``, those that raw frames gave afterwards.
@@ -245,23 +245,23 @@ class RunWriter:
                 "refine with the first settings, or a copy of the run without `full`"
             )
         self._full_facts = facts
-        self._committer.submit(Job(lambda journal: journal.set_full_facts(facts)))
+        self._committer.submit(CommitTask(lambda journal: journal.set_full_facts(facts)))
 
     def record_gap(self, gap: Gap) -> None:
         """Note frames that will not come."""
         self._check_open()
-        self._committer.submit(Job(lambda journal: journal.add_gap(gap)))
+        self._committer.submit(CommitTask(lambda journal: journal.add_gap(gap)))
 
     def event(self, text: str) -> None:
         """Add a line to the run's log, with the time."""
         self._check_open()
-        self._committer.submit(Job(lambda journal: journal.add_event(text)))
+        self._committer.submit(CommitTask(lambda journal: journal.add_event(text)))
 
     def write_ledger(self, segment: int, ledger: Mapping[str, object]) -> None:
         """Store a segment's ledger: seen, committed, lost (by cause), deselected, tail; None for what is unknown."""
         self._check_open()
         plain = dict(ledger)
-        self._committer.submit(Job(lambda journal: journal.set_ledger(segment, plain)))
+        self._committer.submit(CommitTask(lambda journal: journal.set_ledger(segment, plain)))
 
     def flush(self) -> None:
         """Wait until everything written so far is committed."""
@@ -278,7 +278,7 @@ class RunWriter:
         is_ending = self._status_if_finalized != self._status_if_closed  # and not an addition to what has ended
         try:
             if is_ending:
-                self._committer.submit(Job(lambda journal: journal.set_status("finalizing")))
+                self._committer.submit(CommitTask(lambda journal: journal.set_status("finalizing")))
             self._committer.drain()
             # From here on nothing is missing but the trimming: that is all that `resume` has to do then.
             if is_ending:
@@ -340,7 +340,7 @@ class RunWriter:
         )
         data = self._series.append(series, image)
         self._windows[product].add(segment, window, frames)
-        self._committer.submit(Job(lambda journal: journal.add_window(row), data, localizations))
+        self._committer.submit(CommitTask(lambda journal: journal.add_window(row), data, localizations))
 
     def _adopt(self, reader: JournalReader) -> None:
         """Take over what an earlier writer left."""

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dblink_live.analysis.summary import Subject
+from dblink_live.binning import count_per_pixel
 from dblink_live.errors import ConfigError, SourceError, StoreError
 from dblink_live.store import Product, Run, StoredSegment, open_run
-from dblink_live.types import FloatImage, Localizations
+from dblink_live.types import FloatImage, Localizations, Shape
 from dblink_live.workflows.lookahead_stages import stages_of
 from dblink_live.workflows.progress import Progress
 from dblink_live.workflows.split_frames import Region, split_reconstruction
@@ -179,8 +180,7 @@ def _region(stored: StoredSegment, localizations: Localizations) -> Region:
         return slice(0, min(height, MAX_SIDE)), slice(0, min(width, MAX_SIDE))
     rows, cols = stored.grid.index_of(localizations["y"], localizations["x"], stored.pixel_size_nm)
     n_rows, n_cols = (-(-side // MAX_SIDE) for side in (height, width))
-    limits = [[0, n_rows * MAX_SIDE], [0, n_cols * MAX_SIDE]]
-    counts, _, _ = np.histogram2d(rows, cols, bins=(n_rows, n_cols), range=limits)
+    counts = count_per_pixel(rows // MAX_SIDE, cols // MAX_SIDE, Shape(n_rows, n_cols))
     row, col = (int(place) for place in np.unravel_index(int(counts.argmax()), counts.shape))
     top, left = row * MAX_SIDE, col * MAX_SIDE
     return slice(top, min(top + MAX_SIDE, height)), slice(left, min(left + MAX_SIDE, width))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dblink_live.binning import count_per_window, is_inside
 from dblink_live.config import CameraConfig, LocalizerConfig
 from dblink_live.errors import ModelError, SourceError
 from dblink_live.types import CountImage, Grid, Localizations, Shape
@@ -23,7 +24,6 @@ PITCH_TOLERANCE = 0.005
 """Relative difference at which two pitches are still the same scale: 2.6 pixels over 512."""
 MAX_GRID_PIXELS = 8192**2
 """A field larger than this (a third of a millimetre square at 40 nm) comes from a stray row of the table."""
-MAX_COUNT = int(np.iinfo(np.uint16).max)
 
 
 @dataclass(frozen=True)
@@ -65,23 +65,21 @@ class CountedTable:
         rows, cols = grid.index_of(localizations["y"], localizations["x"], pixel_size_nm)
         windows = (localizations["frame"] - first_frame) // window_frames
         n_windows = -(-n_frames // window_frames)
-        is_inside = (rows >= 0) & (rows < grid.shape.height) & (cols >= 0) & (cols < grid.shape.width)
-        is_inside &= (windows >= 0) & (windows < n_windows)
-        order = np.argsort(windows[is_inside], kind="stable")
+        inside = is_inside(rows, cols, grid.shape) & (windows >= 0) & (windows < n_windows)
+        order = np.argsort(windows[inside], kind="stable")
         self.shape = (n_windows, *grid.shape)
         self.n_inside = len(order)
-        self._pixels = (rows[is_inside] * grid.shape.width + cols[is_inside])[order]
-        self._starts = np.searchsorted(windows[is_inside][order], np.arange(n_windows + 1))
+        self._pixels = (rows[inside] * grid.shape.width + cols[inside])[order]
+        self._starts = np.searchsorted(windows[inside][order], np.arange(n_windows + 1))
 
     def __getitem__(self, key: slice) -> CountImage:
         _, height, width = self.shape
         chosen = range(*key.indices(self.shape[0]))
-        counts = np.zeros((len(chosen), height * width), np.uint16)
+        counts = np.zeros((len(chosen), height, width), np.uint16)
         for image, window in zip(counts, chosen, strict=True):
-            pixels = self._pixels[self._starts[window] : self._starts[window + 1]]
-            values, n = np.unique(pixels, return_counts=True)
-            image[values] = np.minimum(n, MAX_COUNT)
-        return counts.reshape(len(chosen), height, width)
+            rows, cols = np.divmod(self._pixels[self._starts[window] : self._starts[window + 1]], width)
+            image[:] = count_per_window(np.zeros_like(rows), rows, cols, 1, Shape(height, width))[0]
+        return counts
 
 
 def read_maps(

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dblink_live.binning import count_per_pixel
 from dblink_live.config import run_config_from_plain
 from dblink_live.errors import AnalysisError, ModelError, PluginError
 from dblink_live.store import CommittedWindow, Product, Run, StoredSegment
-from dblink_live.types import CountImage, FloatImage
+from dblink_live.types import CountImage, FloatImage, Shape
 from dblink_live.workflows.progress import Progress
 from dblink_live.workflows.run_model import check_pitch, model_of
 
@@ -110,10 +111,9 @@ def count_halves(
         table = run.localizations(row.segment, row.window)
         y, x = stored.grid.index_of(table["y"], table["x"], stored.pixel_size_nm)
         y, x = y - grid_rows.start, x - grid_cols.start
-        inside = (y >= 0) & (y < len(grid_rows)) & (x >= 0) & (x < len(grid_cols))
         is_late = 2 * (table["frame"] - row.start) >= row.stop - row.start
-        for image, chosen in ((first[t], inside & ~is_late), (second[t], inside & is_late)):
-            np.add.at(image, (y[chosen], x[chosen]), 1)
+        for image, chosen in ((first[t], ~is_late), (second[t], is_late)):
+            image[:] = count_per_pixel(y[chosen], x[chosen], Shape(len(grid_rows), len(grid_cols)))
     return first, second
 
 

@@ -138,7 +138,7 @@ def test_the_verb_trains_it_and_refuses_what_cannot_be(tmp_path: Path, capsys: p
     assert main(["train", "--config", str(settings), "--out", str(out), "--json"]) == 0
     assert load_deepstorm(out, torch.device("cpu")).facts.config.upsampling == 2
     for wrong, message in (
-        ("sparse = 1.0\n", "nearest is 'sparsity'"),
+        ("sparse = 1.0\n", "did you mean 'sparsity'"),
         ("[network]\nchannel = 1\n", "unknown key 'network.channel'"),
         ("[network]\nupsampling = 3\n", "1, 2, 4 or 8, found 3"),
         ("[network]\nchannels = [0, 1, 1, 1]\n", "network.channels[0]"),

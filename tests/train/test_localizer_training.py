@@ -130,7 +130,7 @@ def test_the_verb_trains_it_and_refuses_what_cannot_be(tmp_path: Path, capsys: p
     assert main(["train", "--config", str(settings), "--out", str(out), "--json"]) == 0
     assert out.is_file()
     for wrong, message in (
-        ("crop = 32\n", "nearest is 'crop_px'"),
+        ("crop = 32\n", "did you mean 'crop_px'"),
         ("[scenes]\nreach = 1\n", "unknown key 'scenes.reach'"),
         ("[scenes]\npsf_sigma_px = [2.0, 1.0]\n", "expected scenes.psf_sigma_px as [low, high]"),
         ("learning_rate = inf\n", "learning_rate to be finite"),

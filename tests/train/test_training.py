@@ -39,8 +39,8 @@ SMALL = TrainingSettings(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        pytest.param(b"stepps = 3", "unknown key 'stepps', the nearest is 'steps'", id="unknown key"),
-        pytest.param(b"[specimens]\nsped = 3", "the nearest is 'specimens.speed'", id="unknown key of a table"),
+        pytest.param(b"stepps = 3", "unknown key 'stepps'; did you mean 'steps'", id="unknown key"),
+        pytest.param(b"[specimens]\nsped = 3", "did you mean 'specimens.speed'", id="unknown key of a table"),
         pytest.param(b"video_windows = 100", "of 112 or more", id="warm-ups longer than the videos"),
         pytest.param(b"crop_px = 200", "128", id="a crop larger than the videos"),
         pytest.param(b"learning_rate = inf", "learning_rate to be finite", id="infinite"),

@@ -5,7 +5,6 @@ Shipped ones lie in ``localization/zoo/``, each with its card, a Markdown file o
 
 from __future__ import annotations
 
-import difflib
 import os
 from dataclasses import dataclass
 from importlib import resources
@@ -16,7 +15,7 @@ import msgspec
 from torch import Tensor
 
 from dblink_live.errors import ModelError
-from dblink_live.weight_files import SUFFIX, Facts, read_weights
+from dblink_live.weight_files import SUFFIX, Facts, find_weights, read_weights
 
 FORMAT_VERSION = 1
 METADATA_KEY = "dblink_live_localizer"
@@ -86,20 +85,7 @@ def find_network(name_or_path: str | os.PathLike[str]) -> Path:
     ModelError
         There is none.
     """
-    path = Path(name_or_path)
-    if isinstance(name_or_path, str) and path.suffix != SUFFIX and path.name == name_or_path:
-        shipped = list_localizer_networks()
-        if name_or_path in shipped:
-            return _zoo() / f"{name_or_path}{SUFFIX}"
-        nearest = difflib.get_close_matches(name_or_path, shipped, n=1)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else "; a checkpoint of yours is given by its path"
-        raise ModelError(f"unknown localizer network {name_or_path!r}; shipped: {', '.join(shipped) or 'none'}{hint}")
-    if not path.is_file():
-        raise ModelError(
-            f"expected a localizer network at {path}, found no file; "
-            f"shipped ones: {', '.join(list_localizer_networks()) or 'none'}"
-        )
-    return path
+    return find_weights(name_or_path, _zoo(), "localizer network")
 
 
 @dataclass(frozen=True)

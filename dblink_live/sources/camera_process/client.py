@@ -9,9 +9,10 @@ from contextlib import suppress
 
 from dblink_live.errors import SourceError, SourceLostError
 from dblink_live.interfaces import SourceEvent
-from dblink_live.latency import BEAT_S, PAUSE_PROVES_NOTHING_S, WRITER_TIMEOUT_S
+from dblink_live.latency import WRITER_TIMEOUT_S
 from dblink_live.sources.camera_process import shared_memory
-from dblink_live.sources.camera_process.handshake import Answer, Job
+from dblink_live.sources.camera_process.handshake import CameraReply, CameraRequest
+from dblink_live.sources.camera_process.heartbeat import Heartbeat, HeartbeatMonitor
 from dblink_live.sources.camera_process.ring import RingCounters, RingEnd, RingError, RingItem
 from dblink_live.sources.camera_process.ring_reader import RingReader
 from dblink_live.sources.camera_process.subprocess_io import spawn
@@ -45,14 +46,12 @@ class CameraProcess:
         self._ring_bytes = 0
         self._reader: RingReader | None = None
         self._segment: Segment | None = None
-        self._heart: threading.Thread | None = None
-        self._heart_stops = threading.Event()
+        self._heartbeat: Heartbeat | None = None
         self._pending: list[SourceEvent] = []
         self._error: SourceError | None = None
         self._ended = False
         self._final_counters: RingCounters | None = None
-        self._last_beat = 0
-        self._beat_seen_at = self._looked_at = 0.0
+        self._monitor = HeartbeatMonitor(WRITER_TIMEOUT_S)
 
     def open(self) -> Segment:
         """Start the process and wait until its camera is ready.
@@ -67,7 +66,7 @@ class CameraProcess:
         address = self._address = shared_memory.reserve()
         try:
             self._process = spawn("dblink_live.sources.camera_process.producer", address)
-            answer = self._ask(Job(self.recipe, address))
+            answer = self._ask(CameraRequest(self.recipe, address))
             answer.raise_error()
             mapping = shared_memory.attach(address, answer.nbytes)
         except BaseException:
@@ -76,10 +75,8 @@ class CameraProcess:
             raise
         self._ring_bytes = answer.nbytes
         self._reader = RingReader(mapping)
-        self._reader.beat()
-        self._heart = threading.Thread(target=self._beat, args=(self._reader,), name="ring-heartbeat", daemon=True)
-        self._heart.start()
-        self._beat_seen_at = time.perf_counter()
+        self._heartbeat = Heartbeat(self._reader.beat)
+        self._monitor.restart()
         first = self._reader.read(0)
         if not first or not isinstance(first[0], Segment):
             self.close()
@@ -163,16 +160,15 @@ class CameraProcess:
         self.stop()
         self._end_process()
         self._release_address()
-        self._heart_stops.set()
-        if self._heart is not None:
-            self._heart.join()
-            self._heart = None
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+            self._heartbeat = None
         if self._reader is not None:
             self._final_counters = self._reader.counters
             self._reader.close()
             self._reader = None
 
-    def _ask(self, job: Job) -> Answer:
+    def _ask(self, job: CameraRequest) -> CameraReply:
         """Send the job and wait for the answer."""
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
@@ -197,7 +193,7 @@ class CameraProcess:
                 f"expected the camera process of {self.name} to come up, found that it ended with status {status}; "
                 "a device driver may have crashed, see the lines above"
             )
-        return Answer.from_line(lines[0].decode("utf-8"))
+        return CameraReply.from_line(lines[0].decode("utf-8"))
 
     def _digest(self, items: list[RingItem]) -> list[SourceEvent]:
         """Keep the ring's own items here and return those that are for the pipeline."""
@@ -213,17 +209,12 @@ class CameraProcess:
 
     def _check_process(self, reader: RingReader, has_exited: bool) -> list[SourceEvent]:
         """Notice a camera process that died or hangs; the loss is then of unknown size."""
-        beat = reader.writer_beat_ns
-        now = time.perf_counter()
-        if beat != self._last_beat or now - self._looked_at > PAUSE_PROVES_NOTHING_S:
-            self._last_beat = beat
-            self._beat_seen_at = now
-        self._looked_at = now
+        is_silent = self._monitor.is_silent(reader.writer_beat_ns)
         if has_exited:
             status = self._process.returncode if self._process is not None else None
             found = f"found that it ended with status {status}"
-        elif now - self._beat_seen_at > WRITER_TIMEOUT_S:
-            found = f"found it silent for {WRITER_TIMEOUT_S:g} s"
+        elif is_silent:
+            found = f"found no heartbeat for {self._monitor.timeout_s:g} s"
             self._end_process(grace_s=0.0)
         else:
             return []
@@ -233,11 +224,6 @@ class CameraProcess:
         )
         segment = self._segment.index if self._segment is not None else 0
         return [Gap(segment, reader.last_number, None, GapCause.CAMERA)]
-
-    def _beat(self, reader: RingReader) -> None:
-        while not self._heart_stops.is_set():
-            reader.beat()
-            self._heart_stops.wait(BEAT_S)
 
     def _release_address(self) -> None:
         if self._address is not None:

@@ -15,7 +15,7 @@ from dblink_live.types import CameraRecipe
 
 
 @dataclass(frozen=True)
-class Job:
+class CameraRequest:
     """Build this camera, and write its frames into that region."""
 
     recipe: CameraRecipe
@@ -26,7 +26,7 @@ class Job:
         return json.dumps({"recipe": recipe, "region": self.region}) + "\n"
 
     @classmethod
-    def from_line(cls, line: str) -> Job:
+    def from_line(cls, line: str) -> CameraRequest:
         plain = json.loads(line)
         recipe = plain["recipe"]
         if recipe["roi"] is not None:
@@ -35,7 +35,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Answer:
+class CameraReply:
     """The ring is there and has this many bytes, or the camera could not be made ready."""
 
     nbytes: int = 0
@@ -46,11 +46,11 @@ class Answer:
         return json.dumps(asdict(self)) + "\n"
 
     @classmethod
-    def from_line(cls, line: str) -> Answer:
+    def from_line(cls, line: str) -> CameraReply:
         return cls(**json.loads(line))
 
     @classmethod
-    def of_error(cls, error: Exception) -> Answer:
+    def of_error(cls, error: Exception) -> CameraReply:
         """An answer that carries an error, as itself where it is one of ours."""
         if isinstance(error, DblinkError):
             return cls(error_kind=type(error).__name__, error_message=str(error))

@@ -18,9 +18,10 @@ from contextlib import suppress
 from io import TextIOWrapper
 
 from dblink_live.errors import DblinkError, PluginError, SourceLostError
-from dblink_live.latency import PAUSE_PROVES_NOTHING_S, READER_TIMEOUT_S
+from dblink_live.latency import READER_TIMEOUT_S
 from dblink_live.sources.camera_process import shared_memory
-from dblink_live.sources.camera_process.handshake import Answer, Job
+from dblink_live.sources.camera_process.handshake import CameraReply, CameraRequest
+from dblink_live.sources.camera_process.heartbeat import HeartbeatMonitor
 from dblink_live.sources.camera_process.ring import RingWriter
 from dblink_live.sources.camera_process.ring_layout import ring_shape
 from dblink_live.sources.camera_process.subprocess_io import read_line, take_stdout, when_stdin_closes
@@ -30,14 +31,13 @@ from dblink_live.sources.micromanager.owned_camera import OwnedCamera
 from dblink_live.types import CameraRecipe
 
 
-class Watch:
-    """Knows whether somebody still wants frames."""
+class ReaderMonitor:
+    """Decides whether frames are still wanted: by the parent's pipe, by signals, and by the readers' heartbeat."""
 
     def __init__(self) -> None:
         self._orphaned = threading.Event()
         self._terminated = threading.Event()
-        self._last_beat = 0
-        self._beat_seen_at = self._looked_at = time.perf_counter()
+        self._reader = HeartbeatMonitor(READER_TIMEOUT_S)
         self.has_abandoned = False
         """Whether the camera was, or is to be, stopped because nobody reads its frames."""
 
@@ -57,23 +57,17 @@ class Watch:
             return StopSignal.ABANDON
         if ring.stop_requested or self._terminated.is_set():
             return StopSignal.STOP
-        beat = ring.reader_beat_ns()
-        now = time.perf_counter()
-        if beat != self._last_beat or now - self._looked_at > PAUSE_PROVES_NOTHING_S:
-            self._last_beat = beat
-            self._beat_seen_at = now
-        self._looked_at = now
-        self.has_abandoned = now - self._beat_seen_at > READER_TIMEOUT_S
+        self.has_abandoned = self._reader.is_silent(ring.reader_beat_ns())
         return StopSignal.ABANDON if self.has_abandoned else StopSignal.GO_ON
 
 
 def main() -> int:
     """Serve one job; the exit status is 0 when the camera ran to its end or was stopped, 1 after an error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    watch = Watch()
+    watch = ReaderMonitor()
     signal.signal(signal.SIGTERM, watch.on_terminate)
     answers = take_stdout()
-    job = Job.from_line(read_line())
+    job = CameraRequest.from_line(read_line())
     watch.follow_stdin()
     try:
         clock = HostClock.now()
@@ -83,11 +77,11 @@ def main() -> int:
         ring = RingWriter(shared_memory.create(job.region, shape.nbytes), shape)
     except Exception as error:
         # Drivers raise anything; the parent shows it in one line.
-        _answer(answers, Answer.of_error(error))
+        _answer(answers, CameraReply.of_error(error))
         return 1
     ring.write_segment(plan.segment)
     ring.beat()
-    _answer(answers, Answer(nbytes=shape.nbytes))
+    _answer(answers, CameraReply(nbytes=shape.nbytes))
     try:
         failed = _serve(feed, ring, watch)
     finally:
@@ -115,7 +109,7 @@ def build_feed(recipe: CameraRecipe) -> FrameProducer:
     return built if isinstance(built, FrameProducer) else OwnedCamera(CameraCore(built), recipe)
 
 
-def _serve(feed: FrameProducer, ring: RingWriter, watch: Watch) -> bool:
+def _serve(feed: FrameProducer, ring: RingWriter, watch: ReaderMonitor) -> bool:
     """Run the feed once somebody asks for it; True when it failed."""
     failed = False
     told = StopSignal.GO_ON
@@ -138,14 +132,14 @@ def _serve(feed: FrameProducer, ring: RingWriter, watch: Watch) -> bool:
         # For a reader that was only suspended and comes back.
         failed = True
         ring.write_error(
-            f"the camera was stopped because nobody who reads it gave a sign of life for {READER_TIMEOUT_S:g} s; "
+            f"the camera was stopped because no reader heartbeat came for {READER_TIMEOUT_S:g} s; "
             "start the run again: it resumes as a new segment"
         )
     ring.write_end()
     return failed
 
 
-def _answer(channel: TextIOWrapper, answer: Answer) -> None:
+def _answer(channel: TextIOWrapper, answer: CameraReply) -> None:
     # A parent that is gone already needs no answer.
     with suppress(OSError):
         channel.write(answer.to_line())

@@ -9,7 +9,6 @@ All become pycromanager's events: plain dicts with the axes of an image and what
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dblink_live.errors import SourceError
+from dblink_live.suggest import did_you_mean
 
 Event = dict[str, Any]
 
@@ -148,9 +148,9 @@ def _from_useq(plain: Mapping[str, Any]) -> Iterator[Event]:
 def _refuse_unknown(plain: Mapping[str, Any], known: list[str]) -> None:
     for key in plain:
         if key not in known:
-            nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
-            hint = f", did you mean {nearest[0]!r}?" if nearest else ""
-            raise SourceError(f"unknown key {key!r} of a plan{hint}; known are {', '.join(known)}")
+            raise SourceError(
+                f"unknown key {key!r} of a plan; known are {', '.join(known)}{did_you_mean(key, known, 0.4)}"
+            )
 
 
 def _check_axes(events: Iterable[Event], path: Path) -> None:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from dblink_live.binning import count_per_window
 from dblink_live.simulate.video import Structure, Video, VideoParameters, simulate_video
 from dblink_live.train.reconstruction.settings import VIDEO_SIDE_PX, Specimens, TrainingSettings
 from dblink_live.types import Shape
@@ -233,8 +234,8 @@ def add_beads(video: Video, rng: np.random.Generator) -> Video:
         t = np.repeat(np.arange(n_windows), per_window[bead])
         places = start[bead] + drift * t[:, None] + rng.normal(0.0, scatter[bead], size=(t.size, 2))
         y, x = np.floor(places).astype(np.int64).T
-        inside = (y >= 0) & (y < sides[0]) & (x >= 0) & (x < sides[1]) & (rng.random(t.size) < video.present[t])
-        np.add.at(counts, (t[inside], y[inside], x[inside]), 1)
+        seen = rng.random(t.size) < video.present[t]
+        counts += count_per_window(t[seen], y[seen], x[seen], n_windows, Shape(*sides))
     return video.with_counts(counts)
 
 

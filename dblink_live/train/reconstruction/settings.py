@@ -6,7 +6,6 @@ the files in ``recipes/`` (see `dblink_live.train.recipes`).
 
 from __future__ import annotations
 
-import difflib
 import math
 import tomllib
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from dblink_live.errors import ConfigError
+from dblink_live.suggest import did_you_mean
 
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 NonNegativeInt = Annotated[int, msgspec.Meta(ge=0)]
@@ -182,8 +182,8 @@ def _refuse_unknown(plain: Mapping[str, Any], struct: type[msgspec.Struct], pref
     known = {field.name: field.type for field in msgspec.structs.fields(struct)}
     for name, value in plain.items():
         if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-            raise ConfigError(f"unknown key {prefix + name!r}, the nearest is {prefix + nearest!r}")
+            keys = [prefix + key for key in known]
+            raise ConfigError(f"unknown key {prefix + name!r}{did_you_mean(prefix + name, keys, cutoff=0.0)}")
         table = known[name]
         if isinstance(table, type) and issubclass(table, msgspec.Struct) and isinstance(value, Mapping):
             _refuse_unknown(value, table, f"{name}.")

@@ -243,7 +243,7 @@ def test_a_hung_camera_process_is_killed_and_reported(monkeypatch: pytest.Monkey
         assert source.read(64, 0.0) == []
     assert isinstance(events[-1], Gap)
     assert events[-1].count is None
-    assert "silent for 0.5 s" in message
+    assert "no heartbeat for 0.5 s" in message
 
 
 PARENT_PROGRAM = textwrap.dedent(

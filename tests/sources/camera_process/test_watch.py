@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from dblink_live.sources.camera_process import RingReader, RingShape, RingWriter, producer
+from dblink_live.sources.camera_process import RingReader, RingShape, RingWriter, heartbeat, producer
 from dblink_live.sources.frame_producer import StopSignal
 
 
@@ -24,7 +24,7 @@ def test_a_silent_reader_is_abandoned_and_a_beating_one_is_not(
     writer, reader = ring
     # Long enough for the beating reader to be seen on a busy machine, short enough to wait for.
     monkeypatch.setattr(producer, "READER_TIMEOUT_S", 0.5)
-    watch = producer.Watch()
+    watch = producer.ReaderMonitor()
     for _ in range(5):
         reader.beat()
         assert watch.order(writer) is StopSignal.GO_ON
@@ -46,8 +46,8 @@ def test_a_reader_is_not_blamed_for_a_time_in_which_nobody_looked(
 ) -> None:
     writer, reader = ring
     monkeypatch.setattr(producer, "READER_TIMEOUT_S", 0.3)
-    monkeypatch.setattr(producer, "PAUSE_PROVES_NOTHING_S", 0.2)
-    watch = producer.Watch()
+    monkeypatch.setattr(heartbeat, "PAUSE_PROVES_NOTHING_S", 0.2)
+    watch = producer.ReaderMonitor()
     if had_started:
         reader.beat()
         assert watch.order(writer) is StopSignal.GO_ON
@@ -59,7 +59,7 @@ def test_a_reader_is_not_blamed_for_a_time_in_which_nobody_looked(
 
 def test_a_request_to_stop_is_heard(ring: tuple[RingWriter, RingReader]) -> None:
     writer, reader = ring
-    watch = producer.Watch()
+    watch = producer.ReaderMonitor()
     assert watch.order(writer) is StopSignal.GO_ON
     reader.request_stop()
     assert watch.order(writer) is StopSignal.STOP
@@ -67,6 +67,6 @@ def test_a_request_to_stop_is_heard(ring: tuple[RingWriter, RingReader]) -> None
 
 def test_a_polite_signal_stops_in_order(ring: tuple[RingWriter, RingReader]) -> None:
     writer, _ = ring
-    watch = producer.Watch()
+    watch = producer.ReaderMonitor()
     watch.on_terminate()
     assert watch.order(writer) is StopSignal.STOP
