@@ -3,6 +3,7 @@
 
     python3 run.py demo          the whole pipeline on a simulated specimen
     python3 run.py test          lint, types, import contracts and the test suite
+    python3 run.py docs          the documentation as a site, in build/site
     python3 run.py setup         only make .venv and install
     python3 run.py clean         remove .venv and caches
 
@@ -91,6 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return demo(rest, is_viewer_possible=not missing)
         if options.verb == "test":
             return check_everything(rest, is_quick=options.quick)
+        if options.verb == "docs":
+            return build_docs()
         return 0
     except SetupError as error:
         print(f"run.py: {error}", file=sys.stderr)
@@ -109,10 +112,11 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.set_defaults(system_deps=False, cpu=False, wheelhouse=Path(wheelhouse) if wheelhouse else None)
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="demo|test|setup|clean")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="demo|test|docs|setup|clean")
     helps = {
         "demo": "run the demo; other arguments are handed to `dblink-live demo`",
         "test": "run all checks; other arguments are handed to pytest",
+        "docs": "build the documentation as a site; a warning or a broken link is a failure",
         "setup": "only make .venv and install",
         "clean": "remove .venv and caches",
     }
@@ -234,8 +238,9 @@ def read_pyproject() -> dict[str, Any]:
 
 
 def dev_requirements() -> list[str]:
-    """The dev group, read here because the pip of a fresh venv may be older than dependency groups."""
-    return [str(requirement) for requirement in read_pyproject()["dependency-groups"]["dev"]]
+    """The groups dev and docs, read here because the pip of a fresh venv may be older than dependency groups."""
+    groups = read_pyproject()["dependency-groups"]
+    return [str(requirement) for name in ("dev", "docs") for requirement in groups[name]]
 
 
 def venv_python() -> Path:
@@ -365,6 +370,16 @@ def check_everything(pytest_arguments: Sequence[str], is_quick: bool) -> int:
     if failed:
         say(f"failed besides pytest: {', '.join(failed)}")
     return status or int(bool(failed))
+
+
+def build_docs() -> int:
+    """Build the site from docs/, with the reference of commands, settings and Python names from the code itself."""
+    # Otherwise mkdocs-material prints an announcement of its makers, which is no warning about this site.
+    os.environ["NO_MKDOCS_2_WARNING"] = "1"
+    status = call([venv_python(), "-m", "mkdocs", "build", "--strict"], folder=ROOT)
+    if status == 0:
+        say(f"open {ROOT / 'build' / 'site' / 'index.html'}")
+    return status
 
 
 def check_step(name: str, command: Sequence[Path | str]) -> bool:

@@ -48,8 +48,11 @@ def bin_localizations(
     first_frame
         Frame number at which window 0 starts; earlier rows are refused.
 
-    T is as large as the last localization needs; an empty table gives T = 0. Counts saturate at 65535, and rows
-    outside the field are left out.
+    Returns
+    -------
+    numpy.ndarray
+        Counts, uint16 [T, scale * H, scale * W]. T is as large as the last localization needs; an empty table gives
+        T = 0. Counts saturate at 65535, and rows outside the field are left out.
 
     Raises
     ------

@@ -147,7 +147,7 @@ def test_constraints_pin_every_requirement(repository: Path) -> None:
     requirements = [
         *project["project"]["dependencies"],
         *(requirement for name, extra in extras.items() if name != "all" for requirement in extra),
-        *project["dependency-groups"]["dev"],
+        *(requirement for group in project["dependency-groups"].values() for requirement in group),
     ]
     pins = (repository / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = {_normalized(line) for line in pins if "==" in line}

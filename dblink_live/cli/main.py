@@ -55,7 +55,7 @@ VERBS: tuple[ModuleType, ...] = (
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line ``args`` (None: the process's own) and return the exit status."""
-    parser = _build_parser()
+    parser = build_parser()
     try:
         namespace = parser.parse_args(args)
     except UsageError as error:
@@ -84,7 +84,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return _fail(f"{name}: interrupted", INTERRUPTED)
 
 
-def _build_parser() -> Parser:
+def build_parser() -> Parser:
     parser = Parser(
         prog="dblink-live", description="Live super-resolved video beside Micro-Manager.", allow_abbrev=False
     )

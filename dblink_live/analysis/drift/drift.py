@@ -77,8 +77,11 @@ def drift_of_video(video: Video, pitch_nm: float, max_shift_nm: float | None = N
     max_shift_nm
         Larger shifts are not looked for; None allows a quarter of the field.
 
-    Pictures without contrast have no point in the path, nor have those that correlate with the first by less than
-    `MIN_CORRELATION` at their best shift: where nothing fits, the best fit is no measurement.
+    Returns
+    -------
+    Drift
+        One point per picture. Pictures without contrast have none, nor have those that correlate with the first by
+        less than `MIN_CORRELATION` at their best shift: where nothing fits, the best fit is no measurement.
 
     Raises
     ------
