@@ -1,132 +1,130 @@
-"""Line charts as SVG: they stay sharp at any size and need no library in the browser."""
+"""Line charts as SVG elements, drawn by matplotlib in the colours of the page."""
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 import numpy.typing as npt
+from markupsafe import Markup
 
-WIDTH, HEIGHT = 560, 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 14, 40
 MAX_POINTS = 500
-"""Longer series are drawn as the mean of stretches, within the band of their extremes."""
+"""Longer lines are drawn as the means of stretches, within the band of their extremes."""
+MAX_COLUMNS = 3
+"""Of a legend; more lines take another row of it."""
+_SIZE_INCH = (5.6, 2.35)
+_INK, _RULE = "#0a0b0c", "#0d0e0f"
+_LINES = ("#01020a", "#01020b", "#01020c")
+_PAGE_COLOURS = {
+    _INK: "var(--soft)",
+    _RULE: "var(--rule)",
+    **{colour: f"var(--line{index})" for index, colour in enumerate(_LINES)},
+}
+"""Each colour that is drawn with, and the variable of the page that takes its place: so charts follow its theme."""
+_STYLE: dict[str, object] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "dblink_live",
+    # A dollar sign in a label is a dollar sign.
+    "text.parse_math": False,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _RULE,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": _RULE,
+    "grid.linewidth": 0.8,
+    "xtick.color": _RULE,
+    "ytick.color": _RULE,
+    "xtick.labelcolor": _INK,
+    "ytick.labelcolor": _INK,
+    "font.size": 8.5,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+}
 
 
 @dataclass(frozen=True)
-class Series:
-    """One line. NaN breaks it: nothing is drawn where nothing is known."""
+class Line:
+    """One line of a chart. NaN breaks it: nothing is drawn where nothing is known."""
 
     label: str
     x: npt.NDArray[np.floating]
     y: npt.NDArray[np.floating]
-    is_faint: bool = False
-    """A threshold or another guide for the eye: thin and dashed."""
+    is_guide: bool = False
+    """Whether it is a threshold or another guide for the eye, drawn thin and dashed."""
 
 
-def line_chart(
-    series: list[Series], x_label: str, y_label: str, y_from_zero: bool = True, y_limits: tuple[float, float] = (0, 0)
-) -> str:
-    """An SVG element with axes, grid, lines, and a legend where there are several lines.
+def can_draw_charts() -> bool:
+    """Return whether matplotlib, of the extra ``report``, is installed."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
-    ``y_limits`` are fixed ones; (0, 0) follows the values. Without a finite point the chart says so.
+
+def draw_lines(
+    lines: Sequence[Line], x_label: str, y_label: str, y_limits: tuple[float, float] | None = None
+) -> Markup | None:
+    """Return an SVG element with axes, grid, lines and, for several lines, a legend; None without a finite point.
+
+    Parameters
+    ----------
+    y_limits
+        Fixed limits; None takes those of the values, with 0 among them.
     """
-    points = [(line.x[known], line.y[known]) for line in series if (known := _known(line)).any()]
-    if not points:
-        return '<p class="gap">no finite value to draw</p>'
-    x_low, x_high = _extent(np.concatenate([x for x, _ in points]))
-    low, high = _extent(np.concatenate([y for _, y in points]))
-    if y_limits != (0, 0):
-        y_low, y_high = y_limits
-        y_ticks = [tick for tick in _ticks(y_low, y_high) if y_low <= tick <= y_high]
-    else:
-        y_ticks = _ticks(min(low, 0.0) if y_from_zero else low, max(high, 0.0) if y_from_zero else high)
-        y_low, y_high = y_ticks[0], y_ticks[-1]
-    x_ticks = [tick for tick in _ticks(x_low, x_high) if x_low <= tick <= x_high]
+    if not any((np.isfinite(line.x) & np.isfinite(line.y)).any() for line in lines):
+        return None
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
 
-    def at_x(value: float) -> float:
-        return _LEFT + (value - x_low) / (x_high - x_low) * (WIDTH - _LEFT - _RIGHT)
-
-    def at_y(value: float) -> float:
-        # Fixed limits may cut a line off; it then runs along the frame.
-        value = min(max(value, y_low), y_high)
-        return HEIGHT - _BOTTOM - (value - y_low) / (y_high - y_low) * (HEIGHT - _TOP - _BOTTOM)
-
-    parts = [
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(y_label, quote=True)}">'
-    ]
-    for tick in y_ticks:
-        y = at_y(tick)
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="tick" x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{_number(tick)}</text>')
-    for tick in x_ticks:
-        parts.append(
-            f'<text class="tick" x="{at_x(tick):.1f}" y="{HEIGHT - _BOTTOM + 17}" '
-            f'text-anchor="middle">{_number(tick)}</text>'
-        )
-    colour = 0
-    for line in series:
-        if line.is_faint:
-            name = "guide"
-        else:
-            name, colour = f"line{colour % 3}", colour + 1
-        x, mean, lowest, highest = _thinned(line)
-        if len(x) < len(line.x):
-            parts += [
-                f'<polygon class="band {name}" points="{_coordinates(x[run], highest[run], at_x, at_y)} '
-                f'{_coordinates(x[run][::-1], lowest[run][::-1], at_x, at_y)}"/>'
-                for run in _runs(mean)
-            ]
-        for run in _runs(mean):
-            parts.append(f'<polyline class="{name}" points="{_coordinates(x[run], mean[run], at_x, at_y)}"/>')
-            if run.stop - run.start == 1:
-                parts.append(f'<circle class="{name}" cx="{at_x(x[run][0]):.1f}" cy="{at_y(mean[run][0]):.1f}" r="2"/>')
-    middle = (_LEFT + WIDTH - _RIGHT) / 2
-    parts.append(f'<text class="axis" x="{middle}" y="{HEIGHT - 5}" text-anchor="middle">{escape(x_label)}</text>')
-    upright = f'transform="translate(13 {(HEIGHT - _BOTTOM + _TOP) / 2}) rotate(-90)" text-anchor="middle"'
-    parts.append(f'<text class="axis" {upright}>{escape(y_label)}</text></svg>')
-    return _legend(series) + "".join(parts)
+    with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
+        figure = Figure(figsize=_SIZE_INCH, layout="constrained")
+        axes = figure.add_subplot(xlabel=x_label, ylabel=y_label)
+        colours = iter(_LINES * len(lines))
+        for line in lines:
+            x, mean, lowest, highest = _thinned(line)
+            if line.is_guide:
+                axes.plot(x, mean, color=_INK, linewidth=0.9, linestyle=(0, (4, 4)), label=line.label)
+                continue
+            colour = next(colours)
+            if len(x) < len(line.x):
+                axes.fill_between(x, lowest, highest, color=colour, alpha=0.16, linewidth=0)
+            # A marker shows the points that have no neighbour to draw a line to.
+            lone = _lone(mean)
+            axes.plot(x, mean, color=colour, linewidth=1.5, marker=".", markevery=lone.tolist(), label=line.label)
+        axes.margins(x=0.01)
+        axes.set_ylim(*y_limits or _limits(*axes.dataLim.intervaly))
+        if len(lines) > 1:
+            figure.legend(loc="outside upper left", ncols=min(len(lines), MAX_COLUMNS), markerscale=0.0)
+        drawn = io.StringIO()
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(drawn, format="svg", transparent=True, metadata=nothing)
+    return _inline(drawn.getvalue())
 
 
-def _legend(series: list[Series]) -> str:
-    if len(series) < 2:
-        return ""
-    keys, colour = [], 0
-    for line in series:
-        name = "guide" if line.is_faint else f"line{colour % 3}"
-        colour += not line.is_faint
-        keys.append(f'<span class="key {name}">{escape(line.label)}</span>')
-    return f'<div class="legend">{"".join(keys)}</div>'
+def _limits(low: float, high: float) -> tuple[float, float]:
+    """Limits of an axis that shows 0 and a little more than the values."""
+    low, high = min(1.05 * low, 0.0), max(1.05 * high, 0.0)
+    return low, high if high > low else 1.0
 
 
-def _known(line: Series) -> npt.NDArray[np.bool_]:
-    known: npt.NDArray[np.bool_] = np.isfinite(line.x) & np.isfinite(line.y)
-    return known
+def _inline(document: str) -> Markup:
+    """The SVG element of a document, in the colours of the page."""
+    element = document[document.index("<svg") :]
+    for drawn, shown in _PAGE_COLOURS.items():
+        element = element.replace(drawn, shown)
+    # matplotlib escapes every label that it writes.
+    return Markup(element)
 
 
-def _extent(values: npt.NDArray[np.floating]) -> tuple[float, float]:
-    low, high = float(values.min()), float(values.max())
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers from at or below ``low`` to at or above ``high``, about five of them."""
-    if high <= low:
-        low, high = low - 0.5, high + 0.5
-    decade = 10.0 ** math.floor(math.log10((high - low) / 4))
-    step = next(factor * decade for factor in (1, 2, 5, 10) if factor * decade * 4.0001 >= high - low)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [step * index for index in range(first, last + 1)]
-
-
-def _number(value: float) -> str:
-    return f"{value:.6g}" if abs(value) > 1e-12 else "0"
-
-
-def _thinned(line: Series) -> tuple[npt.NDArray[np.float64], ...]:
+def _thinned(line: Line) -> tuple[npt.NDArray[np.float64], ...]:
     """x, mean, lowest and highest y of at most `MAX_POINTS` stretches; NaN where a stretch has nothing known."""
     stretches = np.array_split(np.arange(len(line.x)), min(len(line.x), MAX_POINTS))
     rows = []
@@ -138,17 +136,7 @@ def _thinned(line: Series) -> tuple[npt.NDArray[np.float64], ...]:
     return tuple(np.array(rows, np.float64).reshape(-1, 4).T)
 
 
-def _runs(values: npt.NDArray[np.float64]) -> list[slice]:
-    """Stretches without NaN."""
+def _lone(values: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
+    """Indices of finite values between two that are not."""
     known = np.concatenate([[False], np.isfinite(values), [False]])
-    edges = np.flatnonzero(known[1:] != known[:-1])
-    return [slice(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
-
-
-def _coordinates(
-    x: npt.NDArray[np.float64],
-    y: npt.NDArray[np.float64],
-    at_x: Callable[[float], float],
-    at_y: Callable[[float], float],
-) -> str:
-    return " ".join(f"{at_x(a):.1f},{at_y(b):.1f}" for a, b in zip(x, y, strict=True))
+    return np.flatnonzero(known[1:-1] & ~known[:-2] & ~known[2:])

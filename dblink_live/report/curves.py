@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from markupsafe import Markup
 
 from dblink_live.analysis.drift.drift import Drift
 from dblink_live.analysis.drift.fiducials import FiducialTracks
 from dblink_live.analysis.resolution.frc import FrcCurve, RollingFrc
 from dblink_live.analysis.resolution.regions import RegionFrc
-from dblink_live.report.charts import Series, line_chart
+from dblink_live.report.charts import Line, draw_lines
 from dblink_live.report.facts import MainSegment
 from dblink_live.report.trust import Trust
 
-Chart = tuple[str, str, str]
-"""Title, SVG, note."""
+
+class Chart(NamedTuple):
+    """A chart of the page."""
+
+    title: str
+    svg: Markup | None
+    """None where there is no finite value to draw."""
+    note: str
 
 
 def curves_of(main: MainSegment, trust: Trust) -> list[Chart]:
-    """The charts of the main segment; one whose figures are not known is left out, its gap stands with the figures."""
+    """Return the charts of the main segment; one whose figures are not known is left out, as a card says why."""
     axis = _Axis(main)
     charts = [_density(main, axis)]
     if any(row.latency_s for row in main.live):
@@ -43,27 +51,27 @@ class _Axis:
 
 
 def _density(main: MainSegment, axis: _Axis) -> Chart:
-    # A window of which no frame came has no localizations because nobody looked.
+    # A window of which no frame came has an unknown number of localizations, not zero.
     found = [
         math.nan if row.n_localizations is None or row.n_frames_missing >= row.stop - row.start else row.n_localizations
         for row in main.counts
     ]
-    line = Series("localizations", axis.at([row.window for row in main.counts]), np.array(found, np.float64))
-    svg = line_chart([line], axis.label, "localizations a window")
-    return "Localizations", svg, "a falling curve is bleaching or lost focus"
+    line = Line("localizations", axis.at([row.window for row in main.counts]), np.array(found, np.float64))
+    svg = draw_lines([line], axis.label, "localizations per window")
+    return Chart("Localizations", svg, "a falling curve is bleaching or lost focus")
 
 
 def _latency(main: MainSegment, axis: _Axis) -> Chart:
     latency = np.array([row.latency_s or math.nan for row in main.live], np.float64)
-    line = Series("latency", axis.at([row.window for row in main.live]), latency)
-    return "Latency", line_chart([line], axis.label, "latency [s]"), "from a window's last frame to its picture"
+    line = Line("latency", axis.at([row.window for row in main.live]), latency)
+    return Chart("Latency", draw_lines([line], axis.label, "latency [s]"), "from a window's last frame to its picture")
 
 
 def _missing(main: MainSegment, axis: _Axis) -> Chart:
     share = np.array([row.n_frames_missing / main.window_frames for row in main.counts])
-    line = Series("missing", axis.at([row.window for row in main.counts]), share)
-    svg = line_chart([line], axis.label, "share of frames", y_limits=(0.0, 1.0))
-    return "Missing frames", svg, "share of each window's frames that never came"
+    line = Line("missing", axis.at([row.window for row in main.counts]), share)
+    svg = draw_lines([line], axis.label, "share of frames", y_limits=(0.0, 1.0))
+    return Chart("Missing frames", svg, "share of each window's frames that never came")
 
 
 def _trust_curves(trust: Trust, main: MainSegment, axis: _Axis) -> list[Chart]:
@@ -71,7 +79,7 @@ def _trust_curves(trust: Trust, main: MainSegment, axis: _Axis) -> list[Chart]:
     curves = {"localizations": trust.frc_localizations, "reconstruction": trust.frc_reconstruction}
     known = {name: curve for name, curve in curves.items() if curve is not None}
     if known:
-        charts.append(("Fourier ring correlation", _frc(known), "two halves of the frames each; smoothed"))
+        charts.append(Chart("Fourier ring correlation", _frc(known), "two halves of the frames each; smoothed"))
     if trust.resolution_over_time is not None and np.isfinite(trust.resolution_over_time.resolution_nm).any():
         charts.append(_resolution_over_time(trust.resolution_over_time, main, axis))
     if trust.resolution_of_regions is not None:
@@ -82,31 +90,32 @@ def _trust_curves(trust: Trust, main: MainSegment, axis: _Axis) -> list[Chart]:
     ):
         if drift is not None:
             note = "against the first; of a moving sample it is motion as well"
-            charts.append((title, _path(drift, axis.at(drift.time), axis), note))
+            charts.append(Chart(title, _path(drift, axis.at(drift.time), axis), note))
     if trust.fiducials is not None:
         charts += _fiducials(trust.fiducials, main, axis)
     if trust.revisions:
-        lines = [Series(one.label, axis.at(one.window), one.share) for one in trust.revisions]
-        svg = line_chart(lines, axis.label, "share that changed", y_limits=(0.0, 1.0))
-        charts.append(("Revision", svg, "how much of a picture changed when later windows were seen"))
+        lines = [Line(one.label, axis.at(one.window), one.share) for one in trust.revisions]
+        svg = draw_lines(lines, axis.label, "share that changed", y_limits=(0.0, 1.0))
+        charts.append(Chart("Revision", svg, "how much of a picture changed when later windows were seen"))
     return charts
 
 
-def _frc(curves: Mapping[str, FrcCurve]) -> str:
+def _frc(curves: Mapping[str, FrcCurve]) -> Markup | None:
     """Smoothed curves with both thresholds, the half-bit one of the first curve."""
-    lines = [Series(name, 1000 * curve.frequency_per_nm, curve.smoothed) for name, curve in curves.items()]
+    lines = [Line(name, 1000 * curve.frequency_per_nm, curve.smoothed) for name, curve in curves.items()]
     longest = max(lines, key=lambda line: float(line.x[-1])).x
     first = next(iter(curves.values()))
-    lines.append(Series("1/7", longest, np.full(len(longest), 1 / 7), is_faint=True))
-    lines.append(Series("half-bit", 1000 * first.frequency_per_nm[1:], first.threshold("half-bit")[1:], is_faint=True))
-    return line_chart(lines, "spatial frequency [1/µm]", "correlation", y_limits=(-0.2, 1.0))
+    lines.append(Line("1/7", longest, np.full(len(longest), 1 / 7), is_guide=True))
+    lines.append(Line("half-bit", 1000 * first.frequency_per_nm[1:], first.threshold("half-bit")[1:], is_guide=True))
+    return draw_lines(lines, "spatial frequency [1/µm]", "correlation", y_limits=(-0.2, 1.0))
 
 
 def _resolution_over_time(rolling: RollingFrc, main: MainSegment, axis: _Axis) -> Chart:
     middle = rolling.frame + rolling.span_frames / 2
-    line = Series("resolution", axis.at(_windows(middle, main)), rolling.resolution_nm)
-    svg = line_chart([line], axis.label, "resolution [nm]")
-    return "Resolution over time", svg, f"FRC of the localizations of {rolling.span_frames} frames around each point"
+    line = Line("resolution", axis.at(_windows(middle, main)), rolling.resolution_nm)
+    svg = draw_lines([line], axis.label, "resolution [nm]")
+    note = f"FRC of the localizations of {rolling.span_frames} frames around each point"
+    return Chart("Resolution over time", svg, note)
 
 
 def _regions(regions: RegionFrc) -> list[Chart]:
@@ -122,22 +131,23 @@ def _regions(regions: RegionFrc) -> list[Chart]:
         curve = regions.curves[row][col]
         if curve is not None:
             chosen[f"row {row + 1}, column {col + 1}: {resolution[row, col]:.0f} nm"] = curve
-    return [("Resolution by region", _frc(chosen), "the best, the middle and the worst square; all are on the map")]
+    note = "the best, the middle and the worst square; all are on the map"
+    return [Chart("Resolution by region", _frc(chosen), note)]
 
 
 def _fiducials(tracks: FiducialTracks, main: MainSegment, axis: _Axis) -> list[Chart]:
     drift = tracks.drift()
     note = "markers that move with the stage"
-    charts = [("Drift by beads", _path(drift, axis.at(_windows(drift.time, main)), axis), note)]
+    charts = [Chart("Drift by beads", _path(drift, axis.at(_windows(drift.time, main)), axis), note)]
     turned = tracks.rotation_deg()
     if np.isfinite(turned).any():
-        line = Series("turn", axis.at(_windows(tracks.frame, main)), turned)
-        charts.append(("Turn by beads", line_chart([line], axis.label, "angle [degree]"), note))
+        line = Line("rotation", axis.at(_windows(tracks.frame, main)), turned)
+        charts.append(Chart("Rotation by beads", draw_lines([line], axis.label, "angle [degree]"), note))
     return charts
 
 
-def _path(drift: Drift, time: npt.NDArray[np.float64], axis: _Axis) -> str:
-    return line_chart([Series("y", time, drift.y_nm), Series("x", time, drift.x_nm)], axis.label, "drift [nm]")
+def _path(drift: Drift, time: npt.NDArray[np.float64], axis: _Axis) -> Markup | None:
+    return draw_lines([Line("y", time, drift.y_nm), Line("x", time, drift.x_nm)], axis.label, "drift [nm]")
 
 
 def _windows(frames: npt.NDArray[np.floating], main: MainSegment) -> npt.NDArray[np.float64]:

@@ -1,25 +1,31 @@
-"""The page itself: facts, trust figures and pictures in the order in which a reader asks for them."""
+"""The page itself: facts, trust figures and pictures in the order in which a reader asks for them.
+
+``page.html`` is the template. It escapes every value, so that no text of the run can become markup.
+"""
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
+from typing import NamedTuple
 
-from dblink_live.report import html
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from dblink_live.report.charts import can_draw_charts
 from dblink_live.report.curves import curves_of
 from dblink_live.report.facts import MainSegment, RunReport
 from dblink_live.report.movie import Movie
 from dblink_live.report.pictures import Still
-from dblink_live.report.trust import Figure, Trust, gap
+from dblink_live.report.trust import Figure, Level, Trust, gap
 
 MAX_ROWS = 60
 """Of a table of gaps or events; what is left out is counted."""
-# Nothing is loaded from anywhere and nothing runs, whatever a name or a note in the run may hold.
-_POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
 
 
 @dataclass(frozen=True)
@@ -34,46 +40,69 @@ class Visuals:
     movie_gap: str = ""
 
 
+class Badge(NamedTuple):
+    """A word at the head of the page."""
+
+    text: str
+    level: Level = "plain"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A table of the page."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    warnings: Container[int] = ()
+    """Indices of the rows that stand out."""
+    n_left_out: int = 0
+    """Rows that there are besides."""
+
+
 def page_of(report: RunReport, visuals: Visuals, trust: Trust, made_utc: datetime, program: str) -> str:
-    """The whole HTML document."""
-    style = files("dblink_live.report").joinpath("style.css").read_text(encoding="utf-8")
-    body = "".join((
-        _head(report),
-        _movie(visuals),
-        _trust(trust),
-        _pictures(visuals),
-        _curves(report, trust),
-        _accounts(report),
-        _provenance(report),
-    ))  # fmt: skip
-    made = made_utc.isoformat(timespec="seconds")
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.text(report.name)}: report</title><style>{style}</style></head>"
-        f"<body><main>{body}<footer>Made {html.text(made)} by {html.text(program)}. This file is complete in itself: "
-        "it loads nothing and runs nothing.</footer></main></body></html>\n"
+    """Return the whole HTML document."""
+    environment = Environment(loader=PackageLoader("dblink_live", "report"), autoescape=True, undefined=StrictUndefined)
+    environment.filters["base64"] = lambda data: base64.b64encode(data).decode("ascii")
+    charts = [] if report.main is None or not can_draw_charts() else curves_of(report.main, trust)
+    return environment.get_template("page.html").render(
+        report=report,
+        visuals=visuals,
+        trust=trust,
+        style=Markup(files("dblink_live.report").joinpath("style.css").read_text(encoding="utf-8")),
+        lead=_lead(report),
+        badges=_badges(report),
+        done=_done(report),
+        movie_caption="" if visuals.movie is None else _movie_caption(visuals.movie),
+        charts=charts,
+        charts_gap=_charts_gap(report),
+        ledger=_ledger(report),
+        gaps=_gaps(report),
+        gaps_summary=_gaps_summary(report),
+        provenance=_provenance(report),
+        config=json.dumps(report.info.config, indent=2, ensure_ascii=False, default=str),
+        events=_events(report),
+        made=made_utc.isoformat(timespec="seconds"),
+        program=program,
     )
 
 
-def _head(report: RunReport) -> str:
-    badges = [html.badge(report.status, "good" if report.status == "complete" else "warn")]
-    if report.status in ("running", "finalizing"):
-        badges.append(html.badge("still being written: this is its state so far", "warn"))
-    if report.main is not None and report.main.is_calibrated is False:
-        badges.append(html.badge("UNCALIBRATED camera: photon numbers and precisions are relative", "warn"))
-    if report.main is not None and report.main.is_calibrated is None:
-        badges.append(html.badge("calibration of the camera not known", "warn"))
-    if report.full is None:
-        badges.append(html.badge("live pictures only: no full pass"))
+def _lead(report: RunReport) -> str:
     source = report.info.config.get("source")
     spec = source.get("spec", "not known") if isinstance(source, dict) else "not known"
-    lead = f"{spec}, begun {report.info.created_utc}, network {report.info.model}"
-    return (
-        f'<h1>{html.text(report.name)}</h1><p class="lead">{html.text(lead)}</p>'
-        f'<div class="badges">{"".join(badges)}</div>{html.cards(_done(report))}'
-    )
+    return f"{spec}, begun {report.info.created_utc}, network {report.info.model}"
+
+
+def _badges(report: RunReport) -> list[Badge]:
+    badges = [Badge(report.status, "good" if report.status == "complete" else "warn")]
+    if report.status in ("running", "finalizing"):
+        badges.append(Badge("still being written: this is its state so far", "warn"))
+    if report.main is not None and report.main.is_calibrated is False:
+        badges.append(Badge("UNCALIBRATED camera: photon numbers and precisions are relative", "warn"))
+    if report.main is not None and report.main.is_calibrated is None:
+        badges.append(Badge("calibration of the camera not known", "warn"))
+    if report.full is None:
+        badges.append(Badge("live pictures only: no full pass"))
+    return badges
 
 
 def _done(report: RunReport) -> list[Figure]:
@@ -81,38 +110,44 @@ def _done(report: RunReport) -> list[Figure]:
     main = report.main
     if main is None:
         return [gap("Windows", "no window was committed: there is nothing to show")]
-    shape, grid = main.stored.segment.shape, main.stored.grid
-    pixel = main.stored.pixel_size_nm
-    camera = f"{shape.height} x {shape.width} camera pixels" + ("" if pixel is None else f" of {pixel:g} nm")
     n_localizations = sum(row.n_localizations or 0 for row in main.counts)
-    figures = [
-        Figure(
-            "Field",
-            f"{grid.shape.height * grid.pitch_nm / 1000:.3g} x {grid.shape.width * grid.pitch_nm / 1000:.3g} µm",
-            f"{camera}; pictures on {grid.pitch_nm:g} nm",
-        ),
+    per_window = f"{n_localizations / len(main.counts):.1f} per window"
+    return [
+        _field(main),
         Figure("Windows", f"{len(main.counts)}", f"of {report.window_frames} frames; {_elsewhere(report, main)}"),
-        Figure("Localizations", f"{n_localizations:,}", f"{n_localizations / len(main.counts):.1f} a window"),
+        Figure("Localizations", f"{n_localizations:,}", per_window),
+        _recorded(report, main),
+        _lost(report),
+        _latency(main),
     ]
-    if main.window_s is None:
-        figures.append(gap("Duration", "the source did not tell the time between frames"))
-    else:
-        seconds = (main.counts[-1].stop - main.counts[0].start) * main.window_s / report.window_frames
-        rate = 1000 / main.frame_interval_ms if main.frame_interval_ms else 0.0
-        figures.append(Figure("Duration", _duration(seconds), f"{rate:.4g} frames a second"))
-    lost = sum(report.lost_frames.values())
-    if report.n_unknown_losses:
-        note = f"and {report.n_unknown_losses} losses whose size nobody can know"
-        figures.append(Figure("Frames lost", f"{lost:,} or more", note, "warn"))
-    else:
-        figures.append(Figure("Frames lost", f"{lost:,}", "by cause below" if lost else "", "warn" if lost else "good"))
-    figures.append(_latency(main))
-    return figures
+
+
+def _field(main: MainSegment) -> Figure:
+    shape, grid, pixel_nm = main.stored.segment.shape, main.stored.grid, main.stored.pixel_size_nm
+    height_um, width_um = (side * grid.pitch_nm / 1000 for side in grid.shape)
+    camera = f"{shape.height} x {shape.width} camera pixels" + ("" if pixel_nm is None else f" of {pixel_nm:g} nm")
+    return Figure("Field", f"{height_um:.3g} x {width_um:.3g} µm", f"{camera}; pictures on {grid.pitch_nm:g} nm")
 
 
 def _elsewhere(report: RunReport, main: MainSegment) -> str:
     others = report.windows["counts"] - len(main.counts)
     return f"the longest segment; {others} more in others" if others else "all that the run has"
+
+
+def _recorded(report: RunReport, main: MainSegment) -> Figure:
+    if main.window_s is None:
+        return gap("Duration", "the source did not tell the time between frames")
+    seconds = (main.counts[-1].stop - main.counts[0].start) * main.window_s / report.window_frames
+    rate = 1000 / main.frame_interval_ms if main.frame_interval_ms else 0.0
+    return Figure("Duration", _duration(seconds), f"{rate:.4g} frames per second")
+
+
+def _lost(report: RunReport) -> Figure:
+    lost = sum(report.lost_frames.values())
+    if report.n_unknown_losses:
+        note = f"and {report.n_unknown_losses} losses of unknown size"
+        return Figure("Frames lost", f"{lost:,} or more", note, "warn")
+    return Figure("Frames lost", f"{lost:,}", "by cause below" if lost else "", "warn" if lost else "good")
 
 
 def _latency(main: MainSegment) -> Figure:
@@ -123,51 +158,19 @@ def _latency(main: MainSegment) -> Figure:
     return Figure("Latency, median", f"{p50:.2f} s", f"99 of 100 within {p99:.2f} s of their last frame")
 
 
-def _movie(visuals: Visuals) -> str:
-    title = "<h2>The run in motion</h2>"
-    if visuals.movie is None:
-        return title + html.missing(visuals.movie_gap)
-    movie = visuals.movie
+def _movie_caption(movie: Movie) -> str:
     shown = "every window" if movie.every == 1 else f"one window in {movie.every}"
-    if movie.speed is None:
-        pace = "at an unknown multiple of life's speed"
-    else:
-        pace = f"{movie.speed:.3g} times as fast as life"
-    caption = f"{movie.n_pictures} pictures, {shown}, {pace}. Left the plain sum, right the reconstruction."
-    return title + html.video(movie.mp4, movie.size, caption)
+    pace = "at an unknown speed" if movie.speed is None else f"{movie.speed:.3g} times as fast as real time"
+    return f"{movie.n_pictures} pictures, {shown}, {pace}. Left the plain sum, right the reconstruction."
 
 
-def _trust(trust: Trust) -> str:
-    title = (
-        "<h2>Why believe it</h2><p>A network that has learned what filaments look like can draw one where there is "
-        "none. These figures, all of the longest segment, say what the data themselves support.</p>"
-    )
-    return title + html.cards(trust.figures)
-
-
-def _pictures(visuals: Visuals) -> str:
-    title = "<h2>Pictures</h2>"
-    parts = [
-        f'<div class="pictures">{"".join(html.picture(still.png, still.caption) for still in moment)}</div>'
-        for moment in visuals.moments
-    ]
-    if not parts:
-        parts.append(html.missing("no window has a reconstruction"))
-    if visuals.whole:
-        whole = "".join(html.picture(still.png, still.caption) for still in visuals.whole)
-        parts.append(f'<div class="pictures{" single" if len(visuals.whole) == 1 else ""}">{whole}</div>')
-    return title + "".join(parts)
-
-
-def _curves(report: RunReport, trust: Trust) -> str:
-    title = "<h2>Over time</h2>"
+def _charts_gap(report: RunReport) -> str:
     if report.main is None:
-        return title + html.missing("no window was committed")
-    return title + html.charts(curves_of(report.main, trust))
+        return "no window was committed"
+    return "no charts: matplotlib is not installed; `pip install dblink-live[report]` adds it"
 
 
-def _accounts(report: RunReport) -> str:
-    parts = ["<h2>What became of every frame</h2>"]
+def _ledger(report: RunReport) -> Listed:
     header = ["segment", "begun by", "seen", "committed", "lost", "deselected", "tail", "losses of unknown size"]
     rows: list[list[object]] = []
     for stored in report.segments:
@@ -182,28 +185,25 @@ def _accounts(report: RunReport) -> str:
             *begun, *(ledger.get(key, "?") for key in ("seen", "committed")), lost_text or "0",
             *(ledger.get(key, "?") for key in ("deselected", "tail")), ledger.get("unknown_losses", "?"),
         ])  # fmt: skip
-    warn = [stored.segment.index in report.segments_without_ledger for stored in report.segments]
-    parts.append(html.table(header, rows, warn) if rows else html.missing("the run has no segment"))
-    if len(report.segments) > 1 and report.main is not None:
-        parts.append(f"<p>Pictures and figures above are of segment {report.main.index}, the longest.</p>")
-    parts.append(_gaps(report))
-    return "".join(parts)
+    segments = [stored.segment.index for stored in report.segments]
+    return Listed(header, rows, {segments.index(segment) for segment in report.segments_without_ledger})
 
 
-def _gaps(report: RunReport) -> str:
-    if not report.gaps:
-        return "<p>No frame is known to be missing.</p>"
-    by_cause = Counter(gap.cause.value for gap in report.gaps)
-    summary = f"{len(report.gaps)} gaps: " + ", ".join(f"{count} {cause}" for cause, count in sorted(by_cause.items()))
+def _gaps(report: RunReport) -> Listed:
     rows = [
         [gap.segment, gap.after, "unknown" if gap.count is None else gap.count, gap.cause.value]
         for gap in report.gaps[:MAX_ROWS]
     ]
-    listed = html.table(["segment", "after frame", "frames", "cause"], rows, [row[2] == "unknown" for row in rows])
-    return html.unfold(summary, listed + _left_out(len(report.gaps)))
+    unknown = {index for index, row in enumerate(rows) if row[2] == "unknown"}
+    return Listed(["segment", "after frame", "frames", "cause"], rows, unknown, _n_left_out(len(report.gaps)))
 
 
-def _provenance(report: RunReport) -> str:
+def _gaps_summary(report: RunReport) -> str:
+    by_cause = Counter(gap.cause.value for gap in report.gaps)
+    return f"{len(report.gaps)} gaps: " + ", ".join(f"{count} {cause}" for cause, count in sorted(by_cause.items()))
+
+
+def _provenance(report: RunReport) -> Listed:
     info = report.info
     full = "none"
     if report.full is not None:
@@ -220,18 +220,16 @@ def _provenance(report: RunReport) -> str:
     ]
     if report.main is not None and report.main.stored.camera is not None:
         rows += [[f"camera: {key}", str(value)] for key, value in report.main.stored.camera.items()]
-    events = [[_time(event.t_ns), event.text] for event in report.events[:MAX_ROWS]]
-    config = json.dumps(info.config, indent=2, ensure_ascii=False, default=str)
-    return "".join((
-        "<h2>Provenance</h2>",
-        html.table(["", ""], rows),
-        html.unfold("Configuration", html.preformatted(config)),
-        html.unfold(f"Log ({len(report.events)})", html.table(["UTC", ""], events) + _left_out(len(report.events))),
-    ))  # fmt: skip
+    return Listed(["", ""], rows)
 
 
-def _left_out(n_rows: int) -> str:
-    return html.missing(f"and {n_rows - MAX_ROWS} more") if n_rows > MAX_ROWS else ""
+def _events(report: RunReport) -> Listed:
+    rows = [[_time(event.t_ns), event.text] for event in report.events[:MAX_ROWS]]
+    return Listed(["UTC", ""], rows, n_left_out=_n_left_out(len(report.events)))
+
+
+def _n_left_out(n_rows: int) -> int:
+    return max(0, n_rows - MAX_ROWS)
 
 
 def _time(t_ns: int) -> str:

@@ -125,10 +125,12 @@ def region_still(total: npt.NDArray[np.uint32], grid: Grid, regions: RegionFrc) 
     for row, col in np.ndindex(*regions.shape):
         y, x = top + row * side, left + col * side
         draw.rectangle((x, y, x + side, y + side), outline=FAINT)
-        value = resolution[row, col]
-        words = f"{value:.0f} nm" if np.isfinite(value) else "not known"
-        write_text(draw, (x + 6, y + 12), words, 12, "lm", TEXT if np.isfinite(value) else FAINT, edge=2)
-    caption = "Resolution of the localizations by region: FRC at 1/7, on the plain sum of all windows"
+        if np.isfinite(resolution[row, col]):
+            write_text(draw, (x + 6, y + 14), f"{resolution[row, col]:.0f} nm", 12, "lm", TEXT, edge=2)
+    caption = (
+        "Resolution of the localizations by region: FRC at 1/7, on the plain sum of all windows. A square without a "
+        "number holds too few to tell"
+    )
     return Still(_png(picture), caption, limits)
 
 

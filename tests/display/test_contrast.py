@@ -108,7 +108,7 @@ def test_pooling_keeps_the_brightest_of_every_block(factor: int, shape: tuple[in
 def test_lightness_rises_evenly_from_black(name: Any) -> None:
     table = colour_map(name).astype(float)
     assert table[0].tolist() == [0, 0, 0]
-    assert table[-1].min() > 190
+    assert table[-1].max() > 240
     encoded = table / 255
     linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
     # CIE lightness, another measure than the one the maps are made with.

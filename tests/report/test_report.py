@@ -82,7 +82,7 @@ def test_the_movie_shows_every_window_and_says_its_pace(written: tuple[ReportSum
     assert tags_of(page).found.count("video") == 1
     assert "8 pictures, every window" in page
     # Windows of 0.2 s shown at 20 a second.
-    assert "4 times as fast as life" in page
+    assert "4 times as fast as real time" in page
 
 
 def test_what_was_lost_and_what_cannot_be_known_is_said(written: tuple[ReportSummary, str]) -> None:

@@ -52,16 +52,15 @@ def colours(image: Image.Image) -> set[tuple[int, ...]]:
 
 
 def test_the_curve_shows_what_was_measured(state: TrainingState) -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra: pip install 'dblink-live[train]'")
     assert {TRAINING_COLOUR, VALIDATION_COLOUR} <= colours(draw_curve(state.curve))
-    lines = [draw_curve([point._replace(validation_loss=math.nan) for point in curve]) for curve in (state.curve, [])]
-    # The name of the line stands above its panel in the same colour.
-    inside = [np.asarray(image)[31:390] for image in lines]
-    assert not (inside[0] == VALIDATION_COLOUR).all(axis=2).any()
-    assert (inside[0] == TRAINING_COLOUR).all(axis=2).any()
-    assert not (inside[1] == TRAINING_COLOUR).all(axis=2).any()
+    unvalidated = colours(draw_curve([point._replace(validation_loss=math.nan) for point in state.curve]))
+    assert TRAINING_COLOUR in unvalidated and VALIDATION_COLOUR not in unvalidated
+    assert TRAINING_COLOUR not in colours(draw_curve([]))
 
 
 def test_a_single_point_and_a_loss_that_stands_still_can_be_drawn(state: TrainingState) -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra: pip install 'dblink-live[train]'")
     assert TRAINING_COLOUR in colours(draw_curve(state.curve[:1]))
     assert TRAINING_COLOUR in colours(draw_curve([point._replace(loss=0.25) for point in state.curve]))
 

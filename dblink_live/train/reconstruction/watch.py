@@ -5,6 +5,7 @@ All of it follows from the saved state, so a training that is taken up writes it
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -68,7 +69,8 @@ class WatchFolder:
         OSError
             The folder cannot be written.
         """
-        _save(draw_curve(state.curve), self._folder / CURVE_FILE)
+        if _has_matplotlib():
+            _save(draw_curve(state.curve), self._folder / CURVE_FILE)
         _save(draw_previews(state.average, self._videos), self._folder / PREVIEW_FILE)
         if self._events is None:
             return
@@ -86,6 +88,8 @@ def watched(checkpoint: Path, settings: TrainingSettings, on_notice: Callable[[s
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("events.out.tfevents.*"):
         old.unlink()
+    if not _has_matplotlib():
+        on_notice(f"no {CURVE_FILE}: matplotlib is not installed; pip install 'dblink-live[train]' adds it")
     try:
         # Not its SummaryWriter, which hands events to a thread: it dies of a full disk, and the training waits for it.
         from tensorboardX.event_file_writer import EventsWriter
@@ -100,6 +104,10 @@ def watched(checkpoint: Path, settings: TrainingSettings, on_notice: Callable[[s
         # A disk that is full here was full before, and that is the error to be told.
         with suppress(OSError):
             events.close()
+
+
+def _has_matplotlib() -> bool:
+    return importlib.util.find_spec("matplotlib") is not None
 
 
 def _event(point: CurvePoint, started: float) -> Event:
