@@ -73,6 +73,23 @@ class RateMeter:
 
 
 @dataclass(frozen=True)
+class StageStatus:
+    """How one stage of a live run is doing."""
+
+    name: str
+    rate_hz: float
+    """Frames (localize, bin), windows (reconstruct, store) or pictures (publish) per second, over the last seconds."""
+    depth: int
+    """Items that wait for it."""
+    capacity: int
+    """Items that may wait before the stage in front is held up."""
+    delay_s: float | None
+    """Age of the newest data when the stage was done with it; None before the first."""
+    busy_s: float
+    """Seconds that it has computed since the run began."""
+
+
+@dataclass(frozen=True)
 class LatencySummary:
     """Quantiles of a latency in seconds; None where nothing was measured."""
 

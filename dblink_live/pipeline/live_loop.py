@@ -1,70 +1,70 @@
-"""The live line: frames in; localizations, maps, reconstructions out, into a run folder and to the viewer.
+"""The live loop: frames in; localizations, maps and pictures out, into a run folder and to the viewers.
 
-`LiveLoop` runs in one thread, on purpose: the camera has a process of its own, so a busy moment here makes the ring
-fuller and costs no frame until the ring is full; then whole frames are skipped, counted as this process's own loss,
-and the windows concerned carry their number.
+The loop itself reads the source and keeps watch. The work is done by stages that run side by side, each in a thread of
+its own behind a bounded queue (`dblink_live.pipeline.stages`):
+
+    source -> [loop: segments, ledger] -> localize -> bin -> reconstruct -> store
+                                              \\        \\ \\__________________/
+                                               \\________\\____________\\-> publish
+
+The camera has a process of its own: a busy moment here makes the ring fuller and costs no frame until the ring is
+full; then whole frames are skipped, counted as this process's own loss, and their windows carry the number.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import dataclass, field
+from typing import Any
 
 from dblink_live.bus import StatusMessage
 from dblink_live.bus.messages import RunState
-from dblink_live.camera.resolve import pixel_size_conflict, resolve_camera
 from dblink_live.config import RunConfig
 from dblink_live.errors import SourceError
-from dblink_live.interfaces import Explaining, FrameSource, Localizer, SourceEvent
+from dblink_live.interfaces import FrameSource
 from dblink_live.latency import GATHER_S, MAX_FRAMES_PER_READ, READ_TIMEOUT_S
-from dblink_live.ledger import Ledger, total_lost
-from dblink_live.models import Model, StreamingReconstructor
+from dblink_live.ledger import total_lost
+from dblink_live.models import Model
+from dblink_live.pipeline.frame_accounts import FrameAccounts
 from dblink_live.pipeline.preview_publisher import PreviewPublisher
+from dblink_live.pipeline.segmenter import Segmenter
+from dblink_live.pipeline.stages.bin import BinOutput, BinStage
+from dblink_live.pipeline.stages.items import ForLocalize, FrameBatch, SegmentStart
+from dblink_live.pipeline.stages.localize import LocalizeStage
+from dblink_live.pipeline.stages.publish import PublishStage
+from dblink_live.pipeline.stages.reconstruct import ReconstructStage
+from dblink_live.pipeline.stages.stage import Stage
+from dblink_live.pipeline.stages.store import StoreStage
 from dblink_live.pipeline.stall_detector import StallDetector
-from dblink_live.registry import get_localizer_factory
-from dblink_live.status import LatencyRecorder, LatencySummary, RateMeter
+from dblink_live.status import LatencySummary, StageStatus
 from dblink_live.store import RunWriter
-from dblink_live.types import Camera, Frame, FrameArray, Gap, GapCause, Grid, Localizations, Reconstruction, Segment
-from dblink_live.windows import CompletedWindow, WindowAccumulator
+from dblink_live.types import Camera, FrameArray, Gap, Segment
+from dblink_live.windows import CompletedWindow
 
-DENSITY_MEMORY = 0.9
-"""Weight of the past in the running average of the localization density, a batch of frames."""
-
-
-@dataclass
-class _OpenSegment:
-    """What belongs to the segment that is being recorded."""
-
-    segment: Segment
-    camera: Camera
-    grid: Grid
-    localizer: Localizer
-    reconstructor: StreamingReconstructor
-    ledger: Ledger
-    accumulator: WindowAccumulator | None = None
-    """Made when the first frame number is known."""
+WATCH_S = 0.1
+"""While the loop waits for a stage, it keeps watch and tells the status so often."""
 
 
 @dataclass(frozen=True)
 class LineTotals:
-    """What the line has done, over all segments."""
+    """What the live loop has done, over all segments."""
 
-    frames_seen: int
-    frames_committed: int
-    frames_tail: int
-    lost: dict[str, int]
-    has_unknown_loss: bool
-    fps_held: float | None
-    latency: LatencySummary
-    windows_counts: int
-    windows_live: int
-    is_calibrated: bool
-    stopped_early: bool
+    frames_seen: int = 0
+    frames_committed: int = 0
+    frames_tail: int = 0
+    lost: dict[str, int] = field(default_factory=dict)
+    has_unknown_loss: bool = False
+    fps_held: float | None = None
+    latency: LatencySummary = field(default_factory=LatencySummary)
+    windows_counts: int = 0
+    windows_live: int = 0
+    is_calibrated: bool = True
+    stopped_early: bool = False
     is_preview: bool = False
     """Whether another program acquired the frames, and this one looked at them in passing."""
+    stages: tuple[StageStatus, ...] = ()
+    """Each stage of the loop, in the order in which a frame passes them."""
 
 
 class LiveLoop:
@@ -109,29 +109,37 @@ class LiveLoop:
         self._model = model
         self._config = config
         self._writer = writer
-        self._default_camera = default_camera
-        self._pictures = pictures
         self._on_progress = on_progress
         self._should_stop = should_stop
-        self._open: _OpenSegment | None = None
-        self._next: Segment | None = None
-        """What follows a gap that ended a segment: it begins with its first frame, if no other is announced before."""
-        self._n_segments = first_segment
-        self._closed: list[Ledger] = []
-        self._latency = LatencyRecorder()
-        self._rate = RateMeter()
-        self._n_counts = self._n_live = 0
+        self._accounts = FrameAccounts()
+        self._segments = Segmenter(
+            config, model.pixel_size_nm, self._accounts, default_camera=default_camera, first_segment=first_segment
+        )
+        self._publish = None if pictures is None else PublishStage(pictures)
+        self._store = StoreStage(writer, self._accounts)
+        self._reconstruct = ReconstructStage(
+            model,
+            config.reconstruct,
+            provisional=config.reconstruct.provisional and pictures is not None,
+            store=self._store.stage.put,
+            show=self._publish.network if self._publish is not None else None,
+        )
+        self._bin = BinStage(config.windows.frames, self._accounts, self._hand_out)
+        self._localize = LocalizeStage(
+            config.localizer, self._bin.stage.put, self._publish.camera if self._publish is not None else None
+        )
         self._n_arrived = 0
         self._first_ns = self._last_ns = 0
         self._last_number = 0
-        self._density: float | None = None
-        self._is_calibrated = True
         self._is_preview = False
         self._stopping = False
         self.last_frame: FrameArray | None = None
         """The newest camera frame [H, W]."""
-        self.pixel_size_nm = 0.0
+
+    @property
+    def pixel_size_nm(self) -> float:
         """Camera pixel of the newest segment."""
+        return self._segments.pixel_size_nm
 
     def run(self, first_segment: Segment) -> LineTotals:
         """Process everything the source gives; the tail is reconstructed before this returns or raises.
@@ -142,27 +150,22 @@ class LiveLoop:
             The source failed on the way. What it gave before is committed.
         StoreError
             The run folder cannot be written any more. What was committed before stays valid.
+        DblinkError
+            A stage failed. What the stages behind it had been given is committed.
         """
-        self._begin_segment(first_segment)
-        silence = StallDetector()
-        failure: SourceError | None = None
-        while True:
-            if self._should_stop() and not self._stopping:
-                self._stopping = True
-                self._source.stop()
-            try:
-                events = self._source.read(MAX_FRAMES_PER_READ, READ_TIMEOUT_S)
-            except SourceError as error:
-                failure = error
-                break
-            if not events and self._source.is_finished:
-                break
-            self._digest(events)
-            self._report("ending" if self._stopping else "running", self._words_about(silence, bool(events)))
-            if self._source.is_live and len(events) < MAX_FRAMES_PER_READ:
-                # A few frames together cost the localizer little more than one alone.
-                time.sleep(GATHER_S)
-        self._end_segment()
+        for stage in self._stages:
+            stage.start()
+        try:
+            self._put([self._segments.begin(first_segment)])
+            failure = self._read_all()
+            if self._failed is None:
+                self._put(self._segments.end())
+            self._finish()
+        except BaseException:
+            for stage in self._stages:
+                stage.discard()
+                stage.join()
+            raise
         if failure is not None:
             self._writer.event(f"the source failed: {failure}")
             self._report("failed", str(failure))
@@ -170,18 +173,9 @@ class LiveLoop:
         self._report("ended")
         return self.totals()
 
-    def _words_about(self, silence: StallDetector, has_come: bool) -> str:
-        """What there is to say about a camera that gives nothing; a change of that goes into the run's log."""
-        if not self._source.is_live or self._stopping:
-            return ""
-        change = silence.look(has_come, self._open.segment.frame_interval_ms if self._open else None)
-        if change is not None:
-            self._writer.event(change)
-        return silence.words
-
     def totals(self) -> LineTotals:
         """Sums over the segments so far."""
-        ledgers = [*self._closed, *([self._open.ledger] if self._open else [])]
+        ledgers = self._accounts.ledgers
         span_s = (self._last_ns - self._first_ns) * 1e-9
         return LineTotals(
             frames_seen=sum(ledger.n_seen for ledger in ledgers),
@@ -190,183 +184,108 @@ class LiveLoop:
             lost=total_lost(ledgers),
             has_unknown_loss=any(ledger.n_unknown for ledger in ledgers),
             fps_held=(self._n_arrived - 1) / span_s if span_s > 0 else None,
-            latency=self._latency.summary(),
-            windows_counts=self._n_counts,
-            windows_live=self._n_live,
-            is_calibrated=self._is_calibrated,
+            latency=self._reconstruct.latency.summary(),
+            windows_counts=self._store.n_counts,
+            windows_live=self._store.n_live,
+            is_calibrated=self._segments.is_calibrated,
             stopped_early=self._stopping,
             is_preview=self._is_preview,
+            stages=tuple(stage.status() for stage in self._stages),
         )
 
-    def _digest(self, events: Iterable[SourceEvent]) -> None:
-        batch: list[Frame] = []
-        for event in events:
-            if isinstance(event, Frame):
-                batch.append(event)
-                continue
-            self._process(batch)
-            batch = []
-            if isinstance(event, Gap):
-                self._skip(event)
-            else:
-                self._end_segment()
-                self._begin_segment(event)
-        self._process(batch)
+    @property
+    def _stages(self) -> list[Stage[Any]]:
+        """In the order in which they are closed: each has been given everything once those before it have ended."""
+        stages: list[Stage[Any]] = [self._localize.stage, self._bin.stage, self._reconstruct.stage, self._store.stage]
+        if self._publish is not None:
+            stages.append(self._publish.stage)
+        return stages
 
-    def _begin_segment(self, announced: Segment) -> None:
-        self._next = None
-        # Numbered here: a long gap starts a segment that the source knows nothing of.
-        segment = replace(announced, index=self._n_segments)
-        self._n_segments += 1
-        camera = resolve_camera(self._config.camera, segment, self._default_camera)
-        self._is_calibrated = self._is_calibrated and camera.is_calibrated
-        self.pixel_size_nm = camera.pixel_size_nm
-        self._is_preview = segment.is_preview
-        grid = Grid.covering(segment.shape, camera.pixel_size_nm, self._model.pixel_size_nm)
-        self._writer.begin_segment(segment, grid, camera=camera)
-        conflict = pixel_size_conflict(self._config.camera, segment)
-        if conflict is not None:
-            self._writer.event(conflict)
-        self._open = _OpenSegment(
-            segment=segment,
-            camera=camera,
-            grid=grid,
-            localizer=get_localizer_factory(self._config.localizer.name)(camera, **self._config.localizer.to_options()),
-            reconstructor=StreamingReconstructor(
-                self._model,
-                lookahead=self._config.reconstruct.lookahead,
-                hop=self._config.reconstruct.hop,
-                provisional=self._config.reconstruct.provisional and self._pictures is not None,
-            ),
-            ledger=Ledger(segment=segment.index),
-        )
-        if self._pictures is not None:
-            self._pictures.begin_segment()
+    @property
+    def _failed(self) -> Stage[Any] | None:
+        """The first stage that has failed."""
+        return next((stage for stage in self._stages if stage.error is not None), None)
 
-    def _end_segment(self) -> None:
-        if self._open is None:
-            return
-        current = self._open
-        if current.accumulator is not None:
-            current.ledger = current.ledger.with_tail(current.accumulator.flush())
-        self._emit(current.reconstructor.flush())
-        if isinstance(current.localizer, Explaining):
-            for note in current.localizer.notes():
-                self._writer.event(note)
-        self._writer.write_ledger(current.segment.index, current.ledger.to_plain())
-        self._closed.append(current.ledger)
-        self._open = None
+    def _read_all(self) -> SourceError | None:
+        """Hand over what the source gives until it ends, or a stage fails; return what the source failed with."""
+        silence = StallDetector()
+        while self._failed is None:
+            if self._should_stop() and not self._stopping:
+                self._stopping = True
+                self._source.stop()
+            try:
+                events = self._source.read(MAX_FRAMES_PER_READ, READ_TIMEOUT_S)
+            except SourceError as error:
+                return error
+            if not events and self._source.is_finished:
+                return None
+            self._put(self._segments.items(events))
+            self._report("ending" if self._stopping else "running", self._words_about(silence, bool(events)))
+            if self._source.is_live and len(events) < MAX_FRAMES_PER_READ:
+                time.sleep(GATHER_S)
+        self._source.stop()
+        return None
 
-    def _process(self, batch: list[Frame]) -> None:
-        if not batch:
-            return
-        self._begin_next()
-        if self._open is None:
-            return
-        current = self._open
-        numbers = np.array([frame.number for frame in batch], dtype=np.int64)
-        times = np.array([frame.t_host_ns for frame in batch], dtype=np.int64)
-        data: FrameArray = np.stack([frame.data for frame in batch])  # type: ignore[assignment]  # all of one dtype
-        localizations = current.localizer.localize(data, numbers)
-        current.ledger = current.ledger.with_frames(len(batch))
-        self._n_arrived += len(batch)
-        self._rate.add(len(batch))
-        self._first_ns = self._first_ns or int(times[0])
-        self._last_ns, self._last_number = int(times[-1]), int(numbers[-1])
-        self.last_frame = batch[-1].data
-        self._track_density(localizations, len(batch), current)
-        self._commit(self._accumulator(int(numbers[0])).add(numbers, times, localizations))
-        if self._pictures is not None:
-            self._pictures.camera(batch[-1], current.camera)
+    def _put(self, items: Iterable[ForLocalize]) -> None:
+        for item in items:
+            if isinstance(item, FrameBatch):
+                newest = item.frames[-1]
+                self._n_arrived += len(item.frames)
+                self._first_ns = self._first_ns or item.frames[0].t_host_ns
+                self._last_ns, self._last_number, self.last_frame = newest.t_host_ns, newest.number, newest.data
+            elif isinstance(item, SegmentStart):
+                self._is_preview = item.segment.is_preview
+            while not self._localize.stage.put(item, WATCH_S):
+                self._report("ending" if self._stopping else "running")
 
-    def _skip(self, gap: Gap) -> None:
-        """Account for frames that will not come; a loss too long or of unknown size ends the segment."""
-        self._begin_next()
-        if self._open is None:
-            return
-        current = self._open
-        own = replace(gap, segment=current.segment.index)
-        current.ledger = current.ledger.with_gap(own)
-        self._writer.record_gap(own)
-        if gap.cause is GapCause.DESELECTED:
-            return  # Frames of another channel or position: nothing is missing from this one.
-        longest = self._most_missing_windows(gap.cause)
-        if gap.count is None or gap.count > longest * self._config.windows.frames:
-            self._end_segment()
-            self._next = replace(current.segment, reason=f"gap ({gap.cause.value})")
+    def _hand_out(self, item: BinOutput) -> None:
+        """What is binned goes to the store first, so that a map is there before its picture."""
+        if isinstance(item, CompletedWindow):
+            self._store.stage.put(item)
+            self._reconstruct.stage.put(item.map)
+            if self._publish is not None:
+                self._publish.stage.put(item.map)
+        elif isinstance(item, Gap):
+            self._store.stage.put(item)
+        elif isinstance(item, SegmentStart):
+            self._store.stage.put(item)
+            self._reconstruct.stage.put(item)
+            if self._publish is not None:
+                self._publish.stage.put(item)
         else:
-            self._commit(self._accumulator(gap.after + 1).add_gap(own))
+            self._reconstruct.stage.put(item)
 
-    def _most_missing_windows(self, cause: GapCause) -> int:
-        """Windows that a gap may span without ending the segment.
+    def _finish(self) -> None:
+        """Let the stages end, one after the other, each with everything that it was given; raise what one raised."""
+        for stage in self._stages:
+            stage.close()
+            while not stage.join(WATCH_S):
+                self._report("ending")
+        failed = self._failed
+        if failed is not None and failed.error is not None:
+            if failed is not self._store.stage:
+                self._writer.event(f"{failed.name} failed: {failed.error}")
+            self._report("failed", f"{failed.name}: {failed.error}")
+            raise failed.error
 
-        A picture of a window without frames costs as much as any. A line that is too slow makes no more of them than it
-        looks at for a picture, unless a recording will fill them: it would fall behind further.
-        """
-        most, settings = self._config.windows.max_gap_windows, self._config.reconstruct
-        if cause is GapCause.RECONSTRUCT and not self._config.store.record:
-            return min(most, settings.lookahead + settings.hop)
-        return most
-
-    def _begin_next(self) -> None:
-        if self._next is not None:
-            self._begin_segment(self._next)
-
-    def _accumulator(self, first_frame: int) -> WindowAccumulator:
-        current = self._open
-        if current is None:
-            raise SourceError("frames arrived before a segment was announced")
-        if current.accumulator is None:
-            current.accumulator = WindowAccumulator(
-                current.grid,
-                current.camera.pixel_size_nm,
-                self._config.windows.frames,
-                segment=current.segment.index,
-                first_frame=first_frame,
-            )
-        return current.accumulator
-
-    def _commit(self, windows: Iterable[CompletedWindow]) -> None:
-        current = self._open
-        if current is None:
-            return
-        for window in windows:
-            map = window.map
-            self._writer.write_map(map, window.localizations)
-            current.ledger = current.ledger.with_committed(map.n_frames - map.n_frames_missing)
-            self._n_counts += 1
-            if self._pictures is not None:
-                self._pictures.counts(map)
-            self._emit(current.reconstructor.push(map))
-
-    def _emit(self, reconstructions: Iterable[Reconstruction]) -> None:
-        current = self._open
-        if current is None:
-            return
-        for reconstruction in reconstructions:
-            if reconstruction.stage != "provisional":
-                self._writer.write_reconstruction(reconstruction)
-                self._latency.add(reconstruction.latency_s)
-                self._n_live += 1
-            if self._pictures is not None:
-                self._pictures.reconstruction(reconstruction, current.grid)
-
-    def _track_density(self, localizations: Localizations, n_frames: int, current: _OpenSegment) -> None:
-        height, width = current.segment.shape
-        area_um2 = height * width * (current.camera.pixel_size_nm * 1e-3) ** 2
-        density = len(localizations) / (n_frames * area_um2)
-        past = density if self._density is None else self._density
-        self._density = DENSITY_MEMORY * past + (1 - DENSITY_MEMORY) * density
+    def _words_about(self, silence: StallDetector, has_come: bool) -> str:
+        """What there is to say about a camera that gives nothing; a change of that goes into the run's log."""
+        if not self._source.is_live or self._stopping:
+            return ""
+        current = self._segments.current
+        change = silence.look(has_come, current.segment.frame_interval_ms if current else None)
+        if change is not None:
+            self._writer.event(change)
+        return silence.words
 
     def _report(self, state: RunState, message: str = "") -> None:
-        self._on_progress(
-            sum(ledger.n_seen for ledger in self._closed) + (self._open.ledger.n_seen if self._open else 0)
-        )
-        pictures = self._pictures
+        self._on_progress(self._accounts.n_seen)
+        pictures = None if self._publish is None else self._publish.pictures
         if pictures is None or not (pictures.status_is_due() or state in ("ended", "failed")):
             return
         totals = self.totals()
-        interval_ms = self._open.segment.frame_interval_ms if self._open else None
+        current = self._segments.current
+        interval_ms = current.segment.frame_interval_ms if current else None
         pictures.status(
             StatusMessage(
                 frame=self._last_number,
@@ -376,7 +295,7 @@ class LiveLoop:
                 unknown_loss=totals.has_unknown_loss,
                 fps_asked=1000.0 / interval_ms if interval_ms else None,
                 # While it runs, an operator asks for the last seconds; afterwards, for the whole run.
-                fps_held=self._rate.rate_hz() if state in ("running", "ending") else totals.fps_held,
+                fps_held=totals.stages[0].rate_hz if state in ("running", "ending") else totals.fps_held,
                 latency_p50_s=totals.latency.p50,
                 latency_p99_s=totals.latency.p99,
                 windows_counts=totals.windows_counts,
@@ -388,7 +307,7 @@ class LiveLoop:
                 hop=self._config.reconstruct.hop,
                 state=state,
                 message=message,
-                density_per_um2_frame=self._density,
+                density_per_um2_frame=self._localize.density_per_um2,
                 envelope_density=self._model.envelope.density,
                 drift_nm=pictures.drift_nm,
                 preview=totals.is_preview,

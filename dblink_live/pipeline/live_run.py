@@ -25,11 +25,10 @@ from dblink_live.pipeline.recorder import Recorder, start_recorder
 from dblink_live.registry import get_localizer_factory
 from dblink_live.sources import SourceSpec, default_camera, open_source, parse_source
 from dblink_live.sources.camera_process import launch_camera
-from dblink_live.status import LatencySummary
 from dblink_live.store import RunWriter
 from dblink_live.types import Camera, FrameArray, Grid, RunInfo, Segment
 
-NOTHING_DONE = LineTotals(0, 0, 0, {}, False, None, LatencySummary(), 0, 0, True, False)
+NOTHING_DONE = LineTotals()
 
 
 @dataclass(frozen=True)
