@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from dblink_live.errors import ModelError
+from dblink_live.files import replacing
 from dblink_live.suggest import did_you_mean
 
 SUFFIX = ".safetensors"
@@ -76,7 +76,9 @@ def write_weights(path: str | os.PathLike[str], tensors: dict[str, Tensor], fact
     data = safetensors.torch.save(tensors, metadata={metadata_key: msgspec.json.encode(facts).decode()})
     target = Path(path)
     try:
-        _write_atomically(target, data)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as unfinished:
+            unfinished.write_bytes(data)
     except OSError as error:
         raise ModelError(f"cannot write the checkpoint {target}: {error.strerror}; choose another place") from error
     return hashlib.sha256(data).hexdigest()
@@ -171,19 +173,3 @@ def _metadata(data: bytes) -> dict[str, str]:
 
 class _TensorFileHeader(msgspec.Struct, frozen=True):
     metadata: dict[str, str] = msgspec.field(default_factory=dict, name="__metadata__")
-
-
-def _write_atomically(target: Path, data: bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # A temporary file is private; a checkpoint is for whoever may read the folder.
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

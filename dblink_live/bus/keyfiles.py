@@ -23,6 +23,7 @@ from zmq.utils import z85
 
 from dblink_live.bus.address import ClientKeys, ServerKeys, new_key_pair
 from dblink_live.errors import WireError
+from dblink_live.files import remove
 
 SERVER_SECRET = "server.key_secret"
 SERVER_PUBLIC = "server.key"
@@ -70,7 +71,7 @@ def write_new_keys(folder: Path) -> list[Path]:
                 file.write(content)
     except OSError as error:
         for path in made:  # half a set would be refused the next time
-            path.unlink()
+            remove(path)
         raise WireError(f"cannot write keys to {folder}: {error.strerror}") from error
     return made
 

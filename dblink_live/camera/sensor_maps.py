@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dblink_live.errors import CalibrationError
+from dblink_live.files import replacing
 from dblink_live.types import FloatImage, Segment
 
 BinningMode = Literal["sum", "mean"]
@@ -153,7 +154,8 @@ class SensorMaps:
         file = io.BytesIO()
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy types its keywords as one parameter
         data = file.getvalue()
-        path.write_bytes(data)
+        with replacing(path) as unfinished:
+            unfinished.write_bytes(data)
         return hashlib.sha256(data).hexdigest()
 
     @classmethod

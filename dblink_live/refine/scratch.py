@@ -6,14 +6,14 @@ one tile of `BLOCK` windows, appears whole or not at all, and is not made again 
 
 from __future__ import annotations
 
-import os
-import shutil
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from dblink_live.errors import StoreError
+from dblink_live.files import remove, remove_tree, replacing
 from dblink_live.refine.tiles import Tile
 from dblink_live.store.arrays import StoredImage
 
@@ -51,14 +51,9 @@ class TileScratch:
 
     def write(self, tile: Tile, start: int, images: list[StoredImage]) -> None:
         """Keep the pictures of the windows from ``start`` on: `BLOCK` of them, or those that are left."""
-        path = self._path(tile, start)
         # Where a worker was taken for dead, two are at the same tile: each has a file of its own until it is whole.
-        partial = path.with_suffix(f".{os.getpid()}.writing")
-        with partial.open("wb") as file:
+        with replacing(self._path(tile, start)) as unfinished, unfinished.open("wb") as file:
             np.save(file, np.stack(images), allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
 
     def read(self, tile: Tile, start: int) -> StoredImage:
         """Pictures [T, H, W] of one file.
@@ -80,8 +75,9 @@ class TileScratch:
 
     def remove(self) -> None:
         """Delete the segment's files; the folder as well when it was the last segment's."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-        _remove_if_empty(self._folder.parent)
+        with suppress(OSError):
+            remove_tree(self._folder)
+            _remove_if_empty(self._folder.parent)
 
     def _path(self, tile: Tile, start: int) -> Path:
         core = tile.core
@@ -99,13 +95,13 @@ class Permit:
         folder = run_folder / FOLDER_NAME
         folder.mkdir(exist_ok=True)
         for left in folder.glob("*.permit"):
-            left.unlink(missing_ok=True)
+            remove(left)
         self.path = folder / f"{uuid.uuid4().hex}.permit"
         self.path.touch()
 
     def revoke(self) -> None:
         """Let the workers stop."""
-        self.path.unlink(missing_ok=True)
+        remove(self.path)
         _remove_if_empty(self.path.parent)
 
 

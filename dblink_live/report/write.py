@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dblink_live.analysis.summary import Figures
 from dblink_live.errors import StoreError
+from dblink_live.files import FileHeldError, replacing
 from dblink_live.report.comparison import comparison
 from dblink_live.report.facts import MainSegment, RunReport, gather
 from dblink_live.report.movie import Movie, make_movie
@@ -107,11 +108,12 @@ def _movie(reader: MomentReader, main: MainSegment, step: Callable[[], None]) ->
 
 def _put(path: Path, page: str) -> Path:
     """Write beside and rename, so that a browser never sees half a page."""
-    beside = path.with_suffix(".html.part")
     try:
         path.parent.mkdir(exist_ok=True)
-        beside.write_text(page, encoding="utf-8")
-        beside.replace(path)
+        with replacing(path) as unfinished:
+            unfinished.write_text(page, encoding="utf-8")
+    except FileHeldError:
+        raise
     except OSError as error:
         raise StoreError(f"expected to write {path}, found: {error}; free the disk or the folder's rights") from error
     return path

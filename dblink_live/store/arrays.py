@@ -7,7 +7,6 @@ rename, and runs beside the caller. A window is one file that is written once, s
 from __future__ import annotations
 
 import hashlib
-import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +16,8 @@ import numpy.typing as npt
 import tensorstore as ts
 
 from dblink_live.errors import StoreError
-from dblink_live.store.hierarchy import BLOCK, SeriesSpec, count_levels, create_level, patiently, publish_levels
+from dblink_live.files import patiently, remove_tree
+from dblink_live.store.hierarchy import BLOCK, SeriesSpec, count_levels, create_level, publish_levels
 from dblink_live.types import FloatImage
 
 _UNFINISHED = (".__lock", ".partial")
@@ -91,15 +91,14 @@ class SeriesWriter:
         # tensorstore would ask the disk to delete each of the windows that were never written: 0.2 s for nothing.
         self._resize(n_windows, metadata_only=True)
         for index in range(n_windows, old_capacity):
-            leftover = self._path / "c" / str(index)
-            if leftover.exists():
-                shutil.rmtree(leftover)
+            remove_tree(self._path / "c" / str(index))
 
     def _resize(self, n_windows: int, metadata_only: bool = False) -> None:
         _, height, width = self._array.shape
         shape = [n_windows, height, width]
         self._array = patiently(
-            lambda: self._array.resize(exclusive_max=shape, resize_metadata_only=metadata_only).result()
+            lambda: self._array.resize(exclusive_max=shape, resize_metadata_only=metadata_only).result(),
+            self._path / "zarr.json",
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dblink_live.errors import StoreError
+from dblink_live.files import remove, replace
 from dblink_live.store.filesystem import flush_folder, is_disk_full
 
 BUSY_TIMEOUT_S = 10.0
@@ -54,7 +55,7 @@ def create_database(path: Path, fill: Callable[[sqlite3.Connection], None]) -> N
     """
     scratch = path.with_name(path.name + ".partial")
     for suffix in ("", "-wal", "-shm"):
-        scratch.with_name(scratch.name + suffix).unlink(missing_ok=True)
+        remove(scratch.with_name(scratch.name + suffix))
     connection = connect_writable(scratch)
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -62,7 +63,7 @@ def create_database(path: Path, fill: Callable[[sqlite3.Connection], None]) -> N
         connection.execute("COMMIT")
     finally:
         connection.close()  # which folds the log into the file
-    scratch.replace(path)
+    replace(scratch, path)
     flush_folder(path.parent)
 
 

@@ -15,18 +15,16 @@ list that names it.
 from __future__ import annotations
 
 import re
-import shutil
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import zarr
 from zarr.codecs import BloscCodec
 from zarr.storage import LocalStore
 
 from dblink_live.errors import StoreError
+from dblink_live.files import patiently, remove_tree
 from dblink_live.store.journal import Product
 from dblink_live.types import Grid, Shape
 
@@ -36,7 +34,6 @@ AXIS_NAMES = ("t", "y", "x")
 BLOCK = 256
 """Windows by which an array grows: one metadata write in 256 windows, and little to trim at the end."""
 MAX_CHUNK = 512
-_PATIENCE_S = 2.0
 _SERIES = re.compile(r"(counts|live|full|mended|raw)(_[1-9][0-9]{0,8})?")
 _LEVEL = re.compile(r"[0-9]{1,3}")
 
@@ -46,7 +43,6 @@ _QUANTITIES: dict[Product, str] = {
     "full": "probability of structure, all windows",
     "mended": "localizations a pixel, of windows that lacked frames in counts and were counted again from raw",
 }
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -179,9 +175,8 @@ def create_level(root: Path, spec: SeriesSpec, level: int, n_windows: int) -> Pa
 def create_series(root: Path, specs: list[SeriesSpec]) -> None:
     """Make the groups of ``specs``, each with an array for the first `BLOCK` windows, and list them."""
     for spec in specs:
-        if (root / spec.name).exists():
-            # An attempt that died before it was listed: nothing of it was ever committed.
-            shutil.rmtree(root / spec.name)
+        # An attempt that died before it was listed: nothing of it was ever committed.
+        remove_tree(root / spec.name)
         create_level(root, spec, 0, BLOCK)
         zarr.create_group(LocalStore(root / spec.name), attributes=group_attributes(spec, n_levels=1))
     publish_series(root, [spec.name for spec in specs])
@@ -193,7 +188,7 @@ def publish_series(root: Path, names: list[str]) -> None:
     listing = {"version": "0.5", "series": names}
     if (root / "OME" / "zarr.json").exists():
         group = zarr.open_group(LocalStore(root / "OME"), mode="r+")
-        patiently(lambda: group.update_attributes({"ome": listing}))
+        patiently(lambda: group.update_attributes({"ome": listing}), root / "OME" / "zarr.json")
     else:
         zarr.create_group(LocalStore(root / "OME"), attributes={"ome": listing})
     if not (root / "zarr.json").exists():
@@ -203,13 +198,13 @@ def publish_series(root: Path, names: list[str]) -> None:
 def describe_run(root: Path, description: dict[str, Any]) -> None:
     """Let the hierarchy's own attributes say what run it is of, so that they travel with it when it is copied alone."""
     group = zarr.open_group(LocalStore(root), mode="r+")
-    patiently(lambda: group.update_attributes({ATTRIBUTES_KEY: description}))
+    patiently(lambda: group.update_attributes({ATTRIBUTES_KEY: description}), root / "zarr.json")
 
 
 def publish_levels(root: Path, spec: SeriesSpec, n_levels: int) -> None:
     """Let a series' metadata name its pyramid levels, once all of them are whole."""
     group = zarr.open_group(LocalStore(root / spec.name), mode="r+")
-    patiently(lambda: group.update_attributes(group_attributes(spec, n_levels)))
+    patiently(lambda: group.update_attributes(group_attributes(spec, n_levels)), root / spec.name / "zarr.json")
 
 
 def count_levels(root: Path, spec: SeriesSpec, n_windows: int) -> int:
@@ -255,21 +250,3 @@ def list_series(root: Path) -> list[str]:
     if foreign:
         raise StoreError(f"expected series like counts or live_1 in {root / 'OME'}, found {foreign[0]!r}")
     return names
-
-
-def patiently(action: Callable[[], _Result]) -> _Result:
-    """Do ``action``, again for a while where it is refused.
-
-    On Windows a file cannot be replaced in the instant in which a reader has it open. Elsewhere a refusal is
-    for good, and two seconds of waiting before it is told harm nothing.
-    """
-    deadline = time.perf_counter() + _PATIENCE_S
-    while True:
-        try:
-            return action()
-        except (PermissionError, ValueError) as error:
-            # tensorstore reports every failure as ValueError, with the system's words.
-            refused = isinstance(error, PermissionError) or "PERMISSION_DENIED" in str(error) or "denied" in str(error)
-            if not refused or time.perf_counter() > deadline:
-                raise
-        time.sleep(0.05)

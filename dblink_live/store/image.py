@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,7 @@ import zarr
 from zarr.storage import LocalStore
 
 from dblink_live.errors import StoreError
+from dblink_live.files import put_in_place, remove_tree
 from dblink_live.store.arrays import SeriesWriter, build_pyramid, encode_probability, make_context
 from dblink_live.store.hierarchy import BLOCK, SeriesSpec, create_level, group_attributes
 from dblink_live.types import FloatImage
@@ -65,8 +67,7 @@ class ImageWriter:
         self._context = make_context()
         self._n_windows = 0
         try:
-            if self._scratch.exists():
-                shutil.rmtree(self._scratch)
+            remove_tree(self._scratch)
             self._scratch.mkdir(parents=True)
             self._writer = SeriesWriter(create_level(self._scratch, self._spec, 0, BLOCK), self._context)
         except OSError as error:
@@ -88,10 +89,11 @@ class ImageWriter:
         self._writer.trim(self._n_windows)
         zarr.create_group(LocalStore(made), attributes=group_attributes(self._spec, n_levels=1))
         build_pyramid(self._scratch, self._spec, self._n_windows, self._context)
-        if self._path.exists():
-            shutil.rmtree(self._path)
-        made.rename(self._path)
-        self._scratch.rmdir()
+        try:
+            put_in_place(made, self._path)
+        finally:
+            with suppress(OSError):
+                self._scratch.rmdir()
 
     def __enter__(self) -> Self:
         return self

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dblink_live.errors import AnalysisError, ConfigError, DblinkError, StoreError
+from dblink_live.errors import AnalysisError, ConfigError, StoreError
+from dblink_live.files import FileHeldError, replacing
 from dblink_live.types import Shape
 
 if TYPE_CHECKING:
@@ -60,12 +61,10 @@ def write_undrifted(path: Path, subject: Subject, found: Figures, window_frames:
             _write_maps(path, subject, drift, window_frames, first_frame)
         else:
             _write_table(path, subject, drift)
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise StoreError(f"expected to write {path}, found: {error}; free the disk or the folder's rights") from error
-    except DblinkError:
-        path.unlink(missing_ok=True)
+    except FileHeldError:
         raise
+    except OSError as error:
+        raise StoreError(f"expected to write {path}, found: {error}; free the disk or the folder's rights") from error
     return source
 
 
@@ -99,8 +98,10 @@ def _write_maps(path: Path, subject: Subject, drift: Drift, window_frames: int, 
         raise AnalysisError("expected maps of localizations, which a reconstruction alone does not hold")
     counts: Maps = subject.counts
     in_windows = (drift.time - first_frame - (window_frames - 1) / 2) / window_frames
-    written = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=counts.shape)
-    for t in range(counts.shape[0]):
-        moved = Drift(in_windows - t, drift.y_nm, drift.x_nm)
-        written[t] = corrected_video(counts[t : t + 1].astype(np.float32), moved, subject.pitch_nm)[0]
-    written.flush()
+    header = {"descr": "<f4", "fortran_order": False, "shape": counts.shape}
+    with replacing(path) as unfinished, unfinished.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for t in range(counts.shape[0]):
+            moved = Drift(in_windows - t, drift.y_nm, drift.x_nm)
+            window = corrected_video(counts[t : t + 1].astype(np.float32), moved, subject.pitch_nm)[0]
+            file.write(np.ascontiguousarray(window, "<f4").data)

@@ -77,7 +77,7 @@ def begun(path: Path, until: int = 2) -> None:
 class FullDisk:
     """Stands in for the module ``os`` of one other module."""
 
-    fdopen = staticmethod(os.fdopen)
+    getpid = staticmethod(os.getpid)
 
     def fsync(self, descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -155,7 +155,7 @@ def test_a_damaged_state_is_refused(tmp_path: Path, spoil: Callable[[bytes], byt
         train_to_checkpoint(SETTINGS, path)
 
 
-@pytest.mark.parametrize("place", ["dblink_live.train.reconstruction.resume.os", "dblink_live.weight_files.os"])
+@pytest.mark.parametrize("place", ["dblink_live.train.reconstruction.resume.os", "dblink_live.files.os"])
 def test_a_full_disk_stops_with_the_old_pair_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     path = tmp_path / "begun.safetensors"
     begun(path)
@@ -164,7 +164,7 @@ def test_a_full_disk_stops_with_the_old_pair_whole(tmp_path: Path, monkeypatch: 
         patch.setattr(place, FullDisk())
         train_to_checkpoint(SETTINGS, path)
     assert {file.name: file.read_bytes() for file in tmp_path.glob("*.safetensors*")} == before
-    assert not list(tmp_path.glob(".*"))
+    assert not list(tmp_path.glob("*.unfinished"))
     train_to_checkpoint(SETTINGS, path)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
@@ -13,6 +12,7 @@ import numpy as np
 
 from dblink_live.cli.options import UsageError, Verbs, add_json, add_verb, not_negative_int, positive_int
 from dblink_live.cli.result import Outcome
+from dblink_live.files import replacing
 from dblink_live.types import CountImage, Shape
 from dblink_live.workflows.progress import CONSOLE
 
@@ -97,7 +97,7 @@ def _simulate_maps(options: argparse.Namespace, parameters: VideoParameters) -> 
     _check_new_file(options.out, (".npz",), options.overwrite)
     n_windows = options.frames // WINDOW_FRAMES
     video = simulate_video(replace(parameters, n_windows=n_windows, window_frames=WINDOW_FRAMES), options.seed)
-    with _whole_or_absent(options.out) as partial, partial.open("wb") as file:
+    with replacing(options.out) as partial, partial.open("wb") as file:
         np.savez_compressed(
             file, X=video.counts, truth=video.truth, pixel_size_nm=parameters.pitch_nm, window_frames=WINDOW_FRAMES
         )
@@ -129,10 +129,10 @@ def _simulate_frames(options: argparse.Namespace, parameters: VideoParameters) -
     speed = parameters.speed * (DEMO_SPEED if options.structure == "er" else 1.0)
     simulator = make_camera(options.structure, CAMERA_SHAPE, options.seed, parameters.pitch_nm, speed)
     camera = simulator.camera
-    with _whole_or_absent(truth) as partial, partial.open("wb") as file:
+    with replacing(truth) as partial, partial.open("wb") as file:
         masks = np.stack([simulator.truth_at(first) for first in range(0, options.frames, WINDOW_FRAMES)])
         np.savez_compressed(file, truth=masks, pixel_size_nm=parameters.pitch_nm, window_frames=WINDOW_FRAMES)
-    with _whole_or_absent(options.out) as partial:
+    with replacing(options.out) as partial:
         _write_stack(partial, simulator, options.frames, parameters.frame_ms)
     facts = {
         "pixel_size_nm": camera.pixel_size_nm,
@@ -186,15 +186,3 @@ def _check_new_file(path: Path, suffixes: tuple[str, ...], overwrite: bool) -> N
         raise UsageError(f"expected a folder to write to, found none at {path.parent}")
     if path.exists() and not overwrite:
         raise UsageError(f"expected a new file, but {path} exists; give another --out, or --overwrite")
-
-
-@contextmanager
-def _whole_or_absent(path: Path) -> Iterator[Path]:
-    """A file to write to, which gets the name ``path`` when the block ends well and goes when it does not."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise

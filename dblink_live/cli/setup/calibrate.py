@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from dblink_live.cli.options import UsageError, Verbs, add_json, add_verb, positive
 from dblink_live.cli.result import Outcome
 from dblink_live.errors import CalibrationError, input_accepted
+from dblink_live.files import replacing
 from dblink_live.types import Frame, Segment
 from dblink_live.workflows.localize import BATCH_FRAMES, refuse_cameras, source_of
 from dblink_live.workflows.progress import CONSOLE, say
@@ -80,7 +81,8 @@ def run(options: argparse.Namespace) -> Outcome:
         raise UsageError(f"expected a new file, but {maps_path} exists; give another name, or --overwrite")
     with input_accepted():
         digest = _save_maps(maps_path, pixels, segment, options.roi) if pixels is not None else None
-        options.out.write_text(_toml(options, facts, gain, maps_path.name, digest), encoding="utf-8")
+        with replacing(options.out) as unfinished:
+            unfinished.write_text(_toml(options, facts, gain, maps_path.name, digest), encoding="utf-8")
     return Outcome(
         text=_text(options.out, facts, gain, pixels),
         figures={

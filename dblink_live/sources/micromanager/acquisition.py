@@ -19,6 +19,7 @@ from typing import Any, cast
 import numpy as np
 
 from dblink_live.errors import SourceError
+from dblink_live.files import remove
 from dblink_live.sources.frame_producer import FrameSink, HostClock, ProducerPlan, StopSignal
 from dblink_live.sources.micromanager import bridge, captured_output
 from dblink_live.sources.micromanager.acquisition_events import axes_key, batches, read_events, time_lapse
@@ -131,7 +132,7 @@ def writable_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe.touch()
-        probe.unlink()
+        remove(probe)
     except OSError as error:
         raise SourceError(
             f"expected a folder that can be written at {path}, found: {error.strerror}; choose another with save="

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from dblink_live.errors import SourceError
+from dblink_live.files import replacing
 from dblink_live.sources.frame_producer import HostClock
 from dblink_live.sources.micromanager import bridge
 from dblink_live.sources.micromanager.core_adapter import CameraCore
@@ -96,7 +97,8 @@ def record_bridge(port: int, path: Path) -> Segment:
         "exchanges": [exchange.to_plain() for exchange in proxy.exchanges],
     }
     try:
-        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        with replacing(path) as unfinished:
+            unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise SourceError(f"cannot write the recording {path}: {error.strerror}; choose another place") from error
     return segment

@@ -9,7 +9,6 @@ the order of their numbers, without room for those that were lost: the journal s
 
 from __future__ import annotations
 
-import shutil
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +21,7 @@ import zarr
 from zarr.codecs import BloscCodec
 from zarr.storage import LocalStore
 
+from dblink_live.files import patiently, remove_tree
 from dblink_live.store.arrays import PendingWrite, checksum, make_context, remove_unfinished
 from dblink_live.store.filesystem import store_error
 from dblink_live.store.hierarchy import (
@@ -29,7 +29,6 @@ from dblink_live.store.hierarchy import (
     AXIS_NAMES,
     FOLDER_NAME,
     list_series,
-    patiently,
     publish_series,
     read_array,
     series_name,
@@ -75,9 +74,7 @@ def _create_raw(folder: Path, segment: Segment, pixel_size_nm: float) -> int:
     n_before = sum(name.startswith("raw") for name in list_series(root))
     name = series_name("raw", n_before)
     n_frames = shard_frames(segment)
-    if (root / name).exists():
-        # An attempt that died before it was listed.
-        shutil.rmtree(root / name)
+    remove_tree(root / name)  # of an attempt that died before it was listed
     zarr.create_array(
         store=LocalStore(root / name / "0"),
         shape=(BLOCK_SHARDS * n_frames, *segment.shape),
@@ -140,6 +137,7 @@ class RawWriter:
         reader.close()
         self._session = found
         path = folder / FOLDER_NAME / found.series / "0"
+        self._metadata = path / "zarr.json"
         spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": path.absolute().as_posix()}}
         self._array = ts.open(spec, open=True, context=make_context()).result()
         self._journal = RawJournal(folder)
@@ -210,7 +208,7 @@ class RawWriter:
     def _grow(self) -> None:
         n_frames, height, width = self._array.shape
         shape = [n_frames + BLOCK_SHARDS * len(self._frames), height, width]
-        self._array = patiently(lambda: self._array.resize(exclusive_max=shape).result())
+        self._array = patiently(lambda: self._array.resize(exclusive_max=shape).result(), self._metadata)
 
     def _commit(self, n_left: int) -> None:
         """Commit in order until at most ``n_left`` shards are under way."""
@@ -296,8 +294,8 @@ def _trim(path: Path, raw: RawFrames) -> None:
     array = zarr.open_array(LocalStore(path), mode="r+", zarr_format=3)
     shape = (len(raw.numbers), *array.shape[1:])
     if array.shape != shape:
-        patiently(lambda: array.resize(shape))
+        patiently(lambda: array.resize(shape), path / "zarr.json")
     committed = {str(shard.shard) for shard in raw.shards}
     for leftover in (path / "c").glob("*"):
         if leftover.name not in committed:
-            shutil.rmtree(leftover)
+            remove_tree(leftover)

@@ -7,10 +7,9 @@ counters. It is whole in itself: a checkpoint from a moment before or after does
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor
 
 from dblink_live.errors import ConfigError, ModelError
+from dblink_live.files import replacing
 from dblink_live.models.checkpoint import load_weights
 from dblink_live.train.reconstruction.curve import CurvePoint
 from dblink_live.train.reconstruction.settings import TrainingSettings
@@ -78,9 +78,13 @@ def save_pair(
         The side file cannot be written.
     """
     target = side_file(checkpoint)
-    with _staged(target, _encode(state, settings, n_workers)) as staged:
+    with replacing(target) as unfinished:
+        with unfinished.open("wb") as file:
+            file.write(_encode(state, settings, n_workers))
+            # A full disk is found here, before the checkpoint is replaced.
+            file.flush()
+            os.fsync(file.fileno())
         sha256 = save_checkpoint()
-        staged.replace(target)
     return sha256
 
 
@@ -210,19 +214,3 @@ def _flat(plain: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     """Tensors whose names begin with ``name`` and a dot, without these."""
     return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
-
-
-@contextlib.contextmanager
-def _staged(target: Path, data: bytes) -> Iterator[Path]:
-    """Write ``data`` beside ``target``, to be moved there within the block; gone if the block fails."""
-    # One name, not a random one: what a killed process leaves is replaced by the next.
-    staged = target.with_name(f".{target.name}.new")
-    try:
-        with staged.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        yield staged
-    except BaseException:
-        staged.unlink(missing_ok=True)
-        raise

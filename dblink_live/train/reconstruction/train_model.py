@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from dblink_live.errors import ConfigError, ModelError
+from dblink_live.files import remove
 from dblink_live.models import (
     BidirectionalNetwork,
     Envelope,
@@ -107,7 +108,7 @@ def train_to_checkpoint(
     threshold = calibrate_threshold(state.average, CALIBRATION_PRESETS[settings.specimens.structure])
     with _stopping_where_it_cannot_save(state):
         sha256 = save_trained(state.average, settings, path, progress, threshold, envelope)
-        side_file(path).unlink(missing_ok=True)
+        remove(side_file(path))
     return sha256
 
 

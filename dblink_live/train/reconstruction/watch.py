@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from dblink_live.files import FileHeldError, remove, replace
 from dblink_live.train.reconstruction.curve import CurvePoint, draw_curve
 from dblink_live.train.reconstruction.dataset import preview_videos
 from dblink_live.train.reconstruction.previews import draw_previews
@@ -87,7 +88,10 @@ def watched(checkpoint: Path, settings: TrainingSettings, on_notice: Callable[[s
     folder = watch_folder(checkpoint)
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("events.out.tfevents.*"):
-        old.unlink()
+        try:
+            remove(old)
+        except FileHeldError as error:
+            on_notice(f"the curves of the training before stay in TensorBoard: {error}")
     if not _has_matplotlib():
         on_notice(f"no {CURVE_FILE}: matplotlib is not installed; pip install 'dblink-live[train]' adds it")
     try:
@@ -121,11 +125,14 @@ def _event(point: CurvePoint, started: float) -> Event:
 
 
 def _save(image: Image.Image, path: Path) -> None:
-    """Replace the picture at once, so that whoever looks never sees half of one."""
+    """Replace the picture at once, so that whoever looks never sees half of one.
+
+    A picture that a viewer holds open stays as it is until the next save.
+    """
     partial = path.with_name(f"{path.name}.partial")
     try:
         image.save(partial, format="PNG")
-        partial.replace(path)
-    except BaseException:
+        with suppress(FileHeldError):
+            replace(partial, path)
+    finally:
         partial.unlink(missing_ok=True)
-        raise
