@@ -5,6 +5,7 @@
     python3 run.py test          lint, types, import contracts and the test suite
     python3 run.py docs          the documentation as a site, in build/site
     python3 run.py setup         only make .venv and install
+    python3 run.py wheelhouse DIR   fetch all packages into DIR, for a PC of the same kind without a network
     python3 run.py clean         remove .venv and caches
 
 Standard library alone. A second call is quick: what was installed is noted in .venv, and nothing is done again until
@@ -17,6 +18,7 @@ import argparse
 import ctypes
 import hashlib
 import importlib.util
+import io
 import json
 import os
 import re
@@ -27,11 +29,16 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-if sys.version_info < (3, 11):  # noqa: UP036 - this file meets whatever Python the user has
-    sys.exit(f"run.py: expected Python 3.11 or newer, found {sys.version.split()[0]}; call it as python3.11 run.py ...")
+if not (3, 11) <= sys.version_info < (3, 15):  # this file meets whatever Python the user has
+    sys.exit(
+        f"run.py: expected Python 3.11 to 3.14, found {sys.version.split()[0]}"
+        + ("" if sys.version_info < (3, 11) else ", for which h5py and others have no wheels yet")
+        + "; call it with another, such as: python3.12 run.py ... (Windows: py -3.12 run.py ...)"
+    )
 
 ROOT = Path(__file__).resolve().parent
 VENV = Path(os.environ.get("DBLINK_VENV", ROOT / ".venv"))
@@ -39,8 +46,23 @@ STAMP = VENV / "dblink-live-installed.json"
 IS_WINDOWS = sys.platform == "win32"
 
 TORCH_INDEX = "https://download.pytorch.org/whl"
-# torch 2.12 and later are built for these; the newest that the driver can run is taken.
-TORCH_CUDA_BUILDS = (((13, 0), "cu130"), ((12, 6), "cu126"))
+
+
+class TorchBuild(NamedTuple):
+    """A CUDA build of torch, and what it runs on."""
+
+    name: str
+    cuda: tuple[int, int]
+    """The driver's least CUDA version."""
+    capabilities: tuple[float, float]
+    """Least and greatest compute capability of the card."""
+
+
+# Of torch 2.12 and later; the first that fits is taken. CUDA 13 dropped cards before Turing (7.5), and 12.6 does not
+# know Blackwell (10.0 and 12.0).
+TORCH_BUILDS = (TorchBuild("cu130", (13, 0), (7.5, 99.0)), TorchBuild("cu126", (12, 6), (5.0, 9.0)))
+PYPI_BUILD = "cu130"
+"""What the usual index has for Linux."""
 
 # Shared library -> the Debian package that brings it. Without the first group Qt cannot be imported.
 QT_LIBRARIES = {
@@ -71,6 +93,9 @@ print(f"torch {torch.__version__}: one convolution done on {torch.cuda.get_devic
 """
 
 
+MAX_TEST_WORKERS = 7
+"""Each takes about a gigabyte of memory."""
+
 COMPILE = "from dblink_live.localization import compile_ahead; compile_ahead()"
 
 
@@ -78,7 +103,20 @@ class SetupError(Exception):
     """The machine cannot be set up; the message says what to do."""
 
 
+class Gpu(NamedTuple):
+    """What nvidia-smi says."""
+
+    cuda: tuple[int, int]
+    """The newest CUDA version that the driver can run."""
+    capability: float | None
+    """Compute capability of the oldest card, as 8.6; None where the driver does not tell."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # What another program says may hold letters that a Windows console or file of cp1252 lacks.
+            stream.reconfigure(errors="backslashreplace")
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     if rest and options.verb not in ("demo", "test"):
@@ -86,6 +124,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.verb == "clean":
             return clean()
+        if options.verb == "wheelhouse":
+            return fill_wheelhouse(options.folder, options.torch)
         missing = check_system_libraries(options.verb, install=options.system_deps)
         set_up(options.wheelhouse, accept_cpu=options.cpu)
         if options.verb == "demo":
@@ -112,18 +152,23 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.set_defaults(system_deps=False, cpu=False, wheelhouse=Path(wheelhouse) if wheelhouse else None)
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="demo|test|docs|setup|clean")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="demo|test|docs|setup|wheelhouse|clean")
     helps = {
         "demo": "run the demo; other arguments are handed to `dblink-live demo`",
         "test": "run all checks; other arguments are handed to pytest",
         "docs": "build the documentation as a site; a warning or a broken link is a failure",
         "setup": "only make .venv and install",
+        "wheelhouse": "fetch all packages into a folder, for a PC of the same system and Python without a network",
         "clean": "remove .venv and caches",
     }
     for name, help in helps.items():
         verb = verbs.add_parser(name, help=help, parents=[_shared_options()], allow_abbrev=False)
         if name == "test":
             verb.add_argument("--quick", action="store_true", help="leave out the tests marked slow")
+        if name == "wheelhouse":
+            verb.add_argument("folder", metavar="DIR", type=Path, help="is made if it is not there")
+            builds = ["cpu", *(build.name for build in TORCH_BUILDS)]
+            verb.add_argument("--torch", choices=builds, help="build of torch, if not the one that fits this PC")
     return parser
 
 
@@ -177,7 +222,7 @@ def is_loadable(soname: str) -> bool:
 
 def install_packages(packages: Sequence[str]) -> None:
     """``apt-get install`` on a Debian-like machine, as root."""
-    if shutil.which("apt-get") is None or os.geteuid() != 0:
+    if sys.platform == "win32" or shutil.which("apt-get") is None or os.geteuid() != 0:
         raise SetupError(
             "--system-deps needs apt-get and root; "
             f"install these yourself, by the names your system gives them: {' '.join(packages)}"
@@ -206,7 +251,7 @@ def set_up(wheelhouse: Path | None, accept_cpu: bool) -> None:
     say("installing the packages; the first time takes some minutes")
     started = time.perf_counter()
     source = ["--no-index", "--find-links", str(wheelhouse)] if wheelhouse else []
-    gpu = cuda_of_driver()
+    gpu = find_gpu()
     install_torch(source, gpu, accept_cpu)
     pip("install", "--editable", f"{ROOT}[all]", *dev_requirements(), *source)
     check_cuda(gpu, accept_cpu)
@@ -280,48 +325,94 @@ def pip(*arguments: str) -> None:
 # ---- torch and the GPU ------------------------------------------------------------------------------------------
 
 
-def cuda_of_driver() -> tuple[int, int] | None:
-    """The newest CUDA version that the NVIDIA driver here can run, or None where nvidia-smi does not answer."""
-    try:
-        done = subprocess.run(["nvidia-smi"], capture_output=True, text=True, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
+def find_gpu() -> Gpu | None:
+    """The NVIDIA cards here and what their driver can run, or None where nvidia-smi does not answer."""
+    text = output_of(["nvidia-smi"])
+    found = re.search(r"CUDA Version:\s*(\d+)\.(\d+)", text)
+    if found is None:
         return None
-    found = re.search(r"CUDA Version:\s*(\d+)\.(\d+)", done.stdout)
-    return (int(found[1]), int(found[2])) if done.returncode == 0 and found else None
+    # A driver from before 2022 does not know this question.
+    answer = output_of(["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"])
+    capabilities = [float(line) for line in answer.split() if re.fullmatch(r"\d+\.\d+", line)]
+    return Gpu((int(found[1]), int(found[2])), min(capabilities, default=None))
 
 
-def torch_index(gpu: tuple[int, int] | None) -> str | None:
+def output_of(command: Sequence[str]) -> str:
+    """What a program prints; nothing where it is not there or fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def torch_index(gpu: Gpu | None) -> str | None:
     """The PyTorch index to take the build from, or None when the usual index has the right one.
 
     The usual index has a CPU build for Windows and macOS, and for Linux one that needs gigabytes of CUDA libraries.
+
+    Raises
+    ------
+    SetupError
+        On Windows, no build runs on this card with this driver.
     """
     if sys.platform == "darwin":
         return None
     if gpu is None:
         return None if IS_WINDOWS else f"{TORCH_INDEX}/cpu"
+    for build in TORCH_BUILDS:
+        lowest, highest = build.capabilities
+        if gpu.cuda >= build.cuda and (gpu.capability is None or lowest <= gpu.capability <= highest):
+            return None if build.name == PYPI_BUILD and not IS_WINDOWS else f"{TORCH_INDEX}/{build.name}"
     if not IS_WINDOWS:
         return None
-    for needed, build in TORCH_CUDA_BUILDS:
-        if gpu >= needed:
-            return f"{TORCH_INDEX}/{build}"
-    oldest = TORCH_CUDA_BUILDS[-1][0]
+    oldest = TORCH_BUILDS[-1]
+    if gpu.capability is not None and gpu.capability < oldest.capabilities[0]:
+        raise SetupError(
+            f"expected an NVIDIA card of compute capability {oldest.capabilities[0]:g} or more, found "
+            f"{gpu.capability:g}, which torch no longer supports; accept the CPU with --cpu"
+        )
+    is_new_card = gpu.capability is not None and gpu.capability > oldest.capabilities[1]
+    needed = (TORCH_BUILDS[0] if is_new_card else oldest).cuda
     raise SetupError(
-        f"expected an NVIDIA driver for CUDA {oldest[0]}.{oldest[1]} or newer, found {gpu[0]}.{gpu[1]}; "
+        f"expected an NVIDIA driver for CUDA {needed[0]}.{needed[1]} or newer, found {gpu.cuda[0]}.{gpu.cuda[1]}; "
         "update the driver, or accept the CPU with --cpu"
     )
 
 
-def install_torch(source: list[str], gpu: tuple[int, int] | None, accept_cpu: bool) -> None:
+def install_torch(source: list[str], gpu: Gpu | None, accept_cpu: bool) -> None:
     """Install torch before the rest, so that nothing pulls in another build of it."""
     index = None if source else torch_index(None if accept_cpu else gpu)
-    if index is None:
-        return  # it comes with the other requirements
+    if index is not None:  # else it comes with the other requirements
+        get_torch(index, "install")
+
+
+def get_torch(index: str, *command: str) -> None:
+    """Let pip install or download torch from one of PyTorch's indices."""
     if index.endswith("/cpu"):
         # A convenience: where that index cannot be reached, what the usual one offers is right as well.
         if is_reachable(f"{index}/torch/"):
-            pip("install", "torch", "--extra-index-url", index)
+            pip(*command, "torch", "--extra-index-url", index)
     else:
-        pip("install", "torch", "--index-url", index, "--extra-index-url", "https://pypi.org/simple")
+        pip(*command, "torch", "--index-url", index, "--extra-index-url", "https://pypi.org/simple")
+
+
+def fill_wheelhouse(folder: Path, build: str | None) -> int:
+    """Download every package that `setup` installs, so that it can be done without a network."""
+    if not venv_works():
+        make_venv()
+    folder.mkdir(parents=True, exist_ok=True)
+    index = torch_index(find_gpu()) if build is None else f"{TORCH_INDEX}/{build}"
+    # Of two builds of one version pip takes that of the folder, whose name goes on: 2.13.0+cu126.
+    command = ["download", "--dest", str(folder), "--find-links", str(folder)]
+    if index is not None:
+        get_torch(index, *command)
+    build_tools = read_pyproject()["build-system"]["requires"]
+    pip(*command, f"{ROOT}[all]", *build_tools, *dev_requirements())
+    python = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
+    say(f"copy this folder and {folder} to a PC with {sys.platform} and {python};")
+    say("there: python run.py setup --wheelhouse DIR")
+    return 0
 
 
 def is_reachable(url: str) -> bool:
@@ -332,11 +423,11 @@ def is_reachable(url: str) -> bool:
         return False
 
 
-def check_cuda(gpu: tuple[int, int] | None, accept_cpu: bool) -> None:
+def check_cuda(gpu: Gpu | None, accept_cpu: bool) -> None:
     """Run one convolution on the GPU that nvidia-smi named. The CPU never stands in for it unsaid."""
     if gpu is None or accept_cpu:
         return
-    done = subprocess.run([venv_python(), "-c", CUDA_CHECK], capture_output=True, text=True)
+    done = subprocess.run([venv_python(), "-X", "utf8", "-c", CUDA_CHECK], capture_output=True, encoding="utf-8")
     if done.returncode == 0:
         say(done.stdout.strip())
         return
@@ -361,12 +452,21 @@ def check_everything(pytest_arguments: Sequence[str], is_quick: bool) -> int:
     steps: dict[str, list[Path | str]] = {
         "ruff check": [scripts / "ruff", "check", "."],
         "ruff format": [scripts / "ruff", "format", "--check", "."],
-        "mypy": [scripts / "mypy"],
         "import contracts": [scripts / "lint-imports", "--no-cache"],
+        **{
+            f"mypy ({platform})": [scripts / "mypy", "--platform", platform, "--cache-dir", f".mypy_cache/{platform}"]
+            for platform in ("linux", "win32", "darwin")
+        },
     }
-    failed = [name for name, command in steps.items() if not check_step(name, command)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        passed = list(pool.map(lambda step: check_step(*step), steps.items()))
+    failed = [name for name, ok in zip(steps, passed, strict=True) if not ok]
+    # Many tests wait for a camera or for another process: one more worker than there are cores keeps these busy.
+    # What a worker has not begun another takes over, so that tests of one file mostly share what it prepares.
+    n_workers = min(os.cpu_count() or 1, MAX_TEST_WORKERS) + 1
+    workers = ["--numprocesses", str(n_workers), "--dist", "worksteal"]
     selection = ["-m", "not slow"] if is_quick else []
-    status = call([venv_python(), "-m", "pytest", *selection, *pytest_arguments], folder=ROOT)
+    status = call([venv_python(), "-m", "pytest", *workers, *selection, *pytest_arguments], folder=ROOT)
     if failed:
         say(f"failed besides pytest: {', '.join(failed)}")
     return status or int(bool(failed))
@@ -385,7 +485,11 @@ def build_docs() -> int:
 def check_step(name: str, command: Sequence[Path | str]) -> bool:
     """Run one check quietly and print one line, with its report below when it failed."""
     started = time.perf_counter()
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    environment = {**os.environ, "PYTHONUTF8": "1"}
+    done = subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace",
+        env=environment,
+    )  # fmt: skip
     verdict = "ok" if done.returncode == 0 else "FAILED"
     say(f"{name:<18} {verdict:<7} {time.perf_counter() - started:6.1f} s")
     if done.returncode != 0:

@@ -24,6 +24,8 @@ from typing import TypeVar
 
 import psutil
 
+from dblink_live.errors import DblinkError
+
 PATIENCE_S = 3.0
 """Seconds for which a refused replace, rename or delete is repeated."""
 
@@ -43,7 +45,7 @@ _HOLDERS = {
 _Result = TypeVar("_Result")
 
 
-class FileHeldError(PermissionError):
+class FileHeldError(DblinkError, PermissionError):
     """Another program holds a file open and did not let go.
 
     Parameters
@@ -53,6 +55,8 @@ class FileHeldError(PermissionError):
     kept
         Where the new content lies instead; None where nothing was to be put in its place.
     """
+
+    is_input_error = False
 
     def __init__(self, path: Path, kept: Path | None = None) -> None:
         text = f"{path} is open in another program ({likely_holder(path)}, or a virus scanner or backup)"

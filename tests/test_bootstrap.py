@@ -76,13 +76,19 @@ def test_fingerprint_changes_with_requirements_not_with_lint_settings(
 
 
 @pytest.mark.parametrize(
-    ("platform", "driver", "expected"),
+    ("platform", "gpu", "expected"),
     [
-        pytest.param("win32", (13, 1), "https://download.pytorch.org/whl/cu130", id="windows, new driver"),
-        pytest.param("win32", (12, 8), "https://download.pytorch.org/whl/cu126", id="windows, older driver"),
+        pytest.param("win32", ((13, 1), 8.6), "https://download.pytorch.org/whl/cu130", id="windows, new driver"),
+        pytest.param("win32", ((13, 1), 7.5), "https://download.pytorch.org/whl/cu130", id="windows, Turing"),
+        pytest.param("win32", ((13, 1), 6.1), "https://download.pytorch.org/whl/cu126", id="windows, Pascal"),
+        pytest.param("win32", ((12, 8), 8.6), "https://download.pytorch.org/whl/cu126", id="windows, older driver"),
+        pytest.param("win32", ((12, 8), None), "https://download.pytorch.org/whl/cu126", id="windows, unknown card"),
         pytest.param("win32", None, None, id="windows without GPU"),
         pytest.param("linux", None, "https://download.pytorch.org/whl/cpu", id="linux without GPU"),
-        pytest.param("linux", (13, 0), None, id="linux with GPU"),
+        pytest.param("linux", ((13, 0), 9.0), None, id="linux with GPU"),
+        pytest.param("linux", ((13, 0), 7.0), "https://download.pytorch.org/whl/cu126", id="linux, Volta"),
+        pytest.param("linux", ((12, 8), 8.0), "https://download.pytorch.org/whl/cu126", id="linux, older driver"),
+        pytest.param("linux", ((12, 8), 12.0), None, id="linux, a card that its driver is too old for"),
         pytest.param("darwin", None, None, id="mac"),
     ],
 )
@@ -90,19 +96,59 @@ def test_torch_comes_from_the_index_that_fits_the_machine(
     bootstrap: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
     platform: str,
-    driver: tuple[int, int] | None,
+    gpu: tuple[tuple[int, int], float | None] | None,
     expected: str | None,
 ) -> None:
     monkeypatch.setattr(bootstrap.sys, "platform", platform)
     monkeypatch.setattr(bootstrap, "IS_WINDOWS", platform == "win32")
-    assert bootstrap.torch_index(driver) == expected
+    assert bootstrap.torch_index(None if gpu is None else bootstrap.Gpu(*gpu)) == expected
 
 
-def test_a_driver_too_old_for_every_build_is_refused(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("gpu", "message"),
+    [
+        pytest.param(((11, 8), 8.6), r"driver for CUDA 12\.6.*found 11\.8", id="driver"),
+        pytest.param(((12, 8), 12.0), r"driver for CUDA 13\.0.*found 12\.8", id="new card, older driver"),
+        pytest.param(((12, 8), 3.5), r"compute capability 5 or more, found 3\.5.*--cpu", id="card"),
+    ],
+)
+def test_what_no_build_runs_on_is_refused_with_the_reason(
+    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, gpu: tuple[tuple[int, int], float], message: str
+) -> None:
     monkeypatch.setattr(bootstrap.sys, "platform", "win32")
     monkeypatch.setattr(bootstrap, "IS_WINDOWS", True)
-    with pytest.raises(bootstrap.SetupError, match=r"12\.6.*found 11\.8"):
-        bootstrap.torch_index((11, 8))
+    with pytest.raises(bootstrap.SetupError, match=message):
+        bootstrap.torch_index(bootstrap.Gpu(*gpu))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a script stands in for nvidia-smi")
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [("8.6\\n7.0", 7.0), ('Field "compute_cap" is not a valid field to query.', None)],
+    ids=["two cards", "an old driver"],
+)
+def test_the_gpu_is_what_nvidia_smi_says(
+    bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capabilities: str, expected: float | None
+) -> None:
+    banner = "| NVIDIA-SMI 560.94    Driver Version: 560.94    CUDA Version: 12.6  \\266|"  # a byte that is no UTF-8
+    script = tmp_path / "nvidia-smi"
+    script.write_text(
+        f"#!/bin/sh\n[ $# = 0 ] && printf '{banner}\\n' || printf '{capabilities}\\n'\n", encoding="utf-8"
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert bootstrap.find_gpu() == ((12, 6), expected)
+
+
+@pytest.mark.parametrize("version", [(3, 10, 2), (3, 15, 0)])
+def test_another_python_is_refused_with_the_reason(repository: Path, version: tuple[int, int, int]) -> None:
+    text = (repository / "run.py").read_text(encoding="utf-8")
+    found = ".".join(map(str, version))
+    program = f"import sys; sys.version_info = {version}; sys.version = '{found} (main)'; exec(sys.stdin.read())"
+    done = subprocess.run([sys.executable, "-c", program], input=text, capture_output=True, encoding="utf-8")
+    assert done.returncode == 1
+    assert f"expected Python 3.11 to 3.14, found {found}" in done.stderr
+    assert ("no wheels" in done.stderr) == (version > (3, 14))
 
 
 def test_windows_refuses_a_torch_that_cannot_use_the_gpu(
@@ -114,8 +160,8 @@ def test_windows_refuses_a_torch_that_cannot_use_the_gpu(
     monkeypatch.setattr(bootstrap, "IS_WINDOWS", True)
     monkeypatch.setattr(bootstrap.subprocess, "run", failing)
     with pytest.raises(bootstrap.SetupError, match="sees no CUDA device"):
-        bootstrap.check_cuda((12, 8), accept_cpu=False)
-    bootstrap.check_cuda((12, 8), accept_cpu=True)
+        bootstrap.check_cuda(bootstrap.Gpu((12, 8), 8.6), accept_cpu=False)
+    bootstrap.check_cuda(bootstrap.Gpu((12, 8), 8.6), accept_cpu=True)
 
 
 def test_missing_libraries_are_named_by_their_packages(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
