@@ -166,14 +166,14 @@ def test_what_was_chosen_is_there_again(
     area.set_enabled_panel("trust", False)
     area.panels["reconstruction"].hold_contrast()
     stored_window.toolbar.sum_length.setValue(9)
-    stored_window.resize(900, 700)
+    stored_window.resize(700, 600)
     stored_window.close()
     again = open_window(None, StoredSource(growing_run.path))
     assert again.presenter.area.panels["sum"].colours == "ice"
     assert not again.presenter.area.is_shown("trust")
     assert not again.presenter.area.panels["reconstruction"].contrast.is_auto
     assert again.toolbar.sum_length.value() == 9
-    assert again.size() == QSize(900, 700)
+    assert again.size() == QSize(700, 600)
 
 
 def test_settings_that_make_no_sense_are_ignored(
