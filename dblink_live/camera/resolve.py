@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 
-from dblink_live.camera.plausibility import check_pixel_size
 from dblink_live.camera.presets import CameraPreset, camera_preset
 from dblink_live.camera.sensor_maps import SensorMaps
 from dblink_live.config import CameraConfig
 from dblink_live.errors import CalibrationError
+from dblink_live.pixel_sizes import UnusualPixelSize, check_pixel_size
 from dblink_live.types import Camera, FloatImage, Segment
 
 _LOG = logging.getLogger(__name__)
@@ -58,7 +58,10 @@ def resolve_camera(config: CameraConfig, segment: Segment, default: Camera | Non
             "expected the camera's pixel size in the sample plane, but neither the configuration nor the source states "
             "it (Micro-Manager says 0.0 when it is uncalibrated); give it with --set camera.pixel_size_nm=..."
         )
-    check_pixel_size(pixel_size_nm, is_confirmed=config.unusual_pixel_size)
+    if config.unusual_pixel_size:
+        pixel_size_nm = UnusualPixelSize(pixel_size_nm)
+    origin = "what the source states" if config.pixel_size_nm is None else "camera.pixel_size_nm"
+    pixel_size_nm = check_pixel_size(pixel_size_nm, origin, remedy="--set camera.unusual_pixel_size=true")
     offset, gain, read_noise = known.offset_adu, known.electrons_per_adu, known.read_noise_e
     if maps is not None:
         # The maps' noise is in counts, so whatever gain holds makes electrons of it.

@@ -11,7 +11,8 @@ from typing import Any, Literal, NoReturn, Protocol
 
 from dblink_live.cli.result import Outcome
 from dblink_live.config import CameraConfig, LocalizerConfig, load_run_config
-from dblink_live.errors import ConfigError
+from dblink_live.errors import CalibrationError, ConfigError
+from dblink_live.pixel_sizes import UnusualPixelSize, check_pixel_size
 
 
 class UsageError(ConfigError):
@@ -116,9 +117,7 @@ def localizer_settings(options: argparse.Namespace) -> LocalizerConfig:
 
 
 def add_camera(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--pixel-size-nm", metavar="NM", type=positive, help="side of a camera pixel in the sample plane"
-    )
+    add_pixel_size(parser, "side of a camera pixel in the sample plane")
     parser.add_argument("--offset-adu", metavar="ADU", type=not_negative, help="mean count of a dark pixel")
     parser.add_argument(
         "--electrons-per-adu",
@@ -145,6 +144,7 @@ def camera_settings(options: argparse.Namespace) -> CameraConfig:
     """What the options of `add_camera` say: the camera of ``--config``, with single facts over it."""
     names = ("pixel_size_nm", "offset_adu", "electrons_per_adu", "read_noise_e", "em_gain")
     stated = {f"camera.{name}": getattr(options, name) for name in names}
+    stated["camera.unusual_pixel_size"] = confirmation(options.pixel_size_nm)
     return load_run_config(options.config, as_overrides(stated)).camera
 
 
@@ -152,6 +152,39 @@ def as_overrides(settings: dict[str, Any]) -> list[str]:
     """Settings by their full name as texts of ``--set``; those that are None are left out."""
     # A JSON string is a TOML string: whatever is in a path, it stays text.
     return [f"{key}={json.dumps(value)}" for key, value in settings.items() if value is not None]
+
+
+def add_pixel_size(parser: argparse.ArgumentParser, help: str) -> None:
+    """Add ``--pixel-size-nm``."""
+    parser.add_argument("--pixel-size-nm", metavar="NM", type=pixel_size, help=help)
+
+
+def add_table(parser: argparse.ArgumentParser) -> None:
+    """Options that say what of a localization table is taken, and how."""
+    parser.add_argument(
+        "--channel",
+        metavar="VALUE",
+        help="of a table with several channels, files or positions: the one to take, as VALUE or COLUMN=VALUE, or all",
+    )
+    parser.add_argument(
+        "--unit", choices=("nm", "um", "px"), help="of a table that does not state it: the unit of its positions"
+    )
+
+
+def confirmation(pixel_size_nm: float | None) -> bool | None:
+    """True where an unusual pixel size was given with an exclamation mark, else None."""
+    return True if isinstance(pixel_size_nm, UnusualPixelSize) else None
+
+
+def pixel_size(text: str) -> float:
+    """A plausible side of a camera pixel in nm; one with an exclamation mark behind it is taken as it is."""
+    value = positive(text.removesuffix("!"))
+    if text.endswith("!"):
+        return UnusualPixelSize(value)
+    try:
+        return check_pixel_size(value)
+    except CalibrationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def positive(text: str) -> float:

@@ -63,7 +63,7 @@ def test_an_unknown_gain_is_said(stack: Path, tmp_path: Path, capsys: pytest.Cap
         pytest.param(["stack.tif", "--out", "t.csv"], "--pixel-size-nm", id="unknown pixel size"),
         pytest.param(["none.tif", "--out", "t.csv"], "none.tif", id="missing stack"),
         pytest.param(["stack.mp4", "--out", "t.csv"], "stack.mp4", id="unknown kind of stack"),
-        pytest.param(["stack.tif", "--out", "t.xlsx"], "ends in .csv, .hdf5, .txt", id="unknown kind of table"),
+        pytest.param(["stack.tif", "--out", "t.xlsx"], "expected a table that ends in .h5", id="unknown kind of table"),
         pytest.param(["stack.tif", "--out", "none/t.csv"], "none", id="missing folder"),
         pytest.param(
             ["stack.tif", "--out", "t.csv", "--pixel-size-nm", "108", "--localizer", "gausian"],

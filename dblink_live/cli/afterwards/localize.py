@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dblink_live.cli.afterwards.convert import check_new_table
 from dblink_live.cli.options import (
     Verbs,
     add_camera,
@@ -46,6 +45,7 @@ def add_parser(verbs: Verbs) -> None:
 def run(options: argparse.Namespace) -> Outcome:
     from dblink_live.tables import write_localizations
     from dblink_live.workflows.localize import localize_stack
+    from dblink_live.workflows.table_input import check_new_table
 
     check_new_table(options.out, options.overwrite)
     found = localize_stack(options.stack, localizer_settings(options), camera_settings(options), progress=True)

@@ -11,6 +11,7 @@ from dblink_live.cli.options import (
     add_camera,
     add_json,
     add_localizer,
+    add_table,
     add_verb,
     camera_settings,
     localizer_settings,
@@ -54,6 +55,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default auto)")
     add_localizer(parser)
     add_camera(parser)
+    add_table(parser)
     add_json(parser)
 
 
@@ -72,6 +74,8 @@ def run(options: argparse.Namespace) -> Outcome:
         localizer_settings(options),
         camera_settings(options),
         progress=True,
+        channel=options.channel,
+        unit=options.unit,
     )
     spec = SeriesSpec(
         product="full" if options.lookahead == "full" else "live",
