@@ -8,9 +8,9 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel
 
 from dblink_live.bus import Link
-from dblink_live.viewer.sources.live_source import LiveSource
-from dblink_live.viewer.sources.stored_source import StoredSource
-from dblink_live.viewer.theme import Tone, set_look
+from dblink_live.viewer.live_source import LiveSource
+from dblink_live.viewer.stored_source import StoredSource
+from dblink_live.viewer.theme import BACKGROUND, RAISED, TEXT, Tone
 
 
 @dataclass(frozen=True)
@@ -21,33 +21,10 @@ class Notice:
     tone: Tone = Tone.FAINT
 
 
-NOTHING = Notice()
-
-
-def notice(
-    live: LiveSource | None,
-    history: StoredSource | None,
-    problem: str = "",
-    message: Notice = NOTHING,
-    is_stored: bool = False,
-) -> Notice:
-    """What there is to say.
-
-    Parameters
-    ----------
-    live, history
-        What is looked at.
-    problem
-        Something that went wrong here; comes first.
-    message
-        What was done a moment ago, such as where a picture was saved.
-    is_stored
-        A stored window is shown: what the live run says of its camera does not concern it.
-    """
+def notice(live: LiveSource | None, history: StoredSource | None, problem: str = "") -> Notice:
+    """What there is to say: a ``problem`` first, then the state of the live run, then of the stored one."""
     if problem:
         return Notice(problem, Tone.ALARM)
-    if message.text:
-        return message
     if live is None:
         return Notice() if history is None else Notice(history.note)
     if live.link in (Link.CONNECTING, Link.LOST) and live.refusal:
@@ -58,7 +35,7 @@ def notice(
         return Notice("No word from the run for 3 s. What it has committed is safe in its folder.", Tone.ALARM)
     if live.end_message is not None:
         return Notice(live.end_message, Tone.ALARM if live.has_failed else Tone.FAINT)
-    if live.status is not None and live.status.state == "running" and live.status.message and not is_stored:
+    if live.status is not None and live.status.state == "running" and live.status.message:
         return Notice(live.status.message, Tone.WARNING)
     return Notice()
 
@@ -70,7 +47,6 @@ class Banner(QLabel):
         super().__init__()
         self.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.setWordWrap(True)
-        set_look(self, "notice", Tone.FAINT)
         self.hide()
         self._notice = Notice()
 
@@ -84,6 +60,10 @@ class Banner(QLabel):
         if notice == self._notice:
             return
         self._notice = notice
+        is_alarm = notice.tone is Tone.ALARM
         self.setText(notice.text)
-        set_look(self, "notice", notice.tone)
+        self.setStyleSheet(
+            f"background: {notice.tone.value if is_alarm else RAISED}; color: {BACKGROUND if is_alarm else TEXT}; "
+            "padding: 6px; font-size: 13px; font-weight: 600;"
+        )
         self.setVisible(bool(notice.text))
