@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, get_origin
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -22,8 +22,6 @@ Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 NonNegative = Annotated[float, msgspec.Meta(ge=0.0)]
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 NonNegativeInt = Annotated[int, msgspec.Meta(ge=0)]
-OptionValue = bool | int | float | str | list[bool | int | float | str]
-AUTO = "auto"
 
 
 class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,28 +67,13 @@ class LocalizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_precision_px: Positive | None = None
     """Worst precision of a fitted molecule that is kept, in camera pixels; None is 0.6."""
     max_misfit: Positive | None = None
-    """How much worse than a single molecule's a fit may be, in standard deviations; 3 rejects most unresolved pairs."""
-    device: str = AUTO
-    """auto, cpu, cuda or cuda:N. ``auto`` fits on the CPU, and runs a network on a CUDA device if there is one."""
-    options: dict[str, OptionValue] = {}
-    """Further options of the localizer by their own names, for instance those of a plug-in."""
+    """How much worse than a single molecule's a fit may be, in standard deviations; 3 drops most of what are two."""
 
     def to_options(self) -> dict[str, object]:
-        """Return what the localizer is called with: whatever is set, and the width in any case.
-
-        Raises
-        ------
-        ConfigError
-            ``options`` holds what is a setting of its own.
-        """
+        """What the localizer is called with: whatever is set, and the width in any case."""
         plain: dict[str, object] = msgspec.structs.asdict(self)
-        del plain["name"], plain["options"]
-        for name in self.options.keys() & {*plain, "name", "options"}:
-            raise ConfigError(f"expected localizer.{name}, found localizer.options.{name}; give the former")
-        if self.device == AUTO:  # plug-ins need not know of devices
-            del plain["device"]
-        stated = {key: value for key, value in plain.items() if value is not None}
-        return {"psf_sigma_px": self.psf_sigma_px, **stated, **self.options}
+        del plain["name"]
+        return {key: value for key, value in plain.items() if value is not None or key == "psf_sigma_px"}
 
 
 class WindowsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -162,7 +145,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Nested dict of TOML-able values; settings that are None are left out."""
         plain: dict[str, Any] = msgspec.to_builtins(self)
         return {
-            section: {key: value for key, value in values.items() if value is not None and value != {}}
+            section: {key: value for key, value in values.items() if value is not None}
             for section, values in plain.items()
         }
 
@@ -187,15 +170,12 @@ def load_run_config(
     """
     merged: dict[str, Any] = _read_toml(Path(path)) if path is not None else copy.deepcopy(dict(base))
     for text in overrides:
-        name, value = _parse_override(text)
-        *sections, key = name.split(".")
-        table = merged
-        for section in sections:
-            table = table.setdefault(section, {})
-            if not isinstance(table, dict):
-                raise ConfigError(f"expected a table [{section}] in the configuration, found {table!r}")
+        section, key, value = _parse_override(text)
+        table = merged.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"expected a table [{section}] in the configuration, found {table!r}")
         table[key] = value
-        if name == "camera.maps":
+        if (section, key) == ("camera", "maps"):
             table.pop("maps_sha256", None)
             _anchor(merged, Path())
     return run_config_from_plain(merged)
@@ -253,12 +233,11 @@ def _with_current_names(plain: Mapping[str, Any]) -> dict[str, Any]:
 def _wrong_value(plain: Mapping[str, Any], message: str) -> str:
     """Say which setting has which wrong value; msgspec names the place as ``$.section.key``."""
     expected, found, place = message.partition(" - at `$.")
-    name = place.rstrip("`").replace("[...]", "")
-    if not found or name.count(".") != 1:
+    keys = place.rstrip("`").split(".")
+    if not found or len(keys) != 2:
         return f"a setting has a wrong value: {message}"
-    section, key = name.split(".")
-    value = plain.get(section, {}).get(key)
-    return f"{expected[0].lower()}{expected[1:]} for {name}, found {value!r}"
+    value = plain.get(keys[0], {}).get(keys[1])
+    return f"{expected[0].lower()}{expected[1:]} for {'.'.join(keys)}, found {value!r}"
 
 
 def _anchor(plain: dict[str, Any], folder: Path) -> None:
@@ -281,16 +260,16 @@ def _read_toml(path: Path) -> dict[str, Any]:
     return plain
 
 
-def _parse_override(text: str) -> tuple[str, Any]:
+def _parse_override(text: str) -> tuple[str, str, Any]:
     name, equals, raw = text.partition("=")
-    name = name.strip()
-    if not (equals and "." in name and all(name.split("."))):
+    section, dot, key = name.strip().partition(".")
+    if not (equals and dot and section and key):
         raise ConfigError(f"expected --set section.key=value, found {text!r}; for instance camera.pixel_size_nm=108")
     try:
         value = tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
         value = raw  # a bare word is a string: reconstruct.model=mitochondria
-    return name, value
+    return section, key, value
 
 
 def _refuse_unknown(plain: Mapping[str, Any], struct: type[msgspec.Struct], prefix: str) -> None:
@@ -303,8 +282,6 @@ def _refuse_unknown(plain: Mapping[str, Any], struct: type[msgspec.Struct], pref
             if not isinstance(value, Mapping):
                 raise ConfigError(f"expected a table [{name}], found {value!r}")
             _refuse_unknown(value, kind, prefix=f"{prefix}{name}.")
-        elif get_origin(kind) is dict and not isinstance(value, Mapping):
-            raise ConfigError(f"expected a table [{prefix}{name}], found {value!r}; for instance {prefix}{name}.key=1")
 
 
 def _unknown(name: str, known: list[str]) -> str:

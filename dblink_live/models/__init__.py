@@ -1,6 +1,5 @@
 """Networks, their checkpoints, and the streaming engine that runs them."""
 
-from dblink_live.device import resolve_device
 from dblink_live.models.checkpoint import (
     Envelope,
     Model,
@@ -11,6 +10,7 @@ from dblink_live.models.checkpoint import (
     save_checkpoint,
 )
 from dblink_live.models.dblink import DblinkConfig, DblinkNetwork
+from dblink_live.models.device import resolve_device
 from dblink_live.models.light import LightConfig, LightNetwork
 from dblink_live.models.memory import CheckpointPlan, PassMemory, measure_pass, plan_checkpoints, smallest_plan
 from dblink_live.models.network import BidirectionalNetwork, DirectionState

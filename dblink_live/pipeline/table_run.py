@@ -18,11 +18,10 @@ from dblink_live.models import StreamingReconstructor, load_model
 from dblink_live.pipeline.provenance import describe_run
 from dblink_live.store import RunWriter
 from dblink_live.tables import LocalizationTable
-from dblink_live.types import LOCALIZATION_DTYPE, Grid, Reconstruction, Segment
+from dblink_live.tables.extent import covering_grid, first_frame_note, span_frames
+from dblink_live.types import LOCALIZATION_DTYPE, Reconstruction, Segment
 from dblink_live.windows import CompletedWindow, WindowAccumulator
 
-MAX_GRID_PIXELS = 8192**2
-"""A field larger than this (a third of a millimetre square at 40 nm) comes from a stray row of the table."""
 BLOCK_FRAMES = 1024
 
 
@@ -57,36 +56,33 @@ def run_table(
         The folder holds something, or cannot be written.
     """
     rows = table.localizations
-    if not len(rows):
-        raise SourceError(f"expected localizations in {name}, found an empty table")
     n_bad = int(np.count_nonzero(~(np.isfinite(rows["x"]) & np.isfinite(rows["y"]))))
     if n_bad:
         raise SourceError(f"expected finite positions in {name}, found NaN or infinity in {n_bad} rows; remove them")
-    n_frames = table.n_frames or int(rows["frame"].max()) + 1
     length = config.windows.frames
+    begin, stop = span_frames(table, length, name)
+    n_frames = stop - begin
     if n_frames < length:
         raise SourceError(
             f"expected a window of {length} frames or more in {name}, found {n_frames}; take shorter windows"
         )
     model = load_model(config.reconstruct.model, device=config.reconstruct.device)
-    grid = Grid.covering(table.field(), table.pixel_size_nm, model.pixel_size_nm)
-    if grid.shape.height * grid.shape.width > MAX_GRID_PIXELS:
-        raise SourceError(
-            f"expected a field of at most {MAX_GRID_PIXELS / 1e6:.0f} million pixels of {grid.pitch_nm:g} nm, found "
-            f"{grid.shape.height} x {grid.shape.width}; remove far outliers from {name}, or cut it into regions"
-        )
+    grid = covering_grid(table, model.pixel_size_nm, name)
     segment = Segment(0, table.field(), "uint16", pixel_size_nm=table.pixel_size_nm)
     info = describe_run(config, model, name)
     with RunWriter.create(folder, info, window_frames=length, live_dtype=config.store.live_dtype) as writer:
         writer.begin_segment(segment, grid)
-        windows = WindowAccumulator(grid, table.pixel_size_nm, length, segment=0, first_frame=0)
+        windows = WindowAccumulator(grid, table.pixel_size_nm, length, segment=0, first_frame=begin)
+        note = first_frame_note(begin, length)
+        if note is not None:
+            writer.event(note)
         line = _Line(writer, StreamingReconstructor(model, config.reconstruct.lookahead, config.reconstruct.hop))
         frame_of = rows["frame"]
-        for first in range(0, n_frames, BLOCK_FRAMES):
-            numbers = np.arange(first, min(first + BLOCK_FRAMES, n_frames))
+        for first in range(begin, stop, BLOCK_FRAMES):
+            numbers = np.arange(first, min(first + BLOCK_FRAMES, stop))
             low, high = np.searchsorted(frame_of, [first, first + len(numbers)])
             line.take(windows.add(numbers, np.zeros_like(numbers), rows[low:high].astype(LOCALIZATION_DTYPE)))
-            on_progress(first + len(numbers))
+            on_progress(first - begin + len(numbers))
         line.end()
         n_windows = n_frames // length
         ledger = Ledger(segment=0).with_frames(n_frames).with_committed(n_windows * length)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 from dblink_live.errors import StoreError
 from dblink_live.store.arrays import StoredImage, checksum, encode_probability
@@ -29,6 +29,25 @@ from dblink_live.store.localizations import PackedLocalizations, Table
 from dblink_live.store.series import SeriesSet
 from dblink_live.store.window_index import WindowFrames, WindowIndex
 from dblink_live.types import Camera, Gap, Grid, LocalizationMap, Localizations, Reconstruction, RunInfo, Segment
+
+
+class _FinalStatus(NamedTuple):
+    """The status that a writer leaves a run in.
+
+    | opened by                   | closed early   | finalized |
+    |-----------------------------|----------------|-----------|
+    | create, resume              | interrupted    | complete  |
+    | resume, only trimming left  | finalizing     | complete  |
+    | append_to                   | as before      | as before |
+    """
+
+    closed: Status = "interrupted"
+    finalized: Status = "complete"
+
+    @property
+    def is_addition(self) -> bool:
+        """Whether the writer only adds to a run that has ended."""
+        return self.closed == self.finalized
 
 
 class RunWriter:
@@ -65,8 +84,7 @@ class RunWriter:
         self._segments: dict[int, StoredSegment] = {}
         self._windows: dict[Product, WindowIndex] = {product: WindowIndex() for product in PRODUCTS}
         self._full_facts: FullFacts | None = None
-        self._status_if_closed: Status = "interrupted"
-        self._status_if_finalized: Status = "complete"
+        self._final_status = _FinalStatus()
         self._is_closed = False
 
     @classmethod
@@ -112,7 +130,7 @@ class RunWriter:
         """
         writer, status = cls._reopen(Path(path))
         ended: Status = "interrupted" if status == "running" else status
-        writer._status_if_closed = writer._status_if_finalized = ended
+        writer._final_status = _FinalStatus(closed=ended, finalized=ended)
         return writer
 
     @classmethod
@@ -131,7 +149,7 @@ class RunWriter:
             writer._end(status)
             raise StoreError(f"expected an interrupted run, but {path} is complete; nothing is left to do")
         if status == "finalizing":
-            writer._status_if_closed = status
+            writer._final_status = _FinalStatus(closed=status)
         else:
             writer._committer.submit(CommitTask(lambda journal: journal.set_status("running")))
         return writer
@@ -275,26 +293,25 @@ class RunWriter:
         """
         if self._is_closed:
             return
-        is_ending = self._status_if_finalized != self._status_if_closed  # and not an addition to what has ended
         try:
-            if is_ending:
+            if not self._final_status.is_addition:
                 self._committer.submit(CommitTask(lambda journal: journal.set_status("finalizing")))
             self._committer.drain()
             # From here on nothing is missing but the trimming: that is all that `resume` has to do then.
-            if is_ending:
-                self._status_if_closed = "finalizing"
+            if not self._final_status.is_addition:
+                self._final_status = _FinalStatus(closed="finalizing")
             self._series.finish()
         except BaseException as error:
             self.close()
             if isinstance(error, Exception):
                 raise store_error(error, self.path, "finalizing the run") from error
             raise
-        self._end(self._status_if_finalized)
+        self._end(self._final_status.finalized)
 
     def close(self) -> None:
         """Commit what can be committed and let go of the folder; a new run that was not finalized is *interrupted*."""
         if not self._is_closed:
-            self._end(self._status_if_closed)
+            self._end(self._final_status.closed)
 
     def __enter__(self) -> Self:
         return self

@@ -1,87 +1,105 @@
-"""Which format a table is in."""
+"""The formats of localization tables: found in this package and among plug-ins, told by content, read and written."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import importlib
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import pkgutil
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import h5py
+import numpy as np
 
-from dblink_live.errors import CalibrationError, SourceError
-from dblink_live.tables import decode, elyra, parquet, picasso, rapidstorm, smap, smlm, thunderstorm
+from dblink_live.errors import CalibrationError, PluginError, SourceError
+from dblink_live.pixel_sizes import check_pixel_size
+from dblink_live.tables.channels import select_channel
 from dblink_live.tables.hdf5 import opened
-from dblink_live.tables.table import SUPPORTED, LocalizationTable, check_pixel_size, sorted_by_frame
+from dblink_live.tables.named import parse_name
+from dblink_live.tables.table import NEVER_ZERO, TABLE_DTYPE, LocalizationTable, frame_order, is_unknown
+from dblink_live.tables.table_format import NotATableError, TableFormat
+from dblink_live.tables.text_lines import open_text
 from dblink_live.types import Localizations, Shape
 
-Reader = Callable[[Path, float | None], LocalizationTable]
+TABLE_FORMATS = "dblink_live.table_formats"
+"""Group of entry points under which a package registers a `TableFormat`."""
 
 
-@dataclass(frozen=True)
-class WrittenFormat:
-    """A format that can be written."""
+@functools.cache
+def table_formats() -> tuple[TableFormat, ...]:
+    """Return every format: those of this package, by name, then those of plug-ins.
 
-    write: Callable[[Path, LocalizationTable], None]
-    is_in_pixels: bool
-    """Whether the file states positions or its origin in camera pixels, whose size must then be known."""
-    check_installed: Callable[[], None] | None = None
-    """Raises `SourceError` where the library is missing that the format needs."""
-
-
-_WRITTEN: Mapping[str, WrittenFormat] = {
-    ".csv": WrittenFormat(thunderstorm.write_csv, is_in_pixels=False),
-    ".hdf5": WrittenFormat(picasso.write_picasso, is_in_pixels=True),
-    ".txt": WrittenFormat(rapidstorm.write_rapidstorm, is_in_pixels=False),
-    ".mat": WrittenFormat(smap.write_smap, is_in_pixels=True),
-    ".h5": WrittenFormat(decode.write_decode, is_in_pixels=True),
-    ".smlm": WrittenFormat(smlm.write_smlm, is_in_pixels=False),
-    ".parquet": WrittenFormat(parquet.write_parquet, is_in_pixels=False, check_installed=parquet.check_installed),
-}
-WRITTEN_SUFFIXES = tuple(_WRITTEN)
-"""Extensions that name a format to write."""
-
-_BY_GROUP: Mapping[str, Reader] = {smap.ROOT: smap.read_smap, "data": decode.read_decode}
-"""HDF5 files by a group at their root; any other is Picasso's."""
-_BY_START: Mapping[bytes, Reader] = {
-    rapidstorm.START: rapidstorm.read_rapidstorm,
-    elyra.START: elyra.read_elyra,
-    smap.OLD_START: smap.read_smap,
-    smlm.START: smlm.read_smlm,
-    parquet.START: parquet.read_parquet,
-}
-_TEXT_SUFFIXES = (".csv", ".txt")
-_BINARY_SUFFIXES = {".hdf5": "an HDF5", ".h5": "an HDF5", ".mat": "a MATLAB", ".smlm": "a zip", ".parquet": "a Parquet"}
+    Raises
+    ------
+    PluginError
+        A plug-in cannot be imported, or registers something else.
+    """
+    package = importlib.import_module("dblink_live.tables")
+    modules = (
+        importlib.import_module(f"{package.__name__}.{item.name}") for item in pkgutil.iter_modules(package.__path__)
+    )
+    own = [module.FORMAT for module in modules if isinstance(getattr(module, "FORMAT", None), TableFormat)]
+    return (*sorted(own, key=lambda found: found.name), *_registered())
 
 
-def read_localizations(path: str | os.PathLike[str], pixel_size_nm: float | None = None) -> LocalizationTable:
+def written_suffixes() -> tuple[str, ...]:
+    """Return the extensions that select a format to write."""
+    return tuple(found.written_suffix for found in table_formats() if found.write is not None)
+
+
+def describe_read() -> str:
+    """Return what can be read, for help texts and errors."""
+    return ", ".join(f"{found.name} ({'/'.join(found.suffixes)})" for found in table_formats())
+
+
+def describe_written() -> str:
+    """Return what can be written, for help texts and errors."""
+    return ", ".join(f"{found.written_suffix} writes {found.written_as}" for found in table_formats() if found.write)
+
+
+def read_localizations(
+    path: str | os.PathLike[str],
+    pixel_size_nm: float | None = None,
+    *,
+    channel: str | None = None,
+    unit: str | None = None,
+) -> LocalizationTable:
     """Read a localization table.
 
     Parameters
     ----------
     path
-        A ``.csv`` (ThunderSTORM's, or plain with frame, x and y in nm), a Picasso ``.hdf5`` beside its ``.yaml``,
-        rapidSTORM's ``.txt``, SMAP's ``.mat``, DECODE's ``.h5``, Elyra's ``.txt``, a ``.smlm`` or a ``.parquet``.
-        What is in the file decides, not its name.
+        A file in one of the formats of docs/formats.md. What is in the file decides, not its name.
     pixel_size_nm
         Side of a camera pixel. A table in nanometres is expressed in pixels of this size, 100 nm without one: that
-        changes numbers in pixels only, never in nanometres. For Picasso's, SMAP's and DECODE's tables, whose positions
-        or origin are in pixels, it is needed where the file does not state it.
+        changes numbers in pixels only, never in nanometres. For tables whose positions or origin are in pixels, it is
+        needed where the file does not state it.
+    channel
+        Which rows to take where the table holds those of several channels, files or positions: a value, or
+        ``COLUMN=VALUE``; ``all`` keeps them together.
+    unit
+        nm, um or px: that of lengths whose unit the file does not state.
 
     Raises
     ------
     SourceError
-        The file is missing, in another format, incomplete or damaged.
+        The file is missing, in another format, incomplete or damaged; or it holds the rows of several channels and
+        ``channel`` is None.
     CalibrationError
-        The pixel size is needed and unknown, impossible, or contradicts the file.
+        The pixel size is needed and unknown, implausible, or contradicts the file.
     """
     if pixel_size_nm is not None:
-        check_pixel_size(pixel_size_nm)
+        pixel_size_nm = check_pixel_size(pixel_size_nm)
     path = Path(path)
     if not path.is_file():
         raise SourceError(f"expected a localization table, found no file {path}; check the path")
-    return _reader_of(path)(path, pixel_size_nm)
+    try:
+        table = format_of_content(path).read(path, pixel_size_nm, unit)
+    except NotATableError as error:
+        raise SourceError(f"{error}; supported are {describe_read()}") from error
+    return select_channel(table, path, channel)
 
 
 def write_localizations(
@@ -90,18 +108,17 @@ def write_localizations(
     shape: Shape | tuple[int, int] | None = None,
     pixel_size_nm: float | None = None,
     n_frames: int | None = None,
-) -> None:
+) -> tuple[str, ...]:
     """Write a localization table in the format that the extension of ``path`` names, in place of one that is there.
 
     Parameters
     ----------
     path
-        ``.csv`` writes ThunderSTORM's columns, ``.hdf5`` Picasso's with the ``.yaml`` beside it, ``.txt`` rapidSTORM's,
-        ``.mat`` SMAP's, ``.h5`` DECODE's, ``.smlm`` the SMLM file format's and ``.parquet`` ThunderSTORM's columns in
-        binary.
+        Its extension selects the format: ``.csv``, ``.hdf5``, ``.txt``, ``.mat``, ``.h5``, ``.smlm`` or ``.parquet``.
     localizations
         Structured array with the columns of `LOCALIZATION_DTYPE`, or a table, whose own facts then stand in for what
-        is left out here. Rows are written in the order of their frames.
+        is left out here. Rows are written in the order of their frames. A column that is NaN throughout is unknown, as
+        are widths, precisions and photons that are 0 throughout: it is left out, or NaN where the format needs it.
     shape
         Camera field (H, W) in pixels; None takes the smallest that holds every localization.
     pixel_size_nm
@@ -110,64 +127,121 @@ def write_localizations(
         Frames of the recording, which Picasso's and SMAP's formats state; None, or fewer than the table needs, takes
         the last frame that has a localization.
 
+    Returns
+    -------
+    tuple of str
+        Names of known columns that the format has no place for.
+
     Raises
     ------
     SourceError
         The extension names no known format, the library is missing that it needs, or the file cannot be written.
     CalibrationError
-        The pixel size is impossible, or missing.
+        The pixel size is implausible, or missing.
     """
     path = Path(path)
-    is_known = True
     if isinstance(localizations, LocalizationTable):
-        is_known = localizations.is_pixel_size_known or pixel_size_nm is not None
-        pixel_size_nm = localizations.pixel_size_nm if pixel_size_nm is None else pixel_size_nm
-        shape, n_frames = shape or localizations.shape, n_frames or localizations.n_frames
-        localizations = localizations.localizations
-    if pixel_size_nm is None:
+        table = localizations
+        if pixel_size_nm is not None:
+            table = dataclasses.replace(table, pixel_size_nm=check_pixel_size(pixel_size_nm), is_pixel_size_known=True)
+    elif pixel_size_nm is None:
         raise CalibrationError("expected the camera's pixel size in nm beside plain localizations, found none")
-    check_pixel_size(pixel_size_nm)
+    else:
+        table = LocalizationTable(localizations, check_pixel_size(pixel_size_nm))
     # Picasso, for one, takes for granted that rows are in order.
-    table = LocalizationTable(sorted_by_frame(localizations), pixel_size_nm, None, n_frames, is_known)
-    format_of(path).write(path, dataclasses.replace(table, shape=Shape(*shape) if shape else table.field()))
+    order = frame_order(table["frame"])
+    table = _unknown_as_nan(table if order is None else table.take(order))
+    written = format_of(path)
+    field = Shape(*shape) if shape else table.field()
+    table = dataclasses.replace(table, shape=field, n_frames=n_frames or table.n_frames)
+    if written.write is None:
+        raise unsupported_to_write(path)
+    written.write(path, table)
+    return tuple(name for name in table.known_columns() if name not in written.holds)
 
 
-def format_of(path: Path) -> WrittenFormat:
-    """The format that the extension of ``path`` names.
+def format_of(path: Path) -> TableFormat:
+    """Return the format that the extension of ``path`` selects to write.
 
     Raises
     ------
     SourceError
-        It names none; the message lists what is supported. Or the library is missing that the format needs.
+        It names none; the message lists what can be written. Or the library is missing that the format needs.
     """
-    try:
-        found = _WRITTEN[path.suffix.lower()]
-    except KeyError:
-        raise _unsupported(path) from None
+    suffix = path.suffix.lower()
+    found = next((each for each in table_formats() if each.write is not None and each.written_suffix == suffix), None)
+    if found is None:
+        raise unsupported_to_write(path)
     if found.check_installed is not None:
         found.check_installed()
     return found
 
 
-def _reader_of(path: Path) -> Reader:
+def format_of_content(path: Path) -> TableFormat:
+    """Return the format that a file is in, whatever its name.
+
+    Raises
+    ------
+    SourceError
+        It is in none that is known.
+    """
+    formats = table_formats()
+    with path.open("rb") as file:
+        head = file.read(max(len(start) for found in formats for start in found.starts))
+    for found in formats:
+        if head.startswith(found.starts):
+            return found
     if h5py.is_hdf5(path):
         with opened(path) as file:
-            found = {name for name in file if isinstance(file[name], h5py.Group)}
-        return next((reader for name, reader in _BY_GROUP.items() if name in found), picasso.read_picasso)
-    with path.open("rb") as file:
-        head = file.read(max(len(start) for start in _BY_START))
-    for start, reader in _BY_START.items():
-        if head.startswith(start):
-            return reader
+            groups = {name for name in file if isinstance(file[name], h5py.Group)}
+        return next((each for each in formats if groups & set(each.groups)), _default_of("hdf5"))
     suffix = path.suffix.lower()
-    if suffix in _TEXT_SUFFIXES:
-        return thunderstorm.read_csv
-    if suffix in _BINARY_SUFFIXES:
-        raise SourceError(
-            f"expected {_BINARY_SUFFIXES[suffix]} file, but {path} is none or was cut short; copy it again"
-        )
-    raise _unsupported(path)
+    container = next((each.container for each in formats if suffix in each.suffixes and each.container), None)
+    if container is not None and not any(suffix in each.suffixes for each in formats if not each.container):
+        raise SourceError(f"expected {container} file, but {path} is none or was cut short; copy it again")
+    if suffix not in {suffix for each in formats for suffix in each.suffixes if not each.container}:
+        raise _unsupported(path)
+    names = {parse_name(name)[0] for name in open_text(path).names}
+    return next((each for each in formats if each.columns and set(each.columns) <= names), _default_of("text"))
+
+
+def unsupported_to_write(path: Path) -> SourceError:
+    """Return the error that lists what can be written."""
+    return SourceError(
+        f"expected the name of a localization table to write, found {path.name}; supported are {describe_written()}"
+    )
 
 
 def _unsupported(path: Path) -> SourceError:
-    return SourceError(f"expected a localization table, found {path.name}; supported are {SUPPORTED}")
+    return SourceError(f"expected a localization table, found {path.name}; supported are {describe_read()}")
+
+
+def _default_of(kind: str) -> TableFormat:
+    return next(found for found in table_formats() if found.is_default_of == kind)
+
+
+def _registered() -> list[TableFormat]:
+    found = []
+    for point in entry_points(group=TABLE_FORMATS):
+        try:
+            loaded = point.load()
+        except (ImportError, AttributeError) as error:
+            raise PluginError(
+                f"expected the table format {point.name!r} at {point.value}, found: {error}; reinstall it"
+            ) from error
+        if not isinstance(loaded, TableFormat):
+            raise PluginError(f"expected a TableFormat at {point.value}, found {type(loaded).__name__}; reinstall it")
+        found.append(loaded)
+    return found
+
+
+def _unknown_as_nan(table: LocalizationTable) -> LocalizationTable:
+    """Columns that are 0 throughout though no molecule has such a value are unknown; frames are whole numbers."""
+    rows = np.zeros(len(table), TABLE_DTYPE)
+    for name in TABLE_DTYPE.names or ():
+        rows[name] = table[name] if name in (table.localizations.dtype.names or ()) else np.nan
+    for name in NEVER_ZERO:
+        if len(rows) and not np.any(rows[name]):
+            rows[name] = np.nan
+    extra = {name: values for name, values in table.extra.items() if not is_unknown(values)}
+    return dataclasses.replace(table, localizations=rows, extra=extra)

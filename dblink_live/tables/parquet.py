@@ -9,21 +9,29 @@ Needs pyarrow, the extra ``parquet``.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from dblink_live.errors import SourceError
-from dblink_live.tables.columns import Column, as_column, make_rows
+from dblink_live.tables.columns import as_column
 from dblink_live.tables.files import replacing
-from dblink_live.tables.named import used_columns
+from dblink_live.tables.named_rows import read_named
 from dblink_live.tables.pixels import agreed_pixel_size
-from dblink_live.tables.table import NOMINAL_PIXEL_SIZE_NM, LocalizationTable
+from dblink_live.tables.table import LocalizationTable, is_unknown
+from dblink_live.tables.table_format import TableFormat
 from dblink_live.types import Shape
+
+if TYPE_CHECKING:
+    from pyarrow import Table
+    from pyarrow.parquet import ParquetFile
 
 START = b"PAR1"
 """What Parquet files begin with, and end with."""
@@ -38,7 +46,7 @@ def check_installed() -> None:
         )
 
 
-def read_parquet(path: Path, pixel_size_nm: float | None = None) -> LocalizationTable:
+def read_parquet(path: Path, pixel_size_nm: float | None = None, unit: str | None = None) -> LocalizationTable:
     """Read a table; ``pixel_size_nm`` is the camera pixel in which its positions are wanted, unless the file states it.
 
     Raises
@@ -58,36 +66,48 @@ def read_parquet(path: Path, pixel_size_nm: float | None = None) -> Localization
             camera = _camera((file.schema_arrow.metadata or {}).get(KEY), path)
             if "pixel_size_nm" in camera:
                 pixel_size_nm = agreed_pixel_size(camera["pixel_size_nm"], pixel_size_nm, f"the metadata of {path}")
-            used = used_columns(file.schema_arrow.names, pixel_size_nm, path)
-            content = file.read([column.label for column in used])
+            table = read_named(_ParquetColumns(path, file), pixel_size_nm, unit, row_name="row")
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"expected a whole Parquet file, but {path} is damaged: {error}; copy it again") from error
-    table_nm = NOMINAL_PIXEL_SIZE_NM if pixel_size_nm is None else pixel_size_nm
-    columns: dict[str, Column] = {}
-    for column in used:
-        values = as_column(content.column(column.label).to_numpy(), column.label, path)
-        columns |= dict.fromkeys(column.fields, values * ((column.nm_per_unit or table_nm) / table_nm))
-    for axis in ("x", "y"):
-        # The file counts from the corner of pixel (0, 0), we from its centre.
-        columns[axis] = columns[axis] - 0.5
-    return LocalizationTable(
-        make_rows(path, columns, is_counted_from_1=True),
-        table_nm,
-        Shape(*camera["shape"]) if "shape" in camera else None,
-        camera.get("n_frames"),
-        is_pixel_size_known=pixel_size_nm is not None,
+    return dataclasses.replace(
+        table, shape=Shape(*camera["shape"]) if "shape" in camera else None, n_frames=camera.get("n_frames")
     )
 
 
+@dataclass(frozen=True)
+class _ParquetColumns:
+    """The columns of an open file, as `read_named` asks for them."""
+
+    path: Path
+    file: ParquetFile
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.file.schema_arrow.names)
+
+    def read(
+        self, numbers: Sequence[int], texts: Sequence[int] = (), required: Sequence[int] = ()
+    ) -> tuple[npt.NDArray[np.float64], list[npt.NDArray[Any]], npt.NDArray[np.int64]]:
+        content = self.file.read([self.names[index] for index in (*numbers, *texts)])
+        columns = [as_column(self._column(content, index), self.names[index], self.path) for index in numbers]
+        words = [self._column(content, index) for index in texts]
+        labels = [values.astype(np.float64 if values.dtype.kind in "iufb" else np.str_) for values in words]
+        return np.stack(columns, axis=1), labels, np.arange(1, content.num_rows + 1)
+
+    def _column(self, content: Table, index: int) -> npt.NDArray[Any]:
+        values: npt.NDArray[Any] = content.column(self.names[index]).to_numpy()
+        return values
+
+
 def write_parquet(path: Path, table: LocalizationTable) -> None:
-    """Write every column of ours, lengths in nm and frames from 1, and what is known of the camera."""
+    """Write every column that is known, lengths in nm and frames from 1, and what is known of the camera."""
     check_installed()
     import pyarrow as pa
     from pyarrow import parquet
 
     rows, nm = table.localizations, table.pixel_size_nm
     doubles = {name: rows[name].astype(np.float64) for name in rows.dtype.names or ()}
-    content = {
+    content: dict[str, npt.NDArray[Any]] = {
         "frame": rows["frame"].astype(np.int64) + 1,
         "x [nm]": (doubles["x"] + 0.5) * nm,
         "y [nm]": (doubles["y"] + 0.5) * nm,
@@ -98,6 +118,9 @@ def write_parquet(path: Path, table: LocalizationTable) -> None:
         "uncertainty_x [nm]": doubles["lpx"] * nm,
         "uncertainty_y [nm]": doubles["lpy"] * nm,
     }
+    further = {"z_nm": "z [nm]", "lpz_nm": "uncertainty_z [nm]", "channel": "channel"}
+    content |= {name: table[ours] for ours, name in further.items() if ours in table.extra}
+    content = {name: values for name, values in content.items() if not is_unknown(values)}
     camera: dict[str, object] = {}
     if table.is_pixel_size_known:
         camera = {"pixel_size_nm": float(nm), "shape": [int(side) for side in table.field()]}
@@ -122,3 +145,20 @@ def _camera(content: bytes | None, path: Path) -> Mapping[str, Any]:
             "write the table again"
         ) from error
     return dict(camera)
+
+
+FORMAT = TableFormat(
+    name="Parquet",
+    read=read_parquet,
+    suffixes=(".parquet",),
+    starts=(START,),
+    positions="nm, um or px, as named, from the corner",
+    first_frame="1; 0 where the file has a frame 0",
+    versions="columns as in the CSV; the extra `parquet`",
+    refused="as in the CSV",
+    write=write_parquet,
+    written_suffix=".parquet",
+    written_as="ThunderSTORM's columns in binary",
+    container="a Parquet",
+    check_installed=check_installed,
+)

@@ -2,57 +2,50 @@
 
 Format: Schnitzbauer et al., "Super-resolution microscopy with DNA-PAINT", Nature Protocols 2017, and
 https://picassosr.readthedocs.io/en/latest/files.html. Frames count from 0, and the centre of pixel (0, 0) lies at
-(0.0, 0.0), as with us.
+(0.0, 0.0), as with us; z is in nm.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 import yaml
 
 from dblink_live.errors import SourceError
+from dblink_live.picasso_yaml import check_steps, find, positive_number, read_steps, whole_number
+from dblink_live.tables.columns import as_column, make_rows
 from dblink_live.tables.files import replacing
 from dblink_live.tables.hdf5 import opened
 from dblink_live.tables.pixels import agreed_pixel_size
-from dblink_live.tables.table import SUPPORTED, TABLE_DTYPE, LocalizationTable, sorted_by_frame
-from dblink_live.types import Localizations, Shape
+from dblink_live.tables.table import TABLE_DTYPE, LocalizationTable, is_unknown
+from dblink_live.tables.table_format import EVERY_COLUMN, NotATableError, TableFormat
+from dblink_live.types import Shape
 
 _PIXEL_SIZE_KEYS = ("Pixelsize", "Camera.Pixelsize", "Pixel Size", "Camera.Pixel Size")
 _REQUIRED = ("frame", "x", "y")
-_FILE_DTYPE = np.dtype([(name, np.uint32 if name == "frame" else np.float32) for name in TABLE_DTYPE.names or ()])
-"""The types that Picasso writes."""
+_DEPTH = {"z_nm": "z", "lpz_nm": "lpz"}
+"""Our names of the columns in the third dimension, and Picasso's, both in nm."""
+_LABELS = ("channel",)
 
 
 @dataclass(frozen=True)
-class _Description:
-    """What is known of the movie."""
+class _Movie:
+    """What the description says of the movie."""
 
     origin: str
-    """Where it stands."""
-    steps: Sequence[Mapping[str, object]]
-    """One mapping a processing step, the movie first."""
-
-    def find(self, keys: Sequence[str]) -> object:
-        """The value of the first key that is there; a later step overrules an earlier one."""
-        return next((step[key] for key in keys for step in reversed(self.steps) if key in step), None)
-
-    def whole(self, key: str) -> int:
-        value = self.find((key,))
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise SourceError(f"expected {key} as a whole number in {self.origin}, found {value!r}; correct it there")
-        return value
-
-    def pixel_size_nm(self, given_nm: float | None) -> float:
-        return agreed_pixel_size(self.find(_PIXEL_SIZE_KEYS), given_nm, self.origin)
+    shape: Shape
+    n_frames: int
+    pixel_size_nm: object
+    """As it stands there; None where it does not."""
 
 
-def read_picasso(path: Path, pixel_size_nm: float | None = None) -> LocalizationTable:
+def read_picasso(path: Path, pixel_size_nm: float | None = None, unit: str | None = None) -> LocalizationTable:
     """Read Picasso's localizations; ``pixel_size_nm`` is only needed where the description does not state it.
 
     Raises
@@ -60,43 +53,50 @@ def read_picasso(path: Path, pixel_size_nm: float | None = None) -> Localization
     SourceError
         The file holds no table ``locs`` with frame, x and y, its description is missing, or a position is not finite.
     CalibrationError
-        The pixel size is stated nowhere, or differs from ``pixel_size_nm``.
+        The pixel size is stated nowhere, is implausible, or differs from ``pixel_size_nm``.
     """
     locs = _read_locs(path)
-    description = _read_description(path)
-    for name in _REQUIRED:
-        wrong = np.flatnonzero(~np.isfinite(locs[name]) | (locs[name] < 0 if name == "frame" else False))
-        if len(wrong):
-            raise SourceError(
-                f"expected a finite {name} in every row of {path}, found {locs[name][wrong[0]]} in row "
-                f"{int(wrong[0]) + 1}; filter such rows out in Picasso"
-            )
-    localizations = np.zeros(len(locs), TABLE_DTYPE)
-    for name in TABLE_DTYPE.names or ():
-        if name in (locs.dtype.names or ()):
-            localizations[name] = locs[name]
-    localizations = sorted_by_frame(localizations)
-    height, width, n_frames = (description.whole(key) for key in ("Height", "Width", "Frames"))
-    if len(localizations) and localizations["frame"][-1] >= n_frames:
+    movie = _read_movie(path)
+    names = locs.dtype.names or ()
+    columns = {name: as_column(locs[name], name, path) for name in TABLE_DTYPE.names or () if name in names}
+    if "z" in names:
+        columns |= {ours: as_column(locs[name], name, path) for ours, name in _DEPTH.items() if name in names}
+    columns |= {name: as_column(locs[name], name, path) for name in _LABELS if name in names}
+    rows, extra = make_rows(path, columns, is_counted_from_1=False)
+    if len(rows) and rows["frame"][-1] >= movie.n_frames:
         raise SourceError(
-            f"expected frames below {n_frames}, the Frames of {description.origin}, found frame "
-            f"{int(localizations['frame'][-1])}; it describes another movie, or is to be corrected"
+            f"expected frames below {movie.n_frames}, the Frames of {movie.origin}, found frame "
+            f"{int(rows['frame'][-1])}; it describes another movie, or is to be corrected"
         )
-    return LocalizationTable(localizations, description.pixel_size_nm(pixel_size_nm), Shape(height, width), n_frames)
+    used = {*columns, *_DEPTH.values()}
+    return LocalizationTable(
+        rows,
+        agreed_pixel_size(movie.pixel_size_nm, pixel_size_nm, movie.origin),
+        movie.shape,
+        movie.n_frames,
+        extra=extra,
+        unused=tuple(name for name in names if name not in used),
+    )
 
 
 def write_picasso(path: Path, table: LocalizationTable) -> None:
-    """Write ``path`` and its ``.yaml``; the movie ends after ``n_frames`` or the last localization."""
-    localizations, shape = table.localizations, table.field()
-    frames = localizations["frame"]
+    """Write ``path`` and its ``.yaml``; the movie ends after ``n_frames`` or the last localization.
+
+    Unknown columns are left out: Picasso then takes their absence for what it is, and a 0 for a value.
+    """
+    shape, frames = table.field(), table["frame"]
     last = int(frames.max()) if len(frames) else -1
     if last > np.iinfo(np.uint32).max or (len(frames) and frames.min() < 0):
         raise SourceError(
             f"expected frames of 0 to {np.iinfo(np.uint32).max} for Picasso, found {frames.min()}..{last}"
         )
-    locs = np.zeros(len(localizations), _FILE_DTYPE)
-    for name in _FILE_DTYPE.names or ():
-        locs[name] = localizations[name]
+    columns: dict[str, npt.NDArray[Any]] = {name: table[name] for name in TABLE_DTYPE.names or ()}
+    columns |= {theirs: table[ours] for ours, theirs in _DEPTH.items() if ours in table.extra}
+    columns = {name: values for name, values in columns.items() if not is_unknown(values)}
+    # The types that Picasso writes.
+    locs = np.zeros(len(table), [(name, np.uint32 if name == "frame" else np.float32) for name in columns])
+    for name, values in columns.items():
+        locs[name] = values
     description = {
         "Frames": max(last + 1, table.n_frames or 0),
         "Height": int(shape.height),
@@ -111,7 +111,7 @@ def write_picasso(path: Path, table: LocalizationTable) -> None:
         file.create_dataset("locs", data=locs)
 
 
-def _read_locs(path: Path) -> Localizations:
+def _read_locs(path: Path) -> npt.NDArray[np.void]:
     with opened(path) as file:
         found = sorted(file)
         dataset = file.get("locs")
@@ -123,30 +123,31 @@ def _read_locs(path: Path) -> Localizations:
                     f"expected columns {', '.join(_REQUIRED)} in locs of {path}, found no {', '.join(missing)} "
                     f"but {', '.join(names)}; localize again with Picasso"
                 )
-            rows: Localizations = dataset[()]
+            rows: npt.NDArray[np.void] = dataset[()]
             return rows
-    raise SourceError(
-        f"expected Picasso's table locs in {path}, found {', '.join(found) or 'nothing'}; supported are {SUPPORTED}"
-    )
+    raise NotATableError(f"expected Picasso's table locs in {path}, found {', '.join(found) or 'nothing'}")
 
 
-def _read_description(path: Path) -> _Description:
+def _read_movie(path: Path) -> _Movie:
     """From the file beside, or else, as Picasso 0.11 keeps it, from the dataset ``metadata`` within."""
     beside = path.with_suffix(".yaml")
-    origin, content = (str(beside), beside.read_bytes()) if beside.is_file() else (f"{path}/metadata", _embedded(path))
-    if content is None:
-        raise SourceError(
-            f"expected the description {beside} beside {path.name}, found none; copy it along: "
-            "Picasso writes it with the localizations"
-        )
-    try:
-        steps = json.loads(content) if origin != str(beside) else list(yaml.safe_load_all(content))
-    except (yaml.YAMLError, ValueError) as error:
-        raise SourceError(f"expected a description in {origin}, found something else: {error}") from error
-    steps = [step for step in steps if step is not None] if isinstance(steps, list) else [steps]
-    if not steps or not all(isinstance(step, Mapping) for step in steps):
-        raise SourceError(f"expected keys and values in {origin}, found something else; save it with Picasso")
-    return _Description(origin, steps)
+    if beside.is_file():
+        origin = str(beside)
+        steps = read_steps(beside.read_bytes(), origin)
+    else:
+        origin, content = f"{path}/metadata", _embedded(path)
+        if content is None:
+            raise SourceError(
+                f"expected the description {beside} beside {path.name}, found none; copy it along: "
+                "Picasso writes it with the localizations"
+            )
+        try:
+            steps = check_steps(json.loads(content), origin)
+        except ValueError as error:
+            raise SourceError(f"expected a description in {origin}, found something else: {error}") from error
+    height, width, n_frames = (whole_number(find(steps, (key,)), key, origin) for key in ("Height", "Width", "Frames"))
+    stated = find(steps, _PIXEL_SIZE_KEYS)
+    return _Movie(origin, Shape(height, width), n_frames, positive_number(stated) or stated)
 
 
 def _embedded(path: Path) -> bytes | None:
@@ -154,3 +155,22 @@ def _embedded(path: Path) -> bytes | None:
         dataset = file.get("metadata")
         content = dataset[()] if isinstance(dataset, h5py.Dataset) and dataset.ndim == 0 else None
     return content if isinstance(content, bytes) else None
+
+
+FORMAT = TableFormat(
+    name="Picasso HDF5 with its .yaml",
+    read=read_picasso,
+    suffixes=(".hdf5",),
+    is_default_of="hdf5",
+    positions="px from the centre of the first pixel; z in nm",
+    first_frame="0",
+    versions="Picasso 0.2 to 0.11 in 2D and 3D; the description beside the file or within it, in UTF-8 or Windows "
+    "1252, with NumPy values",
+    refused="a missing description; more frames than it states",
+    write=write_picasso,
+    written_suffix=".hdf5",
+    written_as="Picasso's with a .yaml beside it",
+    holds=EVERY_COLUMN - {"channel"},
+    is_in_pixels=True,
+    container="an HDF5",
+)

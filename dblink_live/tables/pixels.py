@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from dblink_live.errors import CalibrationError
+from dblink_live.pixel_sizes import check_pixel_size, is_plausible
 from dblink_live.tables.columns import Column
 from dblink_live.tables.table import NOMINAL_PIXEL_SIZE_NM
 
@@ -19,12 +20,16 @@ def agreed_pixel_size(stated_nm: object, given_nm: float | None, origin: str) ->
     Raises
     ------
     CalibrationError
-        There is neither, or the two contradict each other.
+        There is neither, the two contradict each other, or the stated one is implausible and none was given.
     """
     if not (isinstance(stated_nm, (int, float)) and math.isfinite(stated_nm) and stated_nm > 0):
         if given_nm is None:
             raise CalibrationError(f"expected a pixel size in {origin}, found {stated_nm!r}; give --pixel-size-nm")
         return given_nm
+    if not is_plausible(stated_nm):
+        if given_nm is not None:
+            return given_nm
+        return check_pixel_size(stated_nm, origin)
     if given_nm is not None and abs(given_nm - stated_nm) > _SAME_PIXEL_SIZE * stated_nm:
         raise CalibrationError(
             f"expected the pixel size of {origin}, {stated_nm:g} nm, found {given_nm:g} nm; leave "
@@ -54,6 +59,8 @@ class CameraPixels:
         if stated_nm is None or abs(x_nm - y_nm) <= _SAME_PIXEL_SIZE * y_nm or not (x_nm > 0 and y_nm > 0):
             side_nm = agreed_pixel_size(x_nm if stated_nm else None, given_nm, origin)
             return cls(side_nm, side_nm, side_nm)
+        for side_nm in (x_nm, y_nm):
+            check_pixel_size(side_nm, origin)
         if given_nm is None:
             return cls(x_nm, y_nm, NOMINAL_PIXEL_SIZE_NM, is_table_size_known=False)
         return cls(x_nm, y_nm, given_nm)

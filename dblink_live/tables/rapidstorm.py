@@ -8,6 +8,7 @@ pixels, as in both files of this format that the tests read.
 
 from __future__ import annotations
 
+import math
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +18,18 @@ import numpy as np
 import numpy.typing as npt
 
 from dblink_live.errors import SourceError
+from dblink_live.tables.columns import make_rows
+from dblink_live.tables.encoding import encoding_of, iter_lines
 from dblink_live.tables.files import replacing
-from dblink_live.tables.table import NOMINAL_PIXEL_SIZE_NM, TABLE_DTYPE, LocalizationTable, sorted_by_frame
+from dblink_live.tables.table import NOMINAL_PIXEL_SIZE_NM, LocalizationTable, is_unknown
+from dblink_live.tables.table_format import TableFormat
+from dblink_live.tables.units import nm_per
 from dblink_live.types import Shape
 
 START = b"# <localizations"
 """What the files of this format begin with."""
-MAX_HEADER = 100_000
-_X, _Y, _FRAME, _AMPLITUDE = "Position-0-0", "Position-1-0", "ImageNumber-0-0", "Amplitude-0-0"
-_TO_NM = {"nanometer": 1.0, "nm": 1.0, "micrometer": 1e3, "um": 1e3, "meter": 1e9, "m": 1e9}
+_X, _Y, _Z = "Position-0-0", "Position-1-0", "Position-2-0"
+_FRAME, _AMPLITUDE = "ImageNumber-0-0", "Amplitude-0-0"
 _WHOLE_PIXELS = 0.02
 """How far a stated extent may be from a whole number of pixels and still be one, rounded."""
 
@@ -47,15 +51,16 @@ class _Header:
 
     def nm_per_unit(self, identifier: str, path: Path) -> float:
         unit = self.units[self.index(identifier, path)]
-        if unit not in _TO_NM:
+        nm = nm_per(unit)
+        if nm is None:
             raise SourceError(f"expected {identifier} of {path} in nanometer, found the unit {unit!r}; export it so")
-        return _TO_NM[unit]
+        return nm
 
 
-def read_rapidstorm(path: Path, pixel_size_nm: float | None = None) -> LocalizationTable:
+def read_rapidstorm(path: Path, pixel_size_nm: float | None = None, unit: str | None = None) -> LocalizationTable:
     """Read a rapidSTORM table; ``pixel_size_nm`` is the camera pixel in which its positions are wanted.
 
-    Its amplitudes are in counts of the camera and not in photons: unless the file says otherwise, ``photons`` stays 0.
+    Its amplitudes are in counts of the camera and not in photons: unless the file says otherwise, photons are unknown.
 
     Raises
     ------
@@ -63,30 +68,28 @@ def read_rapidstorm(path: Path, pixel_size_nm: float | None = None) -> Localizat
         A column is missing or in another unit; a row is cut short, not numeric or not finite.
     """
     header = _read_header(path)
-    columns = [header.index(name, path) for name in (_X, _Y, _FRAME)]
-    is_photons = _AMPLITUDE in header.identifiers and header.units[header.identifiers.index(_AMPLITUDE)] == "photon"
-    if is_photons:
-        columns.append(header.index(_AMPLITUDE, path))
     values = _read_values(path, len(header.identifiers))
-    wrong = np.flatnonzero(~np.isfinite(values[:, columns]).all(axis=1))
-    if len(wrong):
-        raise SourceError(f"expected finite numbers in {path}, found none in row {wrong[0] + 1}; filter such rows out")
-    frames = values[:, columns[2]]
-    wrong = np.flatnonzero((frames < 0) | (frames != np.floor(frames)) | (frames >= 2**53))
-    if len(wrong):
-        raise SourceError(
-            f"expected whole frame numbers of 0 or more in {path}, found {frames[wrong[0]]:g} in row {wrong[0] + 1}"
-        )
     shape = None if pixel_size_nm is None else _field(header, pixel_size_nm)
-    is_known = pixel_size_nm is not None
-    pixel_size_nm = NOMINAL_PIXEL_SIZE_NM if pixel_size_nm is None else pixel_size_nm
-    localizations = np.zeros(len(values), TABLE_DTYPE)
-    for axis, name, column in (("x", _X, columns[0]), ("y", _Y, columns[1])):
-        localizations[axis] = values[:, column] * header.nm_per_unit(name, path) / pixel_size_nm
-    localizations["frame"] = frames
-    if is_photons:
-        localizations["photons"] = values[:, columns[3]]
-    return LocalizationTable(sorted_by_frame(localizations), pixel_size_nm, shape, is_pixel_size_known=is_known)
+    table_nm = NOMINAL_PIXEL_SIZE_NM if pixel_size_nm is None else pixel_size_nm
+    columns = {"frame": values[:, header.index(_FRAME, path)]}
+    for axis, name in (("x", _X), ("y", _Y)):
+        columns[axis] = values[:, header.index(name, path)] * header.nm_per_unit(name, path) / table_nm
+    used = {_X, _Y, _FRAME}
+    if _Z in header.identifiers:
+        columns["z_nm"] = values[:, header.index(_Z, path)] * header.nm_per_unit(_Z, path)
+        used.add(_Z)
+    if _AMPLITUDE in header.identifiers and header.units[header.index(_AMPLITUDE, path)] == "photon":
+        columns["photons"] = values[:, header.index(_AMPLITUDE, path)]
+        used.add(_AMPLITUDE)
+    rows, extra = make_rows(path, columns, is_counted_from_1=False)
+    return LocalizationTable(
+        rows,
+        table_nm,
+        shape,
+        is_pixel_size_known=pixel_size_nm is not None,
+        extra=extra,
+        unused=tuple(name for name in header.identifiers if name not in used),
+    )
 
 
 def write_rapidstorm(path: Path, table: LocalizationTable) -> None:
@@ -109,26 +112,36 @@ def write_rapidstorm(path: Path, table: LocalizationTable) -> None:
     ElementTree.SubElement(
         root, "field", identifier=_FRAME, syntax="integer", semantic="frame number", unit="frame", min="0 fr"
     )
-    ElementTree.SubElement(
-        root, "field", identifier=_AMPLITUDE, syntax=number, semantic="emission strength", unit="photon"
-    )
-    values = np.stack([localizations[name].astype(np.float64) for name in ("x", "y", "frame", "photons")], axis=1)
-    values[:, :2] *= pixel_size_nm
+    columns = [localizations["x"] * pixel_size_nm, localizations["y"] * pixel_size_nm, localizations["frame"]]
+    formats = ["%.5f", "%.5f", "%d"]
+    if not is_unknown(localizations["photons"]):
+        ElementTree.SubElement(
+            root, "field", identifier=_AMPLITUDE, syntax=number, semantic="emission strength", unit="photon"
+        )
+        columns.append(localizations["photons"])
+        formats.append("%.5f")
+    if "z_nm" in table.extra:
+        # Where it begins and ends is not known, so no extent is stated.
+        ElementTree.SubElement(
+            root, "field", identifier=_Z, syntax=number, semantic="position in sample space in Z", unit="nanometer"
+        )
+        columns.append(table["z_nm"])
+        formats.append("%.5f")
+    values = np.stack([column.astype(np.float64) for column in columns], axis=1)
     with replacing(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="\n") as file:
         file.write("# " + ElementTree.tostring(root, encoding="unicode") + "\n")
-        np.savetxt(file, values, fmt=("%.5f", "%.5f", "%d", "%.5f"))
+        np.savetxt(file, values, fmt=formats)
 
 
 def _read_header(path: Path) -> _Header:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        line = file.readline(MAX_HEADER)
+    _, line = next(iter_lines(path, encoding_of(path)), (1, ""))
     try:
-        root = ElementTree.fromstring(line.lstrip("# ").strip())
+        root = ElementTree.fromstring(line.lstrip("\ufeff# ").strip())
     except ElementTree.ParseError as error:
         raise SourceError(f"expected rapidSTORM's description of columns in {path}, found {error}") from error
     if root.find("localizations") is not None:
         raise SourceError(
-            f"expected one localization a row in {path}, found tracks, of several localizations each; "
+            f"expected one localization per row in {path}, found tracks, of several localizations each; "
             "export the localizations from before they were tracked"
         )
     fields = list(root.iter("field"))
@@ -136,19 +149,19 @@ def _read_header(path: Path) -> _Header:
 
 
 def _read_values(path: Path, n_columns: int) -> npt.NDArray[np.float64]:
-    content = path.read_bytes()
-    if content.count(b"\n") < 2 and not content.partition(b"\n")[2].strip():
+    rows = [line for _, line in iter_lines(path, encoding_of(path)) if line.strip() and not line.startswith("#")]
+    if not rows:
         return np.zeros((0, n_columns))
     try:
-        values = np.loadtxt(path, comments="#", ndmin=2, encoding="utf-8")
+        values = np.loadtxt(rows, comments=None, ndmin=2)
     except ValueError as error:
         raise SourceError(
-            f"expected {n_columns} numbers a row in {path}, found something else: {error}; "
+            f"expected {n_columns} numbers per row in {path}, found something else: {error}; "
             "the file was cut short or damaged: export it again"
         ) from error
     if values.shape[1] != n_columns:
         raise SourceError(
-            f"expected {n_columns} numbers a row in {path}, as its first line says, found {values.shape[1]}; "
+            f"expected {n_columns} numbers per row in {path}, as its first line says, found {values.shape[1]}; "
             "export it again"
         )
     return values
@@ -160,10 +173,28 @@ def _field(header: _Header, pixel_size_nm: float) -> Shape | None:
     for identifier in (_Y, _X):
         value, _, unit = header.extents[header.identifiers.index(identifier)].partition(" ")
         try:
-            pixels = float(value) * _TO_NM[unit] / pixel_size_nm
-        except (ValueError, KeyError):
+            pixels = float(value) * (nm_per(unit) or math.nan) / pixel_size_nm
+        except ValueError:
+            return None
+        if not math.isfinite(pixels):
             return None
         if abs(pixels - round(pixels)) > _WHOLE_PIXELS:
             return None
         sides.append(round(pixels) + 1)
     return Shape(*sides)
+
+
+FORMAT = TableFormat(
+    name="rapidSTORM text",
+    read=read_rapidstorm,
+    suffixes=(".txt",),
+    starts=(START,),
+    positions="nm from the centre of the first pixel",
+    first_frame="0",
+    versions="rapidSTORM 3 in 2D and 3D, any unit of length",
+    refused="tracks, of several localizations each",
+    write=write_rapidstorm,
+    written_suffix=".txt",
+    written_as="rapidSTORM's",
+    holds=frozenset(("frame", "x", "y", "photons", "z_nm")),
+)

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -25,14 +26,16 @@ from dblink_live.tables.columns import Column, as_column, check_present, make_ro
 from dblink_live.tables.files import replacing
 from dblink_live.tables.hdf5 import opened
 from dblink_live.tables.pixels import CameraPixels
-from dblink_live.tables.table import SUPPORTED, LocalizationTable
+from dblink_live.tables.table import LocalizationTable, is_unknown
+from dblink_live.tables.table_format import NotATableError, TableFormat
 from dblink_live.types import Shape
 
 OLD_START = b"MATLAB 5.0 MAT-file"
 """What MATLAB files of versions 5 to 7 begin with."""
 ROOT = "saveloc"
 _REQUIRED = ("frame", "xnm", "ynm")
-_USED = (*_REQUIRED, "phot", "bg", "PSFxnm", "PSFynm", "xnmerr", "ynmerr", "locprecnm")
+_USED = (*_REQUIRED, "phot", "bg", "PSFxnm", "PSFynm", "xnmerr", "ynmerr", "locprecnm", "znm", "znmerr", "locprecznm")
+_LABELS = ("channel", "filenumber")
 _INFO = ("Width", "Height", "roi", "cam_pixelsize_um", "numberOfFrames")
 _HEADER_BYTES = 512
 
@@ -44,6 +47,8 @@ class _Content:
     columns: Mapping[str, Column]
     info: Mapping[str, npt.NDArray[np.float64]]
     """Facts of the movie, each flattened; those that are empty or no numbers are left out."""
+
+    unused: tuple[str, ...] = ()
 
     def shape(self) -> Shape | None:
         sides = [self.info.get(name, np.zeros(1))[0] for name in ("Height", "Width")]
@@ -58,7 +63,7 @@ class _Content:
         return n if n >= 1 else None
 
 
-def read_smap(path: Path, pixel_size_nm: float | None = None) -> LocalizationTable:
+def read_smap(path: Path, pixel_size_nm: float | None = None, unit: str | None = None) -> LocalizationTable:
     """Read SMAP's localizations; ``pixel_size_nm`` is only needed where the file does not state it.
 
     Raises
@@ -89,13 +94,20 @@ def read_smap(path: Path, pixel_size_nm: float | None = None) -> LocalizationTab
         theirs = next((candidate for candidate in candidates if candidate in nm), None)
         if theirs is not None:
             columns[name] = nm[theirs] / pixels.table_nm
-    rows = make_rows(path, columns, is_counted_from_1=True)
+    if "znm" in nm and np.any(np.nan_to_num(nm["znm"])):
+        columns["z_nm"] = nm["znm"]
+        depth = next((nm[name] for name in ("znmerr", "locprecznm") if name in nm), None)
+        columns |= {} if depth is None else {"lpz_nm": depth}
+    columns |= {name: nm[name] for name in _LABELS if name in nm and len(nm[name]) == len(nm["frame"])}
+    rows, extra = make_rows(path, columns, is_counted_from_1=True)
     n_frames = content.n_frames()
     if n_frames is not None and len(rows):
         # SMAP's own number is that of a preview at times.
         n_frames = max(n_frames, int(rows["frame"][-1]) + 1)
     shape = content.shape() if pixels.are_square else None
-    return LocalizationTable(rows, pixels.table_nm, shape, n_frames, pixels.is_table_size_known)
+    return LocalizationTable(
+        rows, pixels.table_nm, shape, n_frames, pixels.is_table_size_known, extra=extra, unused=content.unused
+    )
 
 
 def write_smap(path: Path, table: LocalizationTable) -> None:
@@ -114,9 +126,11 @@ def write_smap(path: Path, table: LocalizationTable) -> None:
         "PSFynm": doubles["sy"] * nm,
         **errors,
         "locprecnm": np.sqrt((errors["xnmerr"] ** 2 + errors["ynmerr"] ** 2) / 2),
-        "filenumber": np.ones(len(rows)),
-        "channel": np.zeros(len(rows)),
+        "znm": table.extra.get("z_nm", np.full(len(rows), np.nan)),
+        "locprecznm": table.extra.get("lpz_nm", np.full(len(rows), np.nan)),
     }
+    loc = {name: values for name, values in loc.items() if not is_unknown(values)}
+    loc |= {"filenumber": np.ones(len(rows)), "channel": _numbered(table.extra.get("channel"), len(rows))}
     info: dict[str, list[float]] = {
         "Width": [shape.width],
         "Height": [shape.height],
@@ -142,6 +156,15 @@ def write_smap(path: Path, table: LocalizationTable) -> None:
                 _put_numbers(facts, name, numbers, np.float64)
         with unfinished.open("r+b") as raw:
             raw.write(_matlab_header())
+
+
+def _numbered(channels: npt.NDArray[Any] | None, n: int) -> npt.NDArray[np.float64]:
+    """Channels as SMAP has them, whole numbers: names are numbered from 1 in their alphabetical order."""
+    if channels is None:
+        return np.zeros(n)
+    if channels.dtype.kind == "f":
+        return channels.astype(np.float64)
+    return np.unique(channels, return_inverse=True)[1].astype(np.float64) + 1.0
 
 
 def _matlab_header() -> bytes:
@@ -180,9 +203,10 @@ def _read_hdf5(path: Path) -> _Content:
             raise _no_table(path, sorted(file))
         if isinstance(info, h5py.Dataset) and info.dtype == h5py.ref_dtype:
             raise _several(path, info.size)
-        columns = {name: as_column(_numbers(loc[name]), name, path) for name in _USED if name in loc}
+        columns = {name: as_column(_numbers(loc[name]), name, path) for name in (*_USED, *_LABELS) if name in loc}
+        unused = tuple(name for name in loc if name not in columns)
         facts = {name: _numbers(info[name]) for name in _INFO if isinstance(info, h5py.Group) and name in info}
-    return _Content(columns, _flattened(facts))
+    return _Content(columns, _flattened(facts), unused)
 
 
 def _numbers(dataset: h5py.Dataset) -> npt.NDArray[np.generic]:
@@ -206,9 +230,9 @@ def _read_old(path: Path) -> _Content:
     if not isinstance(movie, Mapping):
         raise _several(path, len(movie))
     info = movie.get("info", {})
-    columns = {name: as_column(loc[name], name, path) for name in _USED if name in loc}
+    columns = {name: as_column(loc[name], name, path) for name in (*_USED, *_LABELS) if name in loc}
     facts = {name: info[name] for name in _INFO if isinstance(info, Mapping) and name in info}
-    return _Content(columns, _flattened(facts))
+    return _Content(columns, _flattened(facts), tuple(name for name in loc if name not in columns))
 
 
 def _flattened(facts: Mapping[str, npt.ArrayLike]) -> dict[str, npt.NDArray[np.float64]]:
@@ -223,9 +247,7 @@ def _damaged(path: Path, error: Exception) -> SourceError:
 
 def _no_table(path: Path, found: object) -> SourceError:
     listed = ", ".join(str(name) for name in found) if isinstance(found, (list, Mapping)) else ""
-    return SourceError(
-        f"expected SMAP's table {ROOT}.loc in {path}, found {listed or 'nothing'}; supported are {SUPPORTED}"
-    )
+    return NotATableError(f"expected SMAP's table {ROOT}.loc in {path}, found {listed or 'nothing'}")
 
 
 def _several(path: Path, n: int) -> SourceError:
@@ -233,3 +255,21 @@ def _several(path: Path, n: int) -> SourceError:
         f"expected the localizations of one movie in {path}, found {n} movies, whose frames have the same numbers; "
         "save each file by itself in SMAP"
     )
+
+
+FORMAT = TableFormat(
+    name="SMAP _sml.mat",
+    read=read_smap,
+    suffixes=(".mat",),
+    starts=(OLD_START,),
+    groups=(ROOT,),
+    positions="nm; the centre of the first pixel is one pixel; z in nm",
+    first_frame="1",
+    versions="MATLAB 5 to 7 and 7.3 (HDF5), in 2D and 3D",
+    refused="several movies in one file; rows of several channels (`--channel` selects)",
+    write=write_smap,
+    written_suffix=".mat",
+    written_as="SMAP's (MATLAB 7.3)",
+    is_in_pixels=True,
+    container="a MATLAB",
+)

@@ -24,7 +24,10 @@ import numpy.typing as npt
 from dblink_live.errors import SourceError
 from dblink_live.tables.columns import Column, as_column, check_present, make_rows
 from dblink_live.tables.files import replacing
-from dblink_live.tables.table import NOMINAL_PIXEL_SIZE_NM, SUPPORTED, LocalizationTable
+from dblink_live.tables.named import LABELS, parse_name
+from dblink_live.tables.table import NOMINAL_PIXEL_SIZE_NM, LocalizationTable, is_unknown
+from dblink_live.tables.table_format import NotATableError, TableFormat
+from dblink_live.tables.units import is_photons, nm_per
 
 START = b"PK\x03\x04"
 """What a zip archive begins with."""
@@ -33,8 +36,8 @@ _MAX_MANIFEST_BYTES = 10_000_000
 _VERSION = "0.2"
 _TABLE, _FORMAT = "localizations.bin", "smlm-table(binary)"
 _DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
-_TO_NM = {"": 1.0, "1": 1.0, "nm": 1.0, "um": 1e3, "mm": 1e6, "m": 1e9, "angstrom": 0.1}
-_PHOTONS = ("photon", "photons")
+_NO_UNIT = ("", "1")
+"""By the specification, lengths without a unit are in nm."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ _OPTIONAL = (
     _Quantity(("uncertainty", "uncertainty_xy"), ("lpx", "lpy"), is_length=True),
     _Quantity(("x_precision", "uncertainty_x"), ("lpx",), is_length=True),
     _Quantity(("y_precision", "uncertainty_y"), ("lpy",), is_length=True),
+    _Quantity(("z", "position_z"), ("z_nm",), is_length=True),
+    _Quantity(("z_precision", "uncertainty_z"), ("lpz_nm",), is_length=True),
 )
 _WRITTEN = (
     ("frame", "uint32", "frame"),
@@ -72,6 +77,9 @@ _WRITTEN = (
     ("sigma2", "float32", "nm"),
     ("x_precision", "float32", "nm"),
     ("y_precision", "float32", "nm"),
+    ("z", "float32", "nm"),
+    ("z_precision", "float32", "nm"),
+    ("channel", "float32", ""),
 )
 """Name, type and unit of the columns that we write."""
 
@@ -93,12 +101,13 @@ class _Columns:
 
     def nm_per_unit(self, name: str, path: Path) -> float:
         unit = self.units[name]
-        if unit not in _TO_NM:
+        nm = 1.0 if unit in _NO_UNIT else nm_per(unit)
+        if nm is None:
             raise SourceError(f"expected {name} of {path} in nm, found the unit {unit!r}; export it in nm")
-        return _TO_NM[unit]
+        return nm
 
 
-def read_smlm(path: Path, pixel_size_nm: float | None = None) -> LocalizationTable:
+def read_smlm(path: Path, pixel_size_nm: float | None = None, unit: str | None = None) -> LocalizationTable:
     """Read an archive of one table; ``pixel_size_nm`` is the camera pixel in which its positions are wanted.
 
     Intensities and backgrounds whose unit is not stated to be photons are left out: they may be counts of a camera.
@@ -117,23 +126,36 @@ def read_smlm(path: Path, pixel_size_nm: float | None = None) -> LocalizationTab
         raise SourceError(f"expected positions in one unit in {path}, found {listed}; export them all in nm")
     table_nm = NOMINAL_PIXEL_SIZE_NM if pixel_size_nm is None else pixel_size_nm
     columns: dict[str, Column] = {}
+    used: set[str] = set()
     for quantity in (*_REQUIRED, *_OPTIONAL):
         name = table.name_of(quantity)
-        if name is None or (quantity.is_photons and table.units[name] not in _PHOTONS):
+        if name is None or (quantity.is_photons and not is_photons(table.units[name])):
             continue
         values = table.read(name, path)
         if quantity.is_length:
-            values = values * (table.nm_per_unit(name, path) / table_nm)
+            per_unit = table.nm_per_unit(name, path)
+            values = values * (per_unit if quantity.fields[0].endswith("_nm") else per_unit / table_nm)
         columns |= dict.fromkeys(quantity.fields, values)
+        used.add(name)
+    if not np.any(np.nan_to_num(columns.get("z_nm", np.zeros(1)))):
+        columns = {name: values for name, values in columns.items() if not name.endswith("z_nm")}
+    labels = {name: table.read(name, path) for name in table.values if parse_name(name)[0] in LABELS - used}
+    columns |= labels
     for axis in ("x", "y"):
         # The file counts from the corner of pixel (0, 0), we from its centre.
         columns[axis] = columns[axis] - 0.5
-    rows = make_rows(path, columns, is_counted_from_1=True)
-    return LocalizationTable(rows, table_nm, is_pixel_size_known=pixel_size_nm is not None)
+    rows, extra = make_rows(path, columns, is_counted_from_1=True)
+    return LocalizationTable(
+        rows,
+        table_nm,
+        is_pixel_size_known=pixel_size_nm is not None,
+        extra=extra,
+        unused=tuple(name for name in table.values if name not in used and name not in labels),
+    )
 
 
 def write_smlm(path: Path, table: LocalizationTable) -> None:
-    """Write one table with frames from 1 and every column of ours, lengths in nm."""
+    """Write one table with frames from 1 and every column that is known, lengths in nm; channels are numbers."""
     rows, nm = table.localizations, table.pixel_size_nm
     if len(rows) and not 0 <= rows["frame"].min() <= rows["frame"].max() < np.iinfo(np.uint32).max:
         raise SourceError(
@@ -152,10 +174,18 @@ def write_smlm(path: Path, table: LocalizationTable) -> None:
         "x_precision": doubles["lpx"] * nm,
         "y_precision": doubles["lpy"] * nm,
     }
-    packed = np.zeros(len(rows), [(name, np.dtype(dtype).newbyteorder("<")) for name, dtype, _ in _WRITTEN])
+    further = {"z_nm": "z", "lpz_nm": "z_precision"}
+    content |= {name: table[ours] for ours, name in further.items() if ours in table.extra}
+    if "channel" in table.extra:
+        # The format has no text.
+        channels = table["channel"]
+        content["channel"] = channels if channels.dtype.kind == "f" else np.unique(channels, return_inverse=True)[1] + 1
+    content = {name: values for name, values in content.items() if not is_unknown(values)}
+    written = [column for column in _WRITTEN if column[0] in content]
+    packed = np.zeros(len(rows), [(name, np.dtype(dtype).newbyteorder("<")) for name, dtype, _ in written])
     for name, values in content.items():
         packed[name] = values
-    names, dtypes, units = (list(part) for part in zip(*_WRITTEN, strict=True))
+    names, dtypes, units = (list(part) for part in zip(*written, strict=True))
     manifest = {
         "format_version": _VERSION,
         "formats": {
@@ -201,7 +231,7 @@ def _read_table(path: Path) -> _Columns:
         with zipfile.ZipFile(path) as archive:
             if _MANIFEST not in archive.namelist():
                 listed = ", ".join(archive.namelist()[:5]) or "nothing"
-                raise SourceError(f"expected {_MANIFEST} in {path}, found {listed}; supported are {SUPPORTED}")
+                raise NotATableError(f"expected {_MANIFEST} in {path}, found {listed}")
             return _unpack(archive, _read_manifest(archive, path), path)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         raise SourceError(f"expected a whole zip archive, but {path} is damaged: {error}; copy it again") from error
@@ -262,3 +292,19 @@ def _layout(names: Sequence[str], dtypes: Sequence[Any], shapes: Sequence[Any]) 
         n = math.prod(int(side) for side in (shape if isinstance(shape, list) else [shape]))
         fields.append((f"{index}", np.dtype(dtype).newbyteorder("<"), () if n == 1 else (n,)))
     return np.dtype(fields)
+
+
+FORMAT = TableFormat(
+    name="SMLM archive (ShareLoc)",
+    read=read_smlm,
+    suffixes=(".smlm",),
+    starts=(START,),
+    positions="nm or a stated unit, from the corner",
+    first_frame="1; 0 where the file has a frame 0",
+    versions="specification 0.2, binary tables, in 2D and 3D",
+    refused="text tables and several tables in one archive; other versions",
+    write=write_smlm,
+    written_suffix=".smlm",
+    written_as="the SMLM file format's",
+    container="a zip",
+)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dblink_live.errors import CalibrationError
+from dblink_live.errors import SourceError
 from dblink_live.types import LOCALIZATION_DTYPE, Localizations, Shape
 
 TABLE_DTYPE = np.dtype([(name, np.int64 if name == "frame" else np.float64) for name in LOCALIZATION_DTYPE.names or ()])
@@ -19,10 +20,10 @@ NOMINAL_PIXEL_SIZE_NM = 100.0
 """Camera pixel in which a table in nanometres is expressed when nobody names one. Any value gives the same
 nanometres back."""
 
-SUPPORTED = (
-    "ThunderSTORM's .csv (or any with columns frame, x [nm], y [nm]), Picasso's .hdf5 with its .yaml, "
-    "rapidSTORM's .txt, SMAP's .mat, DECODE's .h5, Elyra's .txt, .smlm and .parquet"
-)
+NEVER_ZERO = ("photons", "sx", "sy", "lpx", "lpy")
+"""Columns in which 0 throughout means unknown: no molecule has a width, a precision or a brightness of 0."""
+DEPTH = ("z_nm", "lpz_nm")
+"""Names in `LocalizationTable.extra` of the third coordinate and its precision, both in nm."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class LocalizationTable:
 
     localizations: Localizations
     """Rows of `TABLE_DTYPE`, sorted by frame; frames count from 0, positions in camera pixels. Columns that the file
-    lacks are 0. ``.astype(LOCALIZATION_DTYPE)`` gives what a live run stores."""
+    lacks are NaN. ``.astype(LOCALIZATION_DTYPE)`` gives what a live run stores."""
     pixel_size_nm: float
     """Of the pixels in which the positions are given."""
     shape: Shape | None = None
@@ -40,23 +41,58 @@ class LocalizationTable:
     """Frames of the recording; None where the file does not state it."""
     is_pixel_size_known: bool = True
     """False when the table was in nanometres and nobody named the camera's pixel: then `NOMINAL_PIXEL_SIZE_NM`."""
+    extra: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    """Further columns, a value per row: ``z_nm`` and ``lpz_nm`` of a table in three dimensions; what keeps channels,
+    files or positions apart (numbers or text), under the name that the file has for it, ``channel`` once selected."""
+    notes: tuple[str, ...] = ()
+    """What was taken for what, and what a user should know of the file, a sentence each."""
+    unused: tuple[str, ...] = ()
+    """Columns of the file that are no part of the table, as the file names them."""
+
+    def __post_init__(self) -> None:
+        wrong = {name: len(values) for name, values in self.extra.items() if len(values) != len(self.localizations)}
+        if wrong:
+            raise SourceError(
+                f"expected {len(self.localizations)} values in each further column, found {wrong}; "
+                "select rows with LocalizationTable.take"
+            )
 
     def __len__(self) -> int:
         return len(self.localizations)
 
     def __getitem__(self, key: Any) -> Any:
         """A column by its name, or rows."""
+        if isinstance(key, str) and key in self.extra:
+            return self.extra[key]
         return self.localizations[key]
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Localizations:
         return np.array(self.localizations, dtype=dtype, copy=copy)
+
+    def take(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.intp] | slice) -> LocalizationTable:
+        """Return the table of the chosen rows, with their further columns."""
+        extra = {name: values[rows] for name, values in self.extra.items()}
+        return replace(self, localizations=self.localizations[rows], extra=extra)
+
+    def known_columns(self) -> tuple[str, ...]:
+        """Return the columns that hold something, further ones included: those that are not NaN in every row.
+
+        Examples
+        --------
+        >>> rows = unknown_rows(2)
+        >>> rows["frame"], rows["x"], rows["y"] = [0, 1], 1.0, 2.0
+        >>> LocalizationTable(rows, 100.0).known_columns()
+        ('frame', 'x', 'y')
+        """
+        names = self.localizations.dtype.names or ()
+        return (*(name for name in names if not is_unknown(self.localizations[name])), *self.extra)
 
     def field(self) -> Shape:
         """The camera field: as stated, or else the smallest from the origin that holds every localization.
 
         Examples
         --------
-        >>> rows = np.zeros(1, TABLE_DTYPE)
+        >>> rows = unknown_rows(1)
         >>> rows["x"], rows["y"] = 6.2, 2.5
         >>> LocalizationTable(rows, 100.0).field()
         Shape(height=4, width=7)
@@ -70,16 +106,21 @@ class LocalizationTable:
         return Shape(height, width)
 
 
-def check_pixel_size(pixel_size_nm: float) -> float:
-    """Return ``pixel_size_nm``, or raise `CalibrationError` when no pixel can have it."""
-    if not (math.isfinite(pixel_size_nm) and pixel_size_nm > 0):
-        raise CalibrationError(f"expected a camera pixel size above 0 nm, found {pixel_size_nm}; give --pixel-size-nm")
-    return pixel_size_nm
+def unknown_rows(n: int) -> Localizations:
+    """Return ``n`` rows of `TABLE_DTYPE` in frame 0 with NaN in every other column."""
+    rows = np.zeros(n, TABLE_DTYPE)
+    for name in TABLE_DTYPE.names[1:] if TABLE_DTYPE.names else ():
+        rows[name] = np.nan
+    return rows
 
 
-def sorted_by_frame(localizations: Localizations) -> Localizations:
-    """Rows in order of their frames; those of one frame keep theirs."""
-    frames = localizations["frame"]
+def is_unknown(column: npt.NDArray[Any]) -> bool:
+    """Return whether a column holds nothing but NaN; one without rows counts as known."""
+    return column.dtype.kind == "f" and bool(len(column)) and bool(np.isnan(column).all())
+
+
+def frame_order(frames: npt.NDArray[np.int64]) -> npt.NDArray[np.intp] | None:
+    """Return the order of the rows by frame, those of one frame as they come; None where they are in order."""
     if np.all(frames[1:] >= frames[:-1]):
-        return localizations
-    return localizations[np.argsort(frames, kind="stable")]
+        return None
+    return np.argsort(frames, kind="stable")

@@ -2,128 +2,178 @@
 
 Format: Ovesny et al., "ThunderSTORM: a comprehensive ImageJ plug-in for PALM and STORM data analysis and
 super-resolution imaging", Bioinformatics 2014. Positions count from the outer corner of pixel (0, 0), the background
-``offset`` is per pixel, and frames count from 1. Other writers leave units out (``frame,x,y``; then nanometres are
-meant) or count frames from 0 (told by a frame 0). Picasso's own import and export of such tables leave out the half
+``offset`` is per pixel, and frames count from 1. Other writers leave units out (``frame,x,y``) or count frames from 0
+(told by a frame 0). Picasso's own import and export of such tables leave out the half
 pixel between corner and centre: what it exports lies half a pixel from what its HDF5 says.
 
 DBlink's code (https://github.com/alonsaguy/DBlink, commit d7e1292, ``demo/Utils.py``) goes by place: frame from 1, x
 and y in nanometres from the corner, then whatever there is; it passes over the first line unread. A table without
-names is therefore read so, and what we write has these three in front: ThunderSTORM goes by name and does without its
-``id``, which would stand before them.
+names is therefore read so where its numbers leave no doubt, and what we write has these three in front: ThunderSTORM
+goes by name and does without its ``id``, which would stand before them.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from dblink_live.errors import SourceError
-from dblink_live.tables.csv_lines import CsvLines, open_csv
 from dblink_live.tables.files import replacing
-from dblink_live.tables.named import UsedColumn, used_columns
-from dblink_live.tables.table import NOMINAL_PIXEL_SIZE_NM, TABLE_DTYPE, LocalizationTable, sorted_by_frame
+from dblink_live.tables.named_rows import read_named
+from dblink_live.tables.table import TABLE_DTYPE, LocalizationTable, is_unknown
+from dblink_live.tables.table_format import TableFormat
+from dblink_live.tables.text_lines import TextLines, open_text
 
-ROWS_A_BLOCK = 20_000
-"""Rows formatted at once: enough to make Python's own cost a row small."""
-_HEADER = '"frame","x [nm]","y [nm]","sigma [nm]","intensity [photon]","offset [photon]","uncertainty_xy [nm]"\n'
-_ROW = "%d,%.5f,%.5f,%.5f,%.5f,%.5f,%.5f\n"
+ROWS_PER_BLOCK = 20_000
+"""Rows formatted at once: enough to make Python's own cost per row small."""
+_NUMBER = "%.5f"
 """To a hundredth of a picometre: below the step of float32 at most places of a camera field."""
 _BY_PLACE = ("frame", "x [nm]", "y [nm]")
 
 
-def read_csv(path: Path, pixel_size_nm: float | None = None) -> LocalizationTable:
+def read_csv(path: Path, pixel_size_nm: float | None = None, unit: str | None = None) -> LocalizationTable:
     """Read a table; ``pixel_size_nm`` is the camera pixel in which its positions are wanted, or are.
 
     Raises
     ------
     SourceError
-        A column is missing; a row is cut short, is not numeric, or has a position or frame that is not finite.
+        A column is missing; a row is cut short, is not numeric, or has a position or frame that is not finite; columns
+        have no names, or lengths no unit, and their numbers leave doubt of what they are.
     CalibrationError
         Positions are in pixels whose size is not given.
     """
-    lines = open_csv(path)
-    used = used_columns(lines.first if lines.has_names else _by_place(lines), pixel_size_nm, path)
-    values = lines.values(tuple(column.index for column in used))
-    table_nm = NOMINAL_PIXEL_SIZE_NM if pixel_size_nm is None else pixel_size_nm
-    frames = _frames(values[:, 0], lines, used[0])
-    for index, column in enumerate(used[1:3], start=1):
-        _check_finite(values[:, index], column.label, lines)
-    localizations = np.zeros(len(values), TABLE_DTYPE)
-    for index, column in enumerate(used):
-        for name in column.fields:
-            localizations[name] = values[:, index] * ((column.nm_per_unit or table_nm) / table_nm)
-    localizations["frame"] = frames
-    for axis in ("x", "y"):
-        # The file counts from the corner of pixel (0, 0), we from its centre.
-        localizations[axis] -= 0.5
-    return LocalizationTable(sorted_by_frame(localizations), table_nm, is_pixel_size_known=pixel_size_nm is not None)
+    lines = open_text(path)
+    if lines.has_names:
+        return read_named(lines, pixel_size_nm, unit)
+    return _read_by_place(lines, pixel_size_nm, unit)
 
 
 def write_csv(path: Path, table: LocalizationTable) -> None:
-    """Write ThunderSTORM's columns, frames from 1; sigma and uncertainty are root mean squares of their x and y."""
-    localizations, pixel_size_nm = table.localizations, table.pixel_size_nm
-    n = len(localizations)
-    doubles = {name: localizations[name].astype(np.float64) for name in TABLE_DTYPE.names or ()}
-    columns: list[npt.NDArray[np.int64] | npt.NDArray[np.float64]] = [
-        localizations["frame"] + 1,
-        (doubles["x"] + 0.5) * pixel_size_nm,
-        (doubles["y"] + 0.5) * pixel_size_nm,
-        np.sqrt((doubles["sx"] ** 2 + doubles["sy"] ** 2) / 2) * pixel_size_nm,
-        doubles["photons"],
-        doubles["bg"],
-        np.sqrt((doubles["lpx"] ** 2 + doubles["lpy"] ** 2) / 2) * pixel_size_nm,
-    ]
+    """Write ThunderSTORM's columns, frames from 1, leaving out those that are unknown.
+
+    Widths are sigma where x and y have one, else sigma1 and sigma2; the precision is the root mean square of both axes.
+    """
+    columns = _columns(table)
+    names = ",".join(f'"{name}"' for name in columns)
+    row = ",".join("%s" if values.dtype.kind in "iU" else _NUMBER for values in columns.values()) + "\n"
     with replacing(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
-        file.write(_HEADER)
-        for start in range(0, n, ROWS_A_BLOCK):
-            block = [column[start : start + ROWS_A_BLOCK].tolist() for column in columns]
+        file.write(names + "\n")
+        for start in range(0, len(table), ROWS_PER_BLOCK):
+            block = [values[start : start + ROWS_PER_BLOCK].tolist() for values in columns.values()]
             rows = zip(*block, strict=True)
-            file.write(_ROW * len(block[0]) % tuple(value for row in rows for value in row))
+            file.write(row * len(block[0]) % tuple(value for row_values in rows for value in row_values))
 
 
-def _by_place(lines: CsvLines) -> tuple[str, ...]:
-    """Names for a table that has none."""
-    unnamed = len(lines.first) - len(_BY_PLACE)
-    if unnamed < 0:
+def _columns(table: LocalizationTable) -> dict[str, npt.NDArray[np.generic]]:
+    nm = table.pixel_size_nm
+    ours = {name: table[name].astype(np.float64) for name in TABLE_DTYPE.names or ()}
+    columns: dict[str, npt.NDArray[np.generic]] = {
+        "frame": table["frame"] + 1,
+        "x [nm]": (ours["x"] + 0.5) * nm,
+        "y [nm]": (ours["y"] + 0.5) * nm,
+    }
+    if "z_nm" in table.extra:
+        columns["z [nm]"] = table["z_nm"]
+    if np.array_equal(ours["sx"], ours["sy"], equal_nan=True):
+        columns["sigma [nm]"] = ours["sx"] * nm
+    else:
+        columns |= {"sigma1 [nm]": ours["sx"] * nm, "sigma2 [nm]": ours["sy"] * nm}
+    columns |= {
+        "intensity [photon]": ours["photons"],
+        "offset [photon]": ours["bg"],
+        "uncertainty_xy [nm]": _root_mean_square(ours["lpx"], ours["lpy"]) * nm,
+    }
+    if "lpz_nm" in table.extra:
+        columns["uncertainty_z [nm]"] = table["lpz_nm"]
+    if "channel" in table.extra:
+        columns["channel"] = _whole_or_text(table["channel"])
+    return {name: values for name, values in columns.items() if not is_unknown(values)}
+
+
+def _root_mean_square(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Of both axes, or the one that is known."""
+    x, y = np.where(np.isnan(x), y, x), np.where(np.isnan(y), x, y)
+    found: npt.NDArray[np.float64] = np.sqrt((x**2 + y**2) / 2)
+    return found
+
+
+def _whole_or_text(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """Channel numbers without a decimal point; text is quoted where it has to be."""
+    if values.dtype.kind == "f":
+        return values.astype(np.int64) if np.all(values == np.floor(values)) else values
+    quoted = ['"' + text.replace('"', '""') + '"' if set(text) & set(',"') else text for text in values.tolist()]
+    return np.array(quoted, np.str_)
+
+
+def _read_by_place(lines: TextLines, pixel_size_nm: float | None, unit: str | None) -> LocalizationTable:
+    """Take the first three columns for frame, x and y, where nothing else is possible."""
+    n = len(lines.names)
+    if n < len(_BY_PLACE):
         raise SourceError(
-            f"expected frame, x and y in the first three columns of {lines.path}, which names none, found "
-            f"{len(lines.first)}; export it with its column names"
+            f"expected frame, x and y in the first three columns of {lines.path}, which names none, found {n}; "
+            "export it with its column names"
         )
-    if unnamed and _is_numbering(lines):
+    _check_places(lines)
+    named = dataclasses.replace(lines, names=(*_BY_PLACE, *("" for _ in range(n - len(_BY_PLACE)))))
+    table = read_named(named, pixel_size_nm, unit)
+    note = f"no column names: taken as frame, x and y in nm by place, {n - len(_BY_PLACE)} further columns unused"
+    return dataclasses.replace(table, notes=(note, *table.notes))
+
+
+def _check_places(lines: TextLines) -> None:
+    """Refuse columns in which frame, x and y cannot be told from each other, or from halves of decimal commas."""
+    n = len(lines.names)
+    places = range(len(_BY_PLACE))
+    first_three, words, numbers = lines.read(places, range(len(_BY_PLACE), n), places)
+    # A column of text can be no frame.
+    further = [column for column in words if column.dtype.kind == "f"]
+    values = np.column_stack([first_three, *further])
+    wanted = "name the columns in a first line: frame,x [nm],y [nm]"
+    if not len(values):
+        return
+    is_whole = np.all(np.isnan(values) | (values == np.floor(values)), axis=0)
+    half = np.flatnonzero(values[:, 0] != np.floor(values[:, 0]))
+    if len(half):
         raise SourceError(
-            f"expected frame, x and y in the first three columns of {lines.path}, which names none, found row numbers "
-            "in the first; export it with its column names, or without that column"
+            f"expected whole frame numbers in the first column of {lines.path}, which names none, found "
+            f"{values[half[0], 0]:g} in line {int(numbers[half[0]])}; {wanted}"
         )
-    return (*_BY_PLACE, *("" for _ in range(unnamed)))
-
-
-def _is_numbering(lines: CsvLines) -> bool:
-    """Whether the first column counts rows, and the second, of whole numbers that never fall, is the frame."""
-    first, second = lines.values((0, 1)).T
-    counts_rows = len(first) > 2 and bool(np.all(np.diff(first) == 1))
-    return counts_rows and bool(np.all(second == np.floor(second)) and np.all(np.diff(second) >= 0))
-
-
-def _frames(values: npt.NDArray[np.float64], lines: CsvLines, column: UsedColumn) -> npt.NDArray[np.int64]:
-    """Frames from 0."""
-    _check_finite(values, column.label, lines)
-    wrong = np.flatnonzero((values < 0) | (values != np.floor(values)) | (values >= 2**53))
-    if len(wrong):
+    if is_whole[1] or is_whole[2]:
         raise SourceError(
-            f"expected whole frame numbers of 0 or more in {lines.path}, found {values[wrong[0]]:g} in line "
-            f"{int(lines.numbers[wrong[0]])}; correct the table"
+            f"expected frame, x and y in the first three columns of {lines.path}, which names none, found whole "
+            f"numbers in more than the first: the frame may be another column, or numbers have decimal commas; {wanted}"
         )
-    first = 0 if len(values) and values.min() == 0 else 1
-    return values.astype(np.int64) - first
-
-
-def _check_finite(values: npt.NDArray[np.float64], label: str, lines: CsvLines) -> None:
-    wrong = np.flatnonzero(~np.isfinite(values))
-    if len(wrong):
-        at = int(wrong[0])
+    rises = np.all(np.diff(values, axis=0) >= 0, axis=0) if len(values) > 1 else np.ones(values.shape[1], bool)
+    differs = np.ptp(values, axis=0) > 0
+    rivals = [i for i in range(3, values.shape[1]) if is_whole[i] and rises[i] and (differs[i] or len(values) == 1)]
+    if rivals or not rises[0]:
+        found = "another column that may be the frame, too" if rivals else "no frames in order in the first"
         raise SourceError(
-            f"expected a finite {label} in every row of {lines.path}, found {values[at]} in line "
-            f"{int(lines.numbers[at])}; filter such rows out and export the table again"
+            f"expected frame, x and y in the first three columns of {lines.path}, which names none, found {found}; "
+            f"{wanted}"
         )
+
+
+FORMAT = TableFormat(
+    name="ThunderSTORM CSV and other text tables with named columns",
+    read=read_csv,
+    suffixes=(".csv", ".txt", ".tsv"),
+    is_default_of="text",
+    positions="nm, um or px, as named, from the outer corner of the first pixel",
+    first_frame="1; 0 where the file has a frame 0",
+    versions="ThunderSTORM 1.x in 2D and 3D, Nanoimager (ONI), SMAP's text, and any table with frame, x and y; "
+    "separated by commas, semicolons, tabs, bars or spaces, with `sep=`, `#` lines, decimal commas, empty cells, "
+    "trailing "
+    "delimiters; UTF-8, UTF-16, UTF-32 or Windows 1252; any line ends. Without names: frame, x, y by place, as "
+    "DBlink's own code reads them, where no other column can be the frame",
+    refused="x and y without a unit below 2400 (nm, um or px: `--unit` says); without names, whole numbers in more "
+    "than the first column; numbers that may have thousands separators; rows of several channels, files or positions "
+    "(`--channel` selects); Picasso's column names, whose pixels count from the centre",
+    write=write_csv,
+    written_suffix=".csv",
+    written_as="ThunderSTORM's columns",
+    holds=frozenset((*(TABLE_DTYPE.names or ()), "z_nm", "lpz_nm", "channel")),
+)

@@ -65,15 +65,15 @@ def view(
         from PySide6.QtCore import QTimer
         from PySide6.QtWidgets import QApplication
 
-        from dblink_live.viewer.theme import apply_dark_theme
+        from dblink_live.viewer.theme import follow_system_theme
         from dblink_live.viewer.window import ViewerWindow
     except ImportError as error:
         raise ConfigError(
             f"the viewer needs PySide6 and pyqtgraph ({error}); install them: pip install 'dblink-live[viewer]'"
         ) from error
     from dblink_live.bus import Subscriber, read_client_keys
-    from dblink_live.viewer.live_source import LiveSource
-    from dblink_live.viewer.stored_source import StoredSource
+    from dblink_live.viewer.sources.live_source import LiveSource
+    from dblink_live.viewer.sources.stored_source import StoredSource
 
     live, history = None, None
     if str(address_or_run).startswith("tcp://"):
@@ -84,7 +84,7 @@ def view(
         history = StoredSource(address_or_run)
     existing = QApplication.instance()
     app = existing if isinstance(existing, QApplication) else QApplication(["dblink-live"])
-    apply_dark_theme(app)
+    follow_system_theme(app)
     window = ViewerWindow(live, history)
     window.start()
     window.show()

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeySequence, QShortcut
-from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QWidget
+from PySide6.QtWidgets import QFrame, QGridLayout, QWidget
 
-from dblink_live.viewer.theme import FAINT, RAISED, TEXT, Tone, text_style
+from dblink_live.viewer.panels.labels import label
+from dblink_live.viewer.theme import set_look
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Binding:
 
 
 BINDINGS: tuple[Binding, ...] = (
-    Binding("pause", ("Space",), "pause, and go on"),
-    Binding("follow", ("End", "L"), "follow the latest"),
+    Binding("pause", ("Space",), "pause or go on; play stored windows"),
+    Binding("follow", ("End", "L"), "jump to live"),
     Binding("first", ("Home",), "first stored window"),
     Binding("back", ("Left",), "one window back"),
     Binding("forward", ("Right",), "one window forward"),
@@ -32,9 +33,11 @@ BINDINGS: tuple[Binding, ...] = (
     Binding("forward_far", ("Shift+Right",), "25 windows forward"),
     Binding("fit", ("F", "R"), "whole field"),
     Binding("only_camera", ("1",), "camera alone"),
-    Binding("only_sum", ("2",), "windowed sum alone"),
+    Binding("only_sum", ("2",), "plain sum alone"),
     Binding("only_reconstruction", ("3",), "reconstruction alone"),
-    Binding("all_panels", ("0",), "all three panels"),
+    Binding("only_trust", ("4",), "trust alone"),
+    Binding("all_panels", ("0",), "all panels"),
+    Binding("molecules", ("M",), "show the molecules of the window"),
     Binding("provisional", ("P",), "provisional beside lookahead, live beside full pass"),
     Binding("contrast", ("A",), "automatic contrast, or locked"),
     Binding("brighter", ("]",), "brighter"),
@@ -65,22 +68,15 @@ class HelpOverlay(QFrame):
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
-        self.setStyleSheet(f"HelpOverlay {{ background: {RAISED}; border: 1px solid {FAINT}; border-radius: 8px; }}")
+        set_look(self, "card")
         grid = QGridLayout(self)
         grid.setContentsMargins(28, 20, 28, 22)
         grid.setHorizontalSpacing(14)
         grid.setVerticalSpacing(7)
-        title = QLabel("Keys")
-        title.setStyleSheet(text_style(Tone.NORMAL, 16, 600))
-        grid.addWidget(title, 0, 0, 1, 5)
+        grid.addWidget(label("Keys", "heading"), 0, 0, 1, 5)
         rows = -(-len(BINDINGS) // 2)
         for index, binding in enumerate(BINDINGS):
-            key = QLabel(binding.keys[0])
-            key.setStyleSheet(
-                f"color: {TEXT}; border: 1px solid {FAINT}; border-radius: 4px; padding: 1px 7px; font-size: 12px;"
-            )
-            meaning = QLabel(binding.help)
-            meaning.setStyleSheet(text_style(Tone.NORMAL))
+            key, meaning = label(" or ".join(binding.keys), "key"), label(binding.help)
             column = 3 * (index // rows)
             grid.addWidget(key, 1 + index % rows, column, Qt.AlignmentFlag.AlignRight)
             grid.addWidget(meaning, 1 + index % rows, column + 1)
@@ -92,12 +88,16 @@ class HelpOverlay(QFrame):
         if self.isVisible():
             self.hide()
             return
+        self.show()
+        self.place()
+        self.raise_()
+
+    def place(self) -> None:
+        """Move to the middle of the parent."""
         self.adjustSize()
         parent = self.parentWidget()
         if parent is not None:
-            self.move((parent.width() - self.width()) // 2, (parent.height() - self.height()) // 2)
-        self.show()
-        self.raise_()
+            self.move(max(0, (parent.width() - self.width()) // 2), max(0, (parent.height() - self.height()) // 2))
 
     def mousePressEvent(self, event: object) -> None:
         self.hide()

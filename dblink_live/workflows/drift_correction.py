@@ -27,9 +27,9 @@ def check_undrifted(path: Path) -> None:
     ConfigError
         It exists, its folder does not, or its ending names no format.
     """
-    from dblink_live.tables import WRITTEN_SUFFIXES
+    from dblink_live.tables import written_suffixes
 
-    known = (*WRITTEN_SUFFIXES, MAPS_SUFFIX)
+    known = (*written_suffixes(), MAPS_SUFFIX)
     if path.suffix.lower() not in known:
         raise ConfigError(f"expected --undrift with a file that ends in {', '.join(known)}, found {path}")
     if path.exists():

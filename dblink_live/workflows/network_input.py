@@ -10,18 +10,21 @@ import numpy as np
 
 from dblink_live.binning import count_per_window, is_inside
 from dblink_live.config import CameraConfig, LocalizerConfig
-from dblink_live.errors import SourceError
+from dblink_live.errors import ModelError, SourceError
+from dblink_live.tables import LocalizationTable
+from dblink_live.tables.extent import covering_grid, first_frame_note, span_frames
 from dblink_live.types import CountImage, Grid, Localizations, Shape
 from dblink_live.workflows.localize import SCHEMES, LocalizedStack, localize_stack
 from dblink_live.workflows.progress import Progress, progress_of
-from dblink_live.workflows.video_files import ARRAY_SUFFIXES, is_zarr, pitch_nm_of, read_video
+from dblink_live.workflows.table_input import pixel_size_of, read_table, report_notes
+from dblink_live.workflows.video_files import ARRAY_SUFFIXES, is_zarr, read_video, zarr_pitch_nm
 
 if TYPE_CHECKING:
     from dblink_live.models import Model
     from dblink_live.models.offline import CountsArray
 
-MAX_GRID_PIXELS = 8192**2
-"""A field larger than this (a third of a millimetre square at 40 nm) comes from a stray row of the table."""
+PITCH_TOLERANCE = 0.005
+"""Relative difference at which two pitches are still the same scale: 2.6 pixels over 512."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class CountedTable:
     pixel_size_nm
         Of the camera pixels in which the table's positions are given.
     window_frames
-        Camera frames a window. The first window begins with the table's first frame.
+        Camera frames per window.
     n_frames
         Camera frames from the table's first one on; None takes the last frame that has a localization.
     """
@@ -87,6 +90,9 @@ def read_maps(
     localizer: LocalizerConfig = LocalizerConfig(),
     camera: CameraConfig = CameraConfig(),
     progress: bool | Progress = False,
+    *,
+    channel: str | None = None,
+    unit: str | None = None,
 ) -> Maps:
     """Maps of a table, stack or array of maps on the grid of ``model``.
 
@@ -98,6 +104,8 @@ def read_maps(
         Camera frames per window.
     localizer, camera
         For a stack; a table needs only the camera's pixel size. Of an array that is the pitch of its grid.
+    channel, unit
+        Of a table, as `dblink_live.tables.read_localizations` takes them.
 
     Raises
     ------
@@ -115,20 +123,25 @@ def read_maps(
     if path.suffix.lower() in SCHEMES or source.partition(":")[0] in SCHEMES.values():
         found = localize_stack(source, localizer, camera, report)
         return _from_stack(found, source, model.pixel_size_nm, window_frames)
-    return _from_table(path, camera.pixel_size_nm, model.pixel_size_nm, window_frames, report)
+    table = read_table(path, pixel_size_of(camera), channel=channel, unit=unit)
+    maps = _from_table(table, str(path), model.pixel_size_nm, window_frames, report)
+    report_notes(table, path, report)
+    return maps
 
 
 def _from_array(path: Path, model: Model, told_nm: float | None) -> Maps:
-    from dblink_live.models.maps import check_pitch
-
-    for pitch_nm in (told_nm, pitch_nm_of(path)):
-        if pitch_nm is not None:
-            check_pitch(pitch_nm, model)
+    pitch_nm = model.pixel_size_nm
+    found_nm = told_nm or zarr_pitch_nm(path)
+    if found_nm is not None and abs(found_nm - pitch_nm) > PITCH_TOLERANCE * pitch_nm:
+        raise ModelError(
+            f"expected maps on a grid of {pitch_nm:g} nm, the pitch of model {model.name!r}, found {found_nm:g} nm; "
+            "bin the localizations on the model's grid"
+        )
     counts = read_video(path, npz_keys=("X", "counts"), zarr_keys=("counts", "0"))
     if counts.size == 0:
         raise SourceError(f"expected maps [T, H, W], found none: shape {counts.shape} in {path}")
     total = int(counts.sum(dtype=np.float64)) if np.isfinite(counts).all() else 0
-    return Maps(counts, Grid(model.pixel_size_nm, Shape(*counts.shape[1:])), total)
+    return Maps(counts, Grid(pitch_nm, Shape(*counts.shape[1:])), total)
 
 
 def _from_stack(found: LocalizedStack, source: str, pitch_nm: float, window_frames: int) -> Maps:
@@ -146,20 +159,13 @@ def _from_stack(found: LocalizedStack, source: str, pitch_nm: float, window_fram
     )
 
 
-def _from_table(path: Path, pixel_size_nm: float | None, pitch_nm: float, window_frames: int, report: Progress) -> Maps:
-    from dblink_live.tables import read_localizations
-
-    table = read_localizations(path, pixel_size_nm)
-    if not len(table.localizations):
-        raise SourceError(f"expected localizations in {path}, found an empty table")
-    n_frames = table.n_frames or int(table.localizations["frame"].max()) + 1
-    maps = _count(
-        table.localizations,
-        Grid.covering(table.field(), table.pixel_size_nm, pitch_nm),
-        table.pixel_size_nm,
-        window_frames,
-        frames=(0, n_frames),
-    )
+def _from_table(table: LocalizationTable, name: str, pitch_nm: float, window_frames: int, report: Progress) -> Maps:
+    frames = span_frames(table, window_frames, name)
+    grid = covering_grid(table, pitch_nm, name)
+    maps = _count(table.localizations, grid, table.pixel_size_nm, window_frames, frames)
+    note = first_frame_note(frames[0], window_frames)
+    if note is not None:
+        report.note(note)
     n_outside = len(table.localizations) - maps.n_localizations
     if n_outside:
         report.warn(f"{n_outside} of {len(table.localizations)} localizations lie outside the field and are left out")
@@ -174,11 +180,6 @@ def _count(
     frames: tuple[int, int],
     interval_ms: float | None = None,
 ) -> Maps:
-    if grid.shape.height * grid.shape.width > MAX_GRID_PIXELS:
-        raise SourceError(
-            f"expected a field of at most {MAX_GRID_PIXELS / 1e6:.0f} million pixels of {grid.pitch_nm:g} nm, found "
-            f"{grid.shape.height} x {grid.shape.width}; remove far outliers from the table, or cut it into regions"
-        )
     first, stop = frames
     counts = CountedTable(localizations, grid, pixel_size_nm, window_frames, first, stop - first)
     window_s = None if interval_ms is None else interval_ms * window_frames / 1000

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from dblink_live.config import RunConfig
 from dblink_live.errors import StoreError, input_accepted
+from dblink_live.tables import LocalizationTable
 from dblink_live.workflows.localize import SCHEMES, source_of
 from dblink_live.workflows.progress import Progress
+from dblink_live.workflows.table_input import pixel_size_of, read_table, report_notes
 from dblink_live.workflows.video_files import is_zarr
 
 
@@ -16,13 +18,23 @@ def is_run(path: Path) -> bool:
     return not (path.is_file() or is_zarr(path))
 
 
-def make_run(path: Path, folder: Path | None, config: RunConfig, report: Progress) -> Path:
+def make_run(
+    path: Path,
+    folder: Path | None,
+    config: RunConfig,
+    report: Progress,
+    *,
+    channel: str | None = None,
+    unit: str | None = None,
+) -> Path:
     """Make a run of the table or stack at ``path``, refine it, and return its folder.
 
     Parameters
     ----------
     folder
         The run folder to make; None makes ``NAME.run`` in the current folder.
+    channel, unit
+        Of a table, as `dblink_live.tables.read_localizations` takes them.
 
     Raises
     ------
@@ -40,18 +52,18 @@ def make_run(path: Path, folder: Path | None, config: RunConfig, report: Progres
     if path.suffix.lower() in SCHEMES:
         _run_stack(path, folder, config, report)
     else:
-        _run_table(path, folder, config, report)
+        table = read_table(path, pixel_size_of(config.camera), channel=channel, unit=unit)
+        _run_table(table, path, folder, config, report)
+        report_notes(table, path, report)
     _refine(folder, report)
     report.note(f"made {folder}: `dblink-live view {folder}` shows it, `dblink-live report {folder}` reports again")
     return folder
 
 
-def _run_table(path: Path, folder: Path, config: RunConfig, report: Progress) -> None:
+def _run_table(table: LocalizationTable, path: Path, folder: Path, config: RunConfig, report: Progress) -> None:
     from dblink_live.pipeline.table_run import run_table
-    from dblink_live.tables import read_localizations
 
-    table = read_localizations(path, config.camera.pixel_size_nm)
-    n_frames = table.n_frames or (int(table["frame"].max()) + 1 if len(table) else None)
+    n_frames = table.n_frames or int(table["frame"].max()) + 1
     with report.bar("reconstructing", n_frames, "frames") as advance:
         run_table(table, folder, config, name=f"table:{path}", on_progress=advance)
 

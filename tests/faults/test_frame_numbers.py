@@ -16,7 +16,7 @@ from dblink_live.errors import SourceError
 from dblink_live.sources.camera_process import RingWriter
 from dblink_live.sources.frame_producer import HostClock, StopSignal
 from dblink_live.sources.micromanager.core_adapter import CameraCore
-from dblink_live.sources.micromanager.sequence_reader import pump
+from dblink_live.sources.micromanager.sequence_reader import read_sequence
 from dblink_live.store import open_run
 from dblink_live.types import Shape
 
@@ -84,7 +84,7 @@ def test_every_frame_is_explained(runs: list[tuple[int, int]], n_slots: int, cam
         """The whole sequence at once, as the camera process would; a small ring is overrun by it."""
         n_frames = None if camera_goes_on else numbers[-1] + 1
         try:
-            pump(
+            read_sequence(
                 CameraCore(_Core(numbers)), writer,
                 segment=0, clock=HostClock.now(), n_frames=n_frames, saturation=65_535, order=lambda: StopSignal.GO_ON,
             )  # fmt: skip

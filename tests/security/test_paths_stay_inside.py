@@ -113,7 +113,7 @@ def test_a_model_is_a_shipped_name_or_a_checkpoint(name: str, tmp_path: Path, mo
 
 def test_the_viewer_looks_for_a_run_on_its_own_machine_alone(tmp_path: Path) -> None:
     pytest.importorskip("PySide6", reason="the viewer is an extra")
-    from dblink_live.viewer.live_source import LiveSource
+    from dblink_live.viewer.sources.live_source import LiveSource
 
     start = StartMessage(run_uuid="1", run_folder=str(tmp_path))
     for address, folder in (("tcp://127.0.0.1:5556", tmp_path), ("tcp://192.0.2.1:5556", None)):

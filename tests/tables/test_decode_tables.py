@@ -31,10 +31,13 @@ def test_the_first_coordinate_is_the_row_and_frames_count_from_0(tmp_path: Path)
     data = DATA | {"phot": np.array([900.0, 800.0]), "bg": np.array([5.0, 6.0]), "xyz_sig": sigma}
     table = read_localizations(save(tmp_path / "t.h5", data))
     assert table.pixel_size_nm == 100.0
-    assert table.localizations.tolist() == [
-        (2, 20.0, 1.5, 800.0, 0.0, 0.0, 6.0, 0.4, 0.3),
-        (7, 10.0, 0.0, 900.0, 0.0, 0.0, 5.0, 0.2, 0.1),
+    assert table.localizations[["frame", "x", "y", "photons", "bg", "lpx", "lpy"]].tolist() == [
+        (2, 20.0, 1.5, 800.0, 6.0, 0.4, 0.3),
+        (7, 10.0, 0.0, 900.0, 5.0, 0.2, 0.1),
     ]
+    # z is in nm whatever the unit of the others; DECODE has no widths.
+    assert (table["z_nm"].tolist(), table["lpz_nm"].tolist()) == ([-200.0, 300.0], [50.0, 50.0])
+    assert np.isnan(table["sx"]).all()
 
 
 def test_nanometres_count_from_the_centre_of_the_first_pixel(tmp_path: Path) -> None:
@@ -72,7 +75,7 @@ def test_a_pixel_size_that_is_not_stated_must_be_given(tmp_path: Path) -> None:
     ("data", "meta", "named"),
     [
         pytest.param({"frame_ix": np.zeros(1)}, META, "column xyz", id="no positions"),
-        pytest.param(DATA | {"xyz": np.zeros(2)}, META, "2 or 3 numbers a row", id="positions of one number"),
+        pytest.param(DATA | {"xyz": np.zeros(2)}, META, "2 or 3 numbers per row", id="positions of one number"),
         pytest.param(DATA | {"phot": np.zeros(3)}, META, "x 2, .*photons 3", id="of several lengths"),
         pytest.param(DATA | {"frame_ix": np.array([0, -1])}, META, "found -1 in row 2", id="negative frame"),
         pytest.param(DATA | {"xyz": np.full((2, 3), np.inf)}, META, "finite x", id="not finite"),

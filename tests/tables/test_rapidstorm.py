@@ -29,7 +29,7 @@ def test_positions_count_from_the_centre_of_the_first_pixel_and_frames_from_0(tm
     assert table["x"].tolist() == [0.0, 2.5]
     assert table["y"].tolist() == [1.0, 0.0]
     # Counts of the camera are no photons.
-    assert not table["photons"].any()
+    assert np.isnan(table["photons"]).all()
     # 0.3 um and 0.1 um between the centres of the outer pixels.
     assert table.shape == Shape(2, 4)
     assert read_localizations(write(tmp_path, "250 0 7 900"), pixel_size_nm=70.0).shape is None
@@ -65,9 +65,9 @@ def test_an_empty_table_is_empty(tmp_path: Path) -> None:
     [
         pytest.param(["1 2"], X + FRAME, "Position-1-0", id="no y"),
         pytest.param(["1 2 3"], X + Y.replace("nanometer", "furlong") + FRAME, "furlong", id="unknown unit"),
-        pytest.param(["1 2 3 4", "1 2"], X + Y + FRAME + COUNTS, "4 numbers a row", id="cut short"),
-        pytest.param(["1 2 3"], X + Y + FRAME + COUNTS, "4 numbers a row", id="fewer than described"),
-        pytest.param(["1 x 3 4"], X + Y + FRAME + COUNTS, "4 numbers a row", id="no number"),
+        pytest.param(["1 2 3 4", "1 2"], X + Y + FRAME + COUNTS, "4 numbers per row", id="cut short"),
+        pytest.param(["1 2 3"], X + Y + FRAME + COUNTS, "4 numbers per row", id="fewer than described"),
+        pytest.param(["1 x 3 4"], X + Y + FRAME + COUNTS, "4 numbers per row", id="no number"),
         pytest.param(["1 nan 3 4"], X + Y + FRAME + COUNTS, "finite", id="not finite"),
         pytest.param(["1 2 0.5 4"], X + Y + FRAME + COUNTS, "whole frame", id="half a frame"),
     ],
@@ -94,5 +94,5 @@ def test_real_tables(shared_data: Path) -> None:
 
 
 def test_tracks_are_refused(shared_data: Path) -> None:
-    with pytest.raises(SourceError, match=r"one localization a row .* found tracks"):
+    with pytest.raises(SourceError, match=r"one localization per row .* found tracks"):
         read_localizations(shared_data / "format_zoo_locan" / "rapidSTORM_dstorm_track_data.txt")

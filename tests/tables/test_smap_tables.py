@@ -42,7 +42,7 @@ def test_the_region_of_the_sensor_is_taken_off(tmp_path: Path) -> None:
 def test_errors_of_each_axis_come_before_their_mean(tmp_path: Path) -> None:
     loc = LOC | {"xnmerr": [10.0, 10.0], "ynmerr": [30.0, 30.0], "locprecnm": [22.0, 22.0], "PSFynm": [150.0, 150.0]}
     row = read_localizations(save(tmp_path / "t.mat", loc)).localizations[0]
-    assert (row["lpx"], row["lpy"], row["sx"]) == pytest.approx((0.1, 0.3, 0.0))
+    assert (row["lpx"], row["lpy"], row["sy"]) == pytest.approx((0.1, 0.3, 1.5))
 
 
 def test_pixels_that_are_not_square_keep_their_nanometres(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_what_matlab_looks_at_is_there(tmp_path: Path) -> None:
         pytest.param(LOC | {"bg": [1.0]}, "frame 2, .* bg 1", id="of several lengths"),
         pytest.param(LOC | {"xnm": [np.nan, 1.0]}, "finite x .* found nan in row 1", id="not finite"),
         pytest.param(LOC | {"frame": [1.5, 1.0]}, "whole frame .* found 1.5 in row 1", id="half a frame"),
-        pytest.param(LOC | {"frame": "text"}, "one number a row in frame", id="no numbers"),
+        pytest.param(LOC | {"frame": "text"}, "one number per row in frame", id="no numbers"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, loc: dict[str, list[float]], named: str) -> None:

@@ -57,11 +57,11 @@ def test_nanometres_do_not_depend_on_the_pixel_size(tmp_path: Path, pixel_size_n
     ],
 )
 def test_plain_tables_are_read(tmp_path: Path, header: str) -> None:
-    table = read_localizations(write(tmp_path, header, "1,50,150", "3,250,50"))
+    table = read_localizations(write(tmp_path, header, "1,50,150", "3,2450,50"))
     assert table.localizations["frame"].tolist() == [0, 2]
-    assert table.localizations["x"].tolist() == [0.0, 2.0]
+    assert table.localizations["x"].tolist() == [0.0, 24.0]
     assert table.localizations["y"].tolist() == [1.0, 0.0]
-    assert not table.localizations["photons"].any()
+    assert table.known_columns() == ("frame", "x", "y")
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,8 @@ def test_other_units_become_ours(tmp_path: Path, unit: str, nm_per_unit: float) 
     row = ",".join(["1", *(repr(nm / nm_per_unit) for nm in (200.0, 40.0, 120.0, 8.0))])
     table = read_localizations(write(tmp_path, header, row), 80.0)
     # All of them from the corner: ThunderSTORM only divides by the size of a pixel.
-    assert table.localizations[0].tolist()[1:] == pytest.approx((2.0, 0.0, 0.0, 1.5, 1.5, 0.0, 0.1, 0.1))
+    row = table.localizations[["x", "y", "sx", "sy", "lpx", "lpy"]][0]
+    assert row.tolist() == pytest.approx((2.0, 0.0, 1.5, 1.5, 0.1, 0.1))
 
 
 @pytest.mark.parametrize("header", ["frame,x [px],y [px]", "frame,x_px,y_px", "frame,x [nm],y [nm],sigma [px]"])
@@ -92,9 +93,11 @@ def test_of_several_units_nanometres_are_taken(tmp_path: Path) -> None:
 
 def test_a_table_without_names_is_read_by_place_as_dblink_reads_it(tmp_path: Path) -> None:
     # Further columns count for nothing, quotes neither.
-    table = read_localizations(write(tmp_path, "3,250,50,9", '"1","50","150","oops"'), 100.0)
-    assert table.localizations[["frame", "x", "y"]].tolist() == [(0, 0.0, 1.0), (2, 2.0, 0.0)]
-    assert not table.localizations["photons"].any()
+    table = read_localizations(write(tmp_path, '"1","50.5","150.25","7"', "3,250.5,50.5,oops"), 100.0)
+    assert table["frame"].tolist() == [0, 2]
+    assert table["x"].tolist() + table["y"].tolist() == pytest.approx([0.005, 2.005, 1.0025, 0.005])
+    assert "no column names: taken as frame, x and y in nm by place" in table.notes[0]
+    assert table.known_columns() == ("frame", "x", "y")
 
 
 def test_dblinks_code_bins_what_is_written_as_we_do(tmp_path: Path) -> None:
@@ -114,20 +117,20 @@ def test_dblinks_code_bins_what_is_written_as_we_do(tmp_path: Path) -> None:
 
 
 def test_a_frame_0_means_that_frames_count_from_0(tmp_path: Path) -> None:
-    table = read_localizations(write(tmp_path, "frame,x,y", "0,1,1", "4.0,1,1"))
+    table = read_localizations(write(tmp_path, "frame,x_nm,y_nm", "0,1,1", "4.0,1,1"))
     assert table.localizations["frame"].tolist() == [0, 4]
 
 
 def test_rows_come_sorted_by_frame_and_those_of_one_frame_in_their_order(tmp_path: Path) -> None:
     # Enough rows that a sort which is not stable would mix them.
     lines = [f"{3 - index % 2},1,1,{index}" for index in range(200)]
-    rows = read_localizations(write(tmp_path, "frame,x,y,photons", *lines)).localizations
+    rows = read_localizations(write(tmp_path, "frame,x_nm,y_nm,photons", *lines)).localizations
     assert rows["frame"].tolist() == [1] * 100 + [2] * 100
     assert rows["photons"].tolist() == [*range(1, 200, 2), *range(0, 200, 2)]
 
 
 def test_elliptic_widths_fill_both_axes(tmp_path: Path) -> None:
-    table = read_localizations(write(tmp_path, "frame,x,y,sigma1 [nm],sigma2 [nm]", "1,1,1,130,260"), 100.0)
+    table = read_localizations(write(tmp_path, "frame,x_nm,y_nm,sigma1 [nm],sigma2 [nm]", "1,1,1,130,260"), 100.0)
     assert table.localizations[["sx", "sy"]].tolist() == [(1.3, 2.6)]
 
 
@@ -157,20 +160,20 @@ def test_what_is_not_needed_may_be_unknown(tmp_path: Path) -> None:
         pytest.param(["frame,x,y,lpx,lpy", "1,2,3,4,5"], "lpx, lpy beside them, which Picasso", id="Picasso's names"),
         pytest.param(["x [nm],y [nm]", "1,2"], "expected a column 'frame'", id="no frame"),
         pytest.param(["1,2", "1,2"], "first three columns .* names none, found 2", id="no names, two columns"),
-        pytest.param(["1,7,2,3", "2,7,4,5", "3,8,1,1"], "found row numbers in the first", id="no names, numbered"),
+        pytest.param(["1,7,2,3", "2,7,4,5", "3,8,1,1"], "numbers in more than the first", id="no names, numbered"),
         pytest.param(["1,2,3", "1.5,2,3"], "found 1.5 in line 2", id="no names, half a frame"),
         pytest.param(["1,2,3", "1,2"], "found 2 in line 2", id="no names, cut short"),
         pytest.param(["1,2,3", "1,2,oops"], "line 2, column 3 .* found 'oops'", id="no names, a word"),
-        pytest.param(["frame;x;y", "1;2;3"], "expected a column 'frame'", id="semicolons"),
+        pytest.param(["frame;x", "1;2"], "expected a column 'y", id="semicolons"),
         pytest.param(["frame,x,y", "1,2,3", "", "1,2"], "found 2 in line 4", id="cut short"),
         pytest.param(["frame,x,y", "1,2,3", "1,2,3,4"], "found 4 in line 3", id="a value too many"),
         pytest.param(["frame,x,y", "1,2,3", "", "1,oops,3"], "line 4, column 2 .* found 'oops'", id="a word"),
         pytest.param(["frame,x,y", "1,,3"], "line 2, column 2 .* found ''", id="a hole"),
-        pytest.param(["frame,x,y", "1,2,3", "", "1,nan,3"], "finite x .* found nan in line 4", id="NaN"),
-        pytest.param(["frame,x,y", "1,2,3", "1,2,-inf"], "finite y .* found -inf in line 3", id="infinity"),
-        pytest.param(["frame,x,y", "nan,2,3"], "finite frame .* line 2", id="frame NaN"),
-        pytest.param(["frame,x,y", "1,2,3", "1.5,2,3"], "found 1.5 in line 3", id="half a frame"),
-        pytest.param(["frame,x,y", "-1,2,3"], "found -1 in line 2", id="frame below 0"),
+        pytest.param(["frame,x_nm,y_nm", "1,2,3", "", "1,nan,3"], "finite x .* found nan in line 4", id="NaN"),
+        pytest.param(["frame,x_nm,y_nm", "1,2,3", "1,2,-inf"], "finite y .* found -inf in line 3", id="infinity"),
+        pytest.param(["frame,x_nm,y_nm", "nan,2,3"], "finite frame .* line 2", id="frame NaN"),
+        pytest.param(["frame,x_nm,y_nm", "1,2,3", "1.5,2,3"], "found 1.5 in line 3", id="half a frame"),
+        pytest.param(["frame,x_nm,y_nm", "-1,2,3"], "found -1 in line 2", id="frame below 0"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, lines: list[str], named: str) -> None:
@@ -204,12 +207,13 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert (tmp_path / "u.csv").read_bytes() == (tmp_path / "t.csv").read_bytes()
 
 
-def test_widths_that_differ_are_averaged(tmp_path: Path) -> None:
+def test_precisions_that_differ_are_averaged_and_widths_are_kept(tmp_path: Path) -> None:
     rows = empty_localizations(1)
-    rows["sx"], rows["sy"] = 1.0, 7.0
+    rows["sx"], rows["sy"], rows["lpx"], rows["lpy"] = 1.0, 7.0, 1.0, 7.0
     write_localizations(tmp_path / "t.csv", rows, Shape(9, 9), 100.0)
+    row = read_localizations(tmp_path / "t.csv", 100.0).localizations[["sx", "sy", "lpx", "lpy"]][0]
     # Root mean square: sqrt((1 + 49) / 2) = 5.
-    assert read_localizations(tmp_path / "t.csv", 100.0).localizations["sx"].tolist() == [5.0]
+    assert row.tolist() == (1.0, 7.0, 5.0, 5.0)
 
 
 def test_an_empty_table_is_written_with_its_header(tmp_path: Path) -> None:

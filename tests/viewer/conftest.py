@@ -12,12 +12,14 @@ import pytest
 pytest.importorskip("PySide6.QtWidgets", reason="the viewer is an extra: pip install 'dblink-live[viewer]'")
 
 from growing_run import GrowingRun
+from PySide6.QtCore import QSettings
 from PySide6.QtWidgets import QApplication
 
 from dblink_live.bus import Publisher, Subscriber
-from dblink_live.viewer.live_source import LiveSource
-from dblink_live.viewer.stored_source import StoredSource
-from dblink_live.viewer.theme import apply_dark_theme
+from dblink_live.viewer.settings import ViewerSettings
+from dblink_live.viewer.sources.live_source import LiveSource
+from dblink_live.viewer.sources.stored_source import StoredSource
+from dblink_live.viewer.theme import DARK, apply_theme
 from dblink_live.viewer.window import ViewerWindow
 
 PATIENCE_S = 60.0  # only ever waited out by a failing test
@@ -27,7 +29,7 @@ PATIENCE_S = 60.0  # only ever waited out by a failing test
 def app() -> QApplication:
     existing = QApplication.instance()
     made = existing if isinstance(existing, QApplication) else QApplication(["test"])
-    apply_dark_theme(made)
+    apply_theme(made, DARK)
     return made
 
 
@@ -46,13 +48,25 @@ def until(app: QApplication) -> Callable[[Callable[[], Any]], Any]:
     return wait
 
 
+@pytest.fixture(autouse=True)
+def no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Child processes neither read nor write what the user's own viewer remembers."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
 @pytest.fixture
-def open_window(app: QApplication) -> Iterator[Callable[..., ViewerWindow]]:
+def settings(tmp_path: Path) -> ViewerSettings:
+    """Settings of nobody: what the user remembers plays no part."""
+    return ViewerSettings(QSettings(str(tmp_path / "viewer.ini"), QSettings.Format.IniFormat))
+
+
+@pytest.fixture
+def open_window(app: QApplication, settings: ViewerSettings) -> Iterator[Callable[..., ViewerWindow]]:
     """Make windows that are shown and, in the end, closed."""
     windows: list[ViewerWindow] = []
 
     def make(live: LiveSource | None = None, history: StoredSource | None = None) -> ViewerWindow:
-        window = ViewerWindow(live, history)
+        window = ViewerWindow(live, history, settings)
         windows.append(window)
         window.show()
         for _ in range(5):
@@ -93,7 +107,7 @@ def live_window(
 ) -> ViewerWindow:
     """A window that a publisher has answered."""
     window = open_window(LiveSource(Subscriber(publisher.address, clock=clock)))
-    until(lambda: window.tick() or window.mode == "live")
+    until(lambda: window.presenter.tick() or window.presenter.mode == "live")
     return window
 
 

@@ -88,7 +88,7 @@ def test_a_picture_of_a_run_folder(growing_run: GrowingRun, tmp_path: Path) -> N
     done = run_viewer(growing_run.path, "--screenshot", path, "--after-s", "0.5")
     assert done.returncode == 0, done.stderr
     with Image.open(path) as image:
-        assert image.width > 800
+        assert image.width > 600
 
 
 @pytest.fixture
@@ -144,14 +144,13 @@ def test_a_live_run_on_a_real_screen(x_server: str, tmp_path: Path) -> None:
         pixels = np.asarray(image.convert("RGB")).astype(int)
     height, width, _ = pixels.shape
     assert width > 1200
-    third = width // 3
+    quarter, middle = width // 4, height // 2
     camera_shown, sum_shown, reconstruction_shown = (
-        pixels[60 : height - 120, n * third : (n + 1) * third] for n in range(3)
+        pixels[middle - 120 : middle + 120, n * quarter + 20 : (n + 1) * quarter - 20] for n in range(3)
     )
     # The camera is noise in grey; sum and reconstruction are warm lines on black.
-    grey = camera_shown[100:300, 100:300]
-    assert grey.std() > 10
-    assert abs(grey[..., 0] - grey[..., 2]).max() <= 2
+    assert camera_shown.std() > 10
+    assert abs(camera_shown[..., 0] - camera_shown[..., 2]).max() <= 2
     for shown in (sum_shown, reconstruction_shown):
         warm = (shown[..., 0] > 150) & (shown[..., 2] < 0.8 * shown[..., 0])
         assert 100 < warm.sum() < 0.2 * warm.size

@@ -14,7 +14,7 @@ from PySide6.QtTest import QTest
 from dblink_live.bus import Publisher, StartMessage
 from dblink_live.errors import StoreError
 from dblink_live.types import Reconstruction
-from dblink_live.viewer.stored_source import SUM_WINDOWS, StoredSource
+from dblink_live.viewer.sources.stored_source import SUM_WINDOWS, StoredSource
 from dblink_live.viewer.theme import Tone
 from dblink_live.viewer.window import ViewerWindow
 
@@ -22,7 +22,7 @@ Until = Callable[[Callable[[], Any]], Any]
 
 
 def shown(window: ViewerWindow, slot: Any) -> Any:
-    picture = window.panels[slot].picture
+    picture = window.presenter.area.panels[slot].picture
     assert picture is not None
     return picture.image
 
@@ -31,21 +31,21 @@ def test_scrubbing_shows_the_stored_windows(growing_run: GrowingRun, open_window
     growing_run.add(60)
     growing_run.writer.finalize()
     window = open_window(None, StoredSource(growing_run.path))
-    assert window.timeline.position == 59
-    window.timeline.scrub_to(40)
+    assert window.presenter.timeline.position == 59
+    window.presenter.timeline.scrub_to(40)
     np.testing.assert_array_equal(shown(window, "reconstruction"), probability_of(40))
     expected = sum(counts_of(n).astype(np.uint32) for n in range(40 - SUM_WINDOWS + 1, 41))
     np.testing.assert_array_equal(shown(window, "sum"), expected)
-    window.step(-35)
+    window.presenter.step(-35)
     np.testing.assert_array_equal(shown(window, "sum"), sum(counts_of(n).astype(np.uint32) for n in range(6)))
-    picture = window.panels["sum"].picture
+    picture = window.presenter.area.panels["sum"].picture
     assert picture is not None
     assert (picture.pitch_nm, picture.origin_nm) == (GRID.pitch_nm, GRID.origin_nm)
-    window.step(-1000)
-    assert window.timeline.position == 0
-    assert window.mode == "stored"
+    window.presenter.step(-1000)
+    assert window.presenter.timeline.position == 0
+    assert window.presenter.mode == "stored"
     # There are no camera frames in a run folder: no black panel for them.
-    assert not window.panels["camera"].isVisible()
+    assert not window.presenter.area.panels["camera"].isVisible()
 
 
 def test_half_precision_and_bytes_are_both_probabilities(tmp_path: Path) -> None:
@@ -68,11 +68,11 @@ def test_the_full_pass_is_preferred_and_the_live_one_a_key_away(
     growing_run.writer.write_reconstruction(full)
     growing_run.writer.finalize()
     window = open_window(None, StoredSource(growing_run.path))
-    window.timeline.scrub_to(3)
-    picture = window.panels["reconstruction"].picture
+    window.presenter.timeline.scrub_to(3)
+    picture = window.presenter.area.panels["reconstruction"].picture
     assert picture is not None
     assert picture.badge == "FULL PASS"
-    window.toggle_provisional()
+    window.presenter.toggle_provisional()
     np.testing.assert_array_equal(shown(window, "reconstruction"), probability_of(3))
 
 
@@ -81,16 +81,16 @@ def test_a_growing_run_is_followed_until_someone_scrubs(
 ) -> None:
     growing_run.add(10)
     window = open_window(None, StoredSource(growing_run.path))
-    assert window.timeline.position == 9
-    assert window.panels["reconstruction"].picture is None  # its lookahead has not passed
+    assert window.presenter.timeline.position == 9
+    assert window.presenter.area.panels["reconstruction"].picture is None  # its lookahead has not passed
     growing_run.add(10)
-    until(lambda: window.refresh_history() or window.timeline.position == 19)
-    window.timeline.scrub_to(4)
+    until(lambda: window.presenter.refresh_history() or window.presenter.timeline.position == 19)
+    window.presenter.timeline.scrub_to(4)
     growing_run.add(10)
-    until(lambda: window.refresh_history() or "30" in window.timeline.text)
-    assert window.timeline.position == 4
-    window.follow()
-    until(lambda: window.refresh_history() or window.timeline.position == 29)
+    until(lambda: window.presenter.refresh_history() or "30" in window.presenter.timeline.text)
+    assert window.presenter.timeline.position == 4
+    window.presenter.follow()
+    until(lambda: window.presenter.refresh_history() or window.presenter.timeline.position == 29)
 
 
 def test_playing_goes_on_to_the_end_and_stops(
@@ -99,11 +99,11 @@ def test_playing_goes_on_to_the_end_and_stops(
     growing_run.add(6)
     growing_run.writer.finalize()
     window = open_window(None, StoredSource(growing_run.path))
-    window.pause()
-    assert window.mode == "playing"
-    assert window.timeline.position == 0
-    until(lambda: window.showing == "stored")
-    assert window.timeline.position == 5
+    window.presenter.pause()
+    assert window.presenter.mode == "playing"
+    assert window.presenter.timeline.position == 0
+    until(lambda: window.presenter.showing == "stored")
+    assert window.presenter.timeline.position == 5
 
 
 def test_lost_frames_are_marked_where_they_were(
@@ -115,8 +115,8 @@ def test_lost_frames_are_marked_where_they_were(
     feed = StoredSource(growing_run.path)
     assert feed.gap_indices == (7,)  # window 7 holds frames 70 to 79
     window = open_window(None, feed)
-    window.tick()
-    lost = next(item for item in window.status_bar.shown if item.name == "lost")
+    window.presenter.tick()
+    lost = next(item for item in window.presenter.status_bar.shown if item.name == "lost")
     assert (lost.text, lost.tone) == ("4 frames lost", Tone.ALARM)
 
 
@@ -124,8 +124,8 @@ def test_an_interrupted_run_says_so(growing_run: GrowingRun, open_window: Callab
     growing_run.add(10)
     growing_run.writer.close()
     window = open_window(None, StoredSource(growing_run.path))
-    window.tick()
-    assert "interrupted" in window.banner.text()
+    window.presenter.tick()
+    assert "interrupted" in window.presenter.banner.text()
 
 
 def test_a_damaged_window_is_named_and_the_others_are_shown(
@@ -136,13 +136,13 @@ def test_a_damaged_window_is_named_and_the_others_are_shown(
     chunk = growing_run.path / "run.ome.zarr" / "counts" / "0" / "c" / "3" / "0" / "0"
     chunk.write_bytes(b"not a shard at all")
     window = open_window(None, StoredSource(growing_run.path))
-    window.timeline.scrub_to(3)
-    window.tick()
-    assert "verify" in window.banner.text()
-    assert window.banner.notice.tone is Tone.ALARM
-    window.timeline.scrub_to(30)
-    window.tick()
-    assert not window.banner.isVisible()
+    window.presenter.timeline.scrub_to(3)
+    window.presenter.tick()
+    assert "verify" in window.presenter.banner.text()
+    assert window.presenter.banner.notice.tone is Tone.ALARM
+    window.presenter.timeline.scrub_to(30)
+    window.presenter.tick()
+    assert not window.presenter.banner.isVisible()
     np.testing.assert_array_equal(shown(window, "reconstruction"), probability_of(30))
 
 
@@ -158,14 +158,20 @@ def test_a_live_run_on_this_machine_can_be_scrubbed_and_left_again(
 ) -> None:
     growing_run.add(30)
     publisher.start(StartMessage(run_uuid="1", source="test", run_folder=str(growing_run.path)))
-    until(lambda: live_window.tick() or live_window.refresh_history() or "30" in live_window.timeline.text)
-    live_window.timeline.scrub_to(12)
-    assert live_window.mode == "stored"
+    until(
+        lambda: (
+            live_window.presenter.tick()
+            or live_window.presenter.refresh_history()
+            or "30" in live_window.presenter.timeline.text
+        )
+    )
+    live_window.presenter.timeline.scrub_to(12)
+    assert live_window.presenter.mode == "stored"
     np.testing.assert_array_equal(shown(live_window, "reconstruction"), probability_of(12))
-    live_window.timeline.follow_button.click()
-    assert live_window.mode == "live"
+    live_window.presenter.timeline.follow_button.click()
+    assert live_window.presenter.mode == "live"
     QTest.qWait(1)
-    assert live_window.timeline.position == 29
+    assert live_window.presenter.timeline.position == 29
 
 
 def test_the_folder_of_another_run_is_not_taken_for_that_of_the_live_one(
@@ -173,10 +179,16 @@ def test_the_folder_of_another_run_is_not_taken_for_that_of_the_live_one(
 ) -> None:
     growing_run.add(30)
     publisher.start(StartMessage(run_uuid="2", source="test", run_folder=str(growing_run.path)))
-    until(lambda: live_window.tick() or live_window.refresh_history() or "test" in live_window.windowTitle())
-    live_window.timeline.scrub_to(12)
-    assert live_window.mode == "live"
-    assert live_window.panels["reconstruction"].picture is None
+    until(
+        lambda: (
+            live_window.presenter.tick()
+            or live_window.presenter.refresh_history()
+            or "test" in live_window.windowTitle()
+        )
+    )
+    live_window.presenter.timeline.scrub_to(12)
+    assert live_window.presenter.mode == "live"
+    assert live_window.presenter.area.panels["reconstruction"].picture is None
 
 
 def test_a_folder_of_a_live_run_that_is_not_here_does_not_matter(
@@ -184,7 +196,13 @@ def test_a_folder_of_a_live_run_that_is_not_here_does_not_matter(
 ) -> None:
     (tmp_path / "empty").mkdir()
     publisher.start(StartMessage(source="test", run_folder=str(tmp_path / "empty")))
-    until(lambda: live_window.tick() or live_window.refresh_history() or "test" in live_window.windowTitle())
-    live_window.tick()
-    assert live_window.mode == "live"
-    assert not live_window.banner.isVisible()
+    until(
+        lambda: (
+            live_window.presenter.tick()
+            or live_window.presenter.refresh_history()
+            or "test" in live_window.windowTitle()
+        )
+    )
+    live_window.presenter.tick()
+    assert live_window.presenter.mode == "live"
+    assert not live_window.presenter.banner.isVisible()

@@ -12,9 +12,9 @@ from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication
 
 from dblink_live.display.contrast import RECONSTRUCTION, SUM, Limits
-from dblink_live.viewer.contrast import Contrast
-from dblink_live.viewer.panels import Panel
-from dblink_live.viewer.picture import Picture
+from dblink_live.viewer.panels.contrast import Contrast
+from dblink_live.viewer.panels.panel import Panel
+from dblink_live.viewer.panels.picture import Picture
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dblink_live.cli.options import UsageError, Verbs, add_json, add_verb, positive
+from dblink_live.cli.options import Verbs, add_json, add_pixel_size, add_table, add_verb
 from dblink_live.cli.result import Outcome
 from dblink_live.errors import input_accepted
+from dblink_live.workflows.progress import CONSOLE
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -22,57 +23,50 @@ def add_parser(verbs: Verbs) -> None:
         "table",
         metavar="TABLE",
         type=Path,
-        help="ThunderSTORM's .csv, Picasso's .hdf5 with its .yaml, rapidSTORM's .txt, SMAP's .mat, DECODE's .h5, "
-        "Elyra's .txt, .smlm or .parquet; what is in it decides",
+        help="a localization table; what is in it decides, not its name (docs/formats.md lists the formats)",
     )
     parser.add_argument(
         "out",
         metavar="OUT",
         type=Path,
-        help=".csv writes ThunderSTORM's columns, .hdf5 Picasso's and a .yaml beside it, .txt rapidSTORM's, "
-        ".mat SMAP's, .h5 DECODE's, .smlm the SMLM file format's, .parquet ThunderSTORM's columns in binary",
+        help="its extension selects the format: .csv ThunderSTORM's, .hdf5 Picasso's with a .yaml beside it, .txt "
+        "rapidSTORM's, .mat SMAP's, .h5 DECODE's, .smlm, .parquet",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
-    parser.add_argument(
-        "--pixel-size-nm",
-        metavar="NM",
-        type=positive,
-        help="side of a camera pixel; needed to write positions in pixels that are read in nanometres",
-    )
+    add_pixel_size(parser, "side of a camera pixel; needed to write positions in pixels that are read in nanometres")
+    add_table(parser)
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    from dblink_live.tables import format_of, read_localizations, write_localizations
+    from dblink_live.tables import TABLE_DTYPE
+    from dblink_live.workflows.table_input import (
+        check_new_table,
+        check_pixels_known,
+        read_table,
+        report_notes,
+        write_table,
+    )
 
     check_new_table(options.out, options.overwrite)
-    table = read_localizations(options.table, options.pixel_size_nm)
-    if format_of(options.out).is_in_pixels and not table.is_pixel_size_known:
-        raise UsageError(
-            f"expected --pixel-size-nm: {options.table} is in nanometres, and {options.out.name} states camera pixels"
-        )
+    table = read_table(options.table, options.pixel_size_nm, channel=options.channel, unit=options.unit)
+    check_pixels_known(table, options.table, options.out)
     with input_accepted():
-        write_localizations(options.out, table)
+        left_out = write_table(options.out, table)
+    report_notes(table, options.table, CONSOLE)
+    unknown = [name for name in TABLE_DTYPE.names or () if name not in table.known_columns()]
+    listed = f"; not in {options.table.name}, so left out or NaN: {', '.join(unknown)}" if unknown else ""
+    listed += f"; not kept in {options.out.name}: {', '.join(left_out)}" if left_out else ""
     return Outcome(
-        text=f"{len(table)} localizations: {options.out}",
+        text=f"{len(table)} localizations: {options.out}{listed}",
         figures={
             "table": str(options.out),
             "localizations": len(table),
             "pixel_size_nm": table.pixel_size_nm,
             "shape": list(table.field()),
+            "columns": list(table.known_columns()),
+            "unknown": unknown,
+            "left_out": list(left_out),
+            "notes": list(table.notes),
         },
     )
-
-
-def check_new_table(path: Path, overwrite: bool) -> None:
-    """Before any work is done, refuse what could not be written after it."""
-    from dblink_live.tables import WRITTEN_SUFFIXES, format_of
-
-    if path.suffix.lower() not in WRITTEN_SUFFIXES:
-        *first, last = WRITTEN_SUFFIXES
-        raise UsageError(f"expected a table that ends in {', '.join(first)} or {last}, found {path}")
-    format_of(path)
-    if not path.parent.is_dir():
-        raise UsageError(f"expected a folder to write to, found none at {path.parent}")
-    if path.exists() and not overwrite:
-        raise UsageError(f"expected a new table, but {path} exists; give another name, or --overwrite")

@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dblink_live.cli.afterwards.convert import check_new_table
 from dblink_live.cli.options import (
     Verbs,
     add_camera,
     add_json,
     add_localizer,
-    add_settings,
     add_verb,
-    settings_of,
+    camera_settings,
+    localizer_settings,
 )
 from dblink_live.cli.result import Outcome
 from dblink_live.errors import input_accepted
@@ -40,17 +39,16 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace TABLE if it exists")
     add_localizer(parser)
     add_camera(parser)
-    add_settings(parser)
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> Outcome:
     from dblink_live.tables import write_localizations
     from dblink_live.workflows.localize import localize_stack
+    from dblink_live.workflows.table_input import check_new_table
 
     check_new_table(options.out, options.overwrite)
-    settings = settings_of(options)
-    found = localize_stack(options.stack, settings.localizer, settings.camera, progress=True)
+    found = localize_stack(options.stack, localizer_settings(options), camera_settings(options), progress=True)
     with input_accepted():
         pixel_size_nm = found.camera.pixel_size_nm
         write_localizations(options.out, found.localizations, found.segment.shape, pixel_size_nm, found.n_frames)
@@ -62,7 +60,7 @@ def run(options: argparse.Namespace) -> Outcome:
             "table": str(options.out),
             "frames": found.n_frames,
             "localizations": n,
-            "localizer": settings.localizer.name,
+            "localizer": options.localizer,
             "pixel_size_nm": pixel_size_nm,
             "is_calibrated": found.camera.is_calibrated,
             "notes": list(found.notes),

@@ -11,11 +11,12 @@ from dblink_live.cli.options import (
     add_camera,
     add_json,
     add_localizer,
-    add_settings,
+    add_table,
     add_verb,
+    camera_settings,
+    localizer_settings,
     lookahead,
     positive_int,
-    settings_of,
 )
 from dblink_live.cli.result import Outcome
 from dblink_live.errors import input_accepted
@@ -38,7 +39,9 @@ def add_parser(verbs: Verbs) -> None:
     )
     parser.add_argument("--out", metavar="OUT.ome.zarr", type=Path, required=True, help="the OME-Zarr image to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the OME-Zarr image at OUT if it exists")
-    parser.add_argument("--model", metavar="M", help="a shipped model or a checkpoint (default filaments)")
+    parser.add_argument(
+        "--model", metavar="M", default="filaments", help="a shipped model or a checkpoint (default filaments)"
+    )
     parser.add_argument(
         "--lookahead",
         metavar="N|full",
@@ -46,11 +49,13 @@ def add_parser(verbs: Verbs) -> None:
         default="full",
         help="windows after a picture that it may see, or all of them (default full)",
     )
-    parser.add_argument("--window", metavar="N", type=positive_int, help="camera frames per window (default 10)")
-    parser.add_argument("--device", metavar="D", help="auto, cpu, cuda or cuda:N (default auto)")
+    parser.add_argument(
+        "--window", metavar="N", type=positive_int, default=10, help="camera frames a window (default 10)"
+    )
+    parser.add_argument("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default auto)")
     add_localizer(parser)
     add_camera(parser)
-    add_settings(parser)
+    add_table(parser)
     add_json(parser)
 
 
@@ -61,22 +66,23 @@ def run(options: argparse.Namespace) -> Outcome:
     from dblink_live.workflows.network_input import read_maps
 
     check_new_image(options.out, options.overwrite)
-    settings = settings_of(options)
-    model = load_model(settings.reconstruct.model, device=settings.reconstruct.device)
+    model = load_model(options.model, device=options.device)
     maps = read_maps(
         options.input,
         model,
-        settings.windows.frames,
-        settings.localizer,
-        settings.camera,
+        options.window,
+        localizer_settings(options),
+        camera_settings(options),
         progress=True,
+        channel=options.channel,
+        unit=options.unit,
     )
     spec = SeriesSpec(
         product="full" if options.lookahead == "full" else "live",
         lattice=0,
         grid=maps.grid,
         dtype="uint8",
-        window_frames=settings.windows.frames,
+        window_frames=options.window,
         window_s=maps.window_s,
     )
     started = time.perf_counter()

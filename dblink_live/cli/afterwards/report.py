@@ -7,8 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dblink_live.cli.afterwards import analyze
-from dblink_live.cli.options import Verbs, add_json, add_settings, add_verb, positive, positive_int, settings_of
+from dblink_live.cli.options import (
+    Verbs,
+    add_json,
+    add_pixel_size,
+    add_table,
+    add_verb,
+    as_overrides,
+    confirmation,
+    positive_int,
+)
 from dblink_live.cli.result import Outcome
+from dblink_live.config import load_run_config
 from dblink_live.errors import ConfigError, DblinkError, ModelError, PluginError
 from dblink_live.workflows.progress import CONSOLE
 from dblink_live.workflows.run_recording import is_run, make_run
@@ -57,13 +67,22 @@ def _add_recording(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="RUN", type=Path, help="of a table or stack: the run folder to make (default: NAME.run here)"
     )
-    parser.add_argument(
-        "--pixel-size-nm", metavar="NM", type=positive, help="of a table or stack: side of a camera pixel in the sample"
-    )
+    add_pixel_size(parser, "of a table or stack: side of a camera pixel in the sample")
+    add_table(parser)
     parser.add_argument(
         "--window", metavar="N", type=positive_int, help="of a table or stack: frames per window (default 10)"
     )
-    add_settings(parser, "of a table or stack: settings, as `run` takes them")
+    parser.add_argument(
+        "--config", metavar="F.toml", type=Path, help="of a table or stack: settings, as `run` takes them"
+    )
+    parser.add_argument(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        dest="overrides",
+        action="append",
+        default=[],
+        help="of a table or stack: one setting, for instance localizer.name=auto; may be repeated",
+    )
 
 
 def _refuse_recording_options(options: argparse.Namespace) -> None:
@@ -71,6 +90,8 @@ def _refuse_recording_options(options: argparse.Namespace) -> None:
     given = {
         "--out": options.out,
         "--pixel-size-nm": options.pixel_size_nm,
+        "--channel": options.channel,
+        "--unit": options.unit,
         "--window": options.window,
         "--config": options.config,
         "--set": options.overrides or None,
@@ -89,7 +110,14 @@ def run(options: argparse.Namespace) -> Outcome:
         # What is no run is refused before anything is worked out.
         open_run(options.path).close()
     else:
-        options.path = make_run(options.path, options.out, settings_of(options), CONSOLE)
+        short = {
+            "camera.pixel_size_nm": options.pixel_size_nm,
+            "camera.unusual_pixel_size": confirmation(options.pixel_size_nm),
+            "windows.frames": options.window,
+            "reconstruct.model": options.model,
+        }
+        config = load_run_config(options.config, [*options.overrides, *as_overrides(short)])
+        options.path = make_run(options.path, options.out, config, CONSOLE, channel=options.channel, unit=options.unit)
     found, measured = _figures(options)
     with CONSOLE.bar("reporting", None, "windows read") as advance:
         half_width = None if options.compare is None else options.compare // 2

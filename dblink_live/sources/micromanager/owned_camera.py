@@ -8,7 +8,7 @@ from contextlib import suppress
 from dblink_live.errors import SourceError
 from dblink_live.sources.frame_producer import FrameSink, HostClock, ProducerPlan, StopSignal
 from dblink_live.sources.micromanager.core_adapter import CameraCore
-from dblink_live.sources.micromanager.sequence_reader import pump
+from dblink_live.sources.micromanager.sequence_reader import read_sequence
 from dblink_live.sources.segments import buffer_mb, frame_bytes_of, saturation_of, segment_of
 from dblink_live.types import CameraRecipe
 
@@ -55,8 +55,8 @@ class OwnedCamera:
         return ProducerPlan(segment, frame_bytes, fps)
 
     def run(self, sink: FrameSink, order: Callable[[], StopSignal]) -> None:
-        """Run one sequence; see `pump`."""
-        pump(
+        """Run one sequence; see `read_sequence`."""
+        read_sequence(
             self._core,
             sink,
             segment=0,

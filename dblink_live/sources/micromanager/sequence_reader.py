@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,7 +25,7 @@ _IDLE_S = 0.0005
 _BATCH = 64
 
 
-def pump(
+def read_sequence(
     core: CameraCore,
     sink: FrameSink,
     *,
@@ -51,56 +52,87 @@ def pump(
     saturation
         Pixels at or above this value are counted as saturated.
     order
-        Asked between frames.
+        Called between batches of frames: whether to go on.
 
     Raises
     ------
     SourceError
-        The core's buffer overflowed, the camera stopped by itself, or its frame numbers run backwards. Whatever it had
-        taken before has been handed over, and the loss was reported as a gap of unknown size.
+        The core's buffer overflowed, the camera stopped by itself, or its frame numbers run backwards. The frames
+        taken before have been handed over, and the loss was reported as a gap of unknown size.
     """
-    last = -1
-    n_done = 0
-    stopping = False
+    reader = _SequenceReader(core, sink, segment, clock, saturation)
     core.start_sequence(ENDLESS if n_frames is None else n_frames)
     try:
-        while True:
-            told = order()
-            if told is StopSignal.ABANDON:
-                return n_done
-            if told is StopSignal.STOP and not stopping:
-                core.stop_sequence()
-                stopping = True
-            n_waiting = core.n_waiting()
-            if n_waiting == 0:
-                # A frame may have come in between the two questions.
-                if not core.is_running() and core.n_waiting() == 0:
-                    break
-                time.sleep(_IDLE_S)
-                continue
-            for _ in range(min(n_waiting, _BATCH)):
-                frame = core.pop()
-                number = _image_number(frame, last)
-                if number > last + 1:
-                    sink.write_gap(Gap(segment, last, number - last - 1, GapCause.CAMERA))
-                n_saturated = int(np.count_nonzero(frame.data >= saturation))
-                sink.write_frame(segment, number, clock.received_ns(frame), frame.data, n_saturated)
-                last = number
-                n_done += 1
+        told = _pop_until_the_end(core, reader, order)
     finally:
         if core.is_running():
             core.stop_sequence()
-    if core.has_overflowed():
-        sink.write_gap(Gap(segment, last, None, GapCause.CAMERA))
-        raise SourceError(
-            f"the camera buffer of Micro-Manager overflowed after frame {last}: frames came faster than this computer "
-            "took them; close other programs, lower the frame rate or choose a smaller region of interest"
-        )
-    if not stopping and (n_frames is None or last + 1 < n_frames):
-        sink.write_gap(Gap(segment, last, None, GapCause.CAMERA))
-        asked = "to go on until stopped" if n_frames is None else f"{n_frames} frames"
-        raise SourceError(f"expected {asked}, found that the camera ended its sequence after frame {last}; see its log")
-    return n_done
+    if told is not StopSignal.ABANDON:
+        reader.check_end(n_frames, was_stopped=told is StopSignal.STOP)
+    return reader.n_done
+
+
+def _pop_until_the_end(core: CameraCore, reader: _SequenceReader, order: Callable[[], StopSignal]) -> StopSignal:
+    """Hand frames over until none is left after the sequence ended; return the last order: GO_ON if nobody stopped."""
+    last_order = StopSignal.GO_ON
+    while True:
+        told = order()
+        if told is StopSignal.ABANDON:
+            return told
+        if told is StopSignal.STOP and last_order is StopSignal.GO_ON:
+            core.stop_sequence()
+            last_order = told
+        n_waiting = core.n_waiting()
+        if n_waiting:
+            reader.hand_over(min(n_waiting, _BATCH))
+        # A frame may have come between the two questions.
+        elif not core.is_running() and core.n_waiting() == 0:
+            return last_order
+        else:
+            time.sleep(_IDLE_S)
+
+
+@dataclass
+class _SequenceReader:
+    """Pops frames of one sequence and accounts for every frame number."""
+
+    core: CameraCore
+    sink: FrameSink
+    segment: int
+    clock: HostClock
+    saturation: int
+    last_number: int = -1
+    n_done: int = 0
+
+    def hand_over(self, n_frames: int) -> None:
+        for _ in range(n_frames):
+            frame = self.core.pop()
+            number = _image_number(frame, self.last_number)
+            if number > self.last_number + 1:
+                self._write_gap(number - self.last_number - 1)
+            n_saturated = int(np.count_nonzero(frame.data >= self.saturation))
+            self.sink.write_frame(self.segment, number, self.clock.received_ns(frame), frame.data, n_saturated)
+            self.last_number = number
+            self.n_done += 1
+
+    def check_end(self, n_frames: int | None, was_stopped: bool) -> None:
+        """Raise SourceError, and report a gap of unknown size, unless the sequence ended as it should."""
+        last = self.last_number
+        if self.core.has_overflowed():
+            self._write_gap(None)
+            raise SourceError(
+                f"the camera buffer of Micro-Manager overflowed after frame {last}: frames came faster than this "
+                "computer took them; close other programs, lower the frame rate or choose a smaller region of interest"
+            )
+        if not was_stopped and (n_frames is None or last + 1 < n_frames):
+            self._write_gap(None)
+            asked = "to go on until stopped" if n_frames is None else f"{n_frames} frames"
+            raise SourceError(
+                f"expected {asked}, found that the camera ended its sequence after frame {last}; see its log"
+            )
+
+    def _write_gap(self, count: int | None) -> None:
+        self.sink.write_gap(Gap(self.segment, self.last_number, count, GapCause.CAMERA))
 
 
 def _image_number(frame: TaggedFrame, last: int) -> int:

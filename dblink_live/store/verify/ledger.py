@@ -54,34 +54,43 @@ def balance_problems(ledger: LedgerDict, known: LedgerDict) -> tuple[list[str], 
     lost = ledger.get("lost")
     if not isinstance(lost, dict):
         return [f"expected losses by cause, found {lost!r}"], []
-    parts = {
+    seen = ledger.get("seen")
+    fates = {
         "committed": ledger.get("committed"),
         **lost,
         "deselected": ledger.get("deselected"),
         "tail": ledger.get("tail"),
     }
-    seen = ledger.get("seen")
-    problems, notes = [], []
-    if ledger.get("unknown_losses"):
-        notes.append(f"{ledger['unknown_losses']} losses of unknown size are not in its sums")
-    wrong = [name for name, n in {"seen": seen, **parts}.items() if n is not None and not (_is_count(n))]
+    wrong = {name: n for name, n in {"seen": seen, **fates}.items() if n is not None and not _is_count(n)}
     if wrong:
-        found = ", ".join(f"{name} = {parts.get(name, seen)!r}" for name in wrong)
+        found = ", ".join(f"{name} = {n!r}" for name, n in wrong.items())
         return [f"expected numbers of frames or null, found {found}"], []
-    if parts["committed"] != known["committed"]:
-        problems.append(
-            f"expected {known['committed']} committed frames, as the committed windows hold, found {parts['committed']}"
+    problems, notes = _balance(seen, fates)
+    if ledger.get("unknown_losses"):
+        notes.insert(0, f"{ledger['unknown_losses']} losses of unknown size are not in its sums")
+    if fates["committed"] != known["committed"]:
+        problems.insert(
+            0,
+            f"expected {known['committed']} committed frames, as the committed windows hold, "
+            f"found {fates['committed']}",
         )
-    fates = [n for n in parts.values() if isinstance(n, int)]
-    unknown = [name for name, n in parts.items() if n is None]
-    listing = ", ".join(f"{name} {'unknown' if n is None else n}" for name, n in parts.items())
-    if seen is None or unknown:
-        notes.append(f"cannot balance exactly, for {', '.join(unknown or ['seen'])} is unknown ({listing})")
-        if isinstance(seen, int) and unaccounted_frames(seen, fates) < 0:
-            problems.append(f"expected at most {seen} frames, the number seen, found {sum(fates)} ({listing})")
-    elif isinstance(seen, int) and unaccounted_frames(seen, fates) != 0:
-        problems.append(f"expected {seen} frames seen to be the sum of its parts, found {sum(fates)} ({listing})")
     return problems, notes
+
+
+def _balance(seen: object, fates: dict[str, object]) -> tuple[list[str], list[str]]:
+    """Problems and notes of the sum of ``fates`` beside the frames ``seen``; None is a number that is unknown."""
+    counts = [n for n in fates.values() if isinstance(n, int)]
+    unknown = [name for name, n in fates.items() if n is None]
+    listing = ", ".join(f"{name} {'unknown' if n is None else n}" for name, n in fates.items())
+    if not isinstance(seen, int):
+        return [], [f"cannot balance exactly, for {', '.join(unknown or ['seen'])} is unknown ({listing})"]
+    missing = unaccounted_frames(seen, counts)
+    if unknown:
+        notes = [f"cannot balance exactly, for {', '.join(unknown)} is unknown ({listing})"]
+        too_many = f"expected at most {seen} frames, the number seen, found {sum(counts)} ({listing})"
+        return ([too_many] if missing < 0 else []), notes
+    unequal = f"expected {seen} frames seen to be the sum of its parts, found {sum(counts)} ({listing})"
+    return ([unequal] if missing else []), []
 
 
 def _is_count(n: object) -> bool:

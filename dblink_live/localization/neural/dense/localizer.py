@@ -15,8 +15,6 @@ import os
 import torch
 from torch import Tensor
 
-from dblink_live.config import AUTO
-from dblink_live.device import resolve_device
 from dblink_live.errors import ConfigError
 from dblink_live.localization.gaussian.filters import Filters
 from dblink_live.localization.neural.dense.checkpoint import LocalizerModel, load_localizer
@@ -79,12 +77,11 @@ class DenseLocalizer(NetworkLocalizer):
         max_misfit: float | None = None,
         min_probability: float = MIN_PROBABILITY,
         weights: str | os.PathLike[str] = "dense",
-        device: str | torch.device = AUTO,
+        device: str | torch.device = "cpu",
     ) -> None:
         if not 0 < min_probability < 1:
             raise ConfigError(f"expected min_probability between 0 and 1, found {min_probability}")
-        chosen = resolve_device(device)
-        self._model = load_localizer(weights, chosen)
+        self._model = load_localizer(weights, torch.device(device))
         self._least_probability = min_probability
         super().__init__(
             camera,
@@ -93,7 +90,7 @@ class DenseLocalizer(NetworkLocalizer):
             Filters(min_photons, max_precision_px),
             self._model.name,
             self._model.psf_sigma_px,
-            chosen,
+            torch.device(device),
         )
 
     def _batch_pixels(self) -> int:

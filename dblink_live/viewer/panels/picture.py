@@ -10,9 +10,12 @@ import numpy.typing as npt
 
 from dblink_live.viewer.theme import Tone
 
-Slot = Literal["camera", "sum", "reconstruction"]
-SLOTS: tuple[Slot, ...] = ("camera", "sum", "reconstruction")
-"""The three places for pictures, left to right."""
+Slot = Literal["camera", "sum", "reconstruction", "trust"]
+SLOTS: tuple[Slot, ...] = ("camera", "sum", "reconstruction", "trust")
+"""The four places for pictures, in reading order."""
+
+TINT_NONE, TINT_UNSUPPORTED, TINT_ERROR = 0, 1, 2
+"""Classes of `Picture.tint`: nothing, predicted without molecules, predicted to be wrong by the network itself."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,10 @@ class Picture:
         Which frame or window it is.
     badge
         A word that must not be overlooked, and its colour.
+    tint
+        [H, W] uint8, a class per pixel (`TINT_NONE`, ...) that is coloured over the picture; None for no colour.
+    marks_nm
+        [N, 2], (y, x) of places that are circled; None for no circles.
     """
 
     image: npt.NDArray[Any]
@@ -39,6 +46,8 @@ class Picture:
     caption: str = ""
     badge: str = ""
     badge_tone: Tone = Tone.FAINT
+    tint: npt.NDArray[np.uint8] | None = None
+    marks_nm: npt.NDArray[np.float64] | None = None
 
     @property
     def extent_nm(self) -> tuple[float, float]:

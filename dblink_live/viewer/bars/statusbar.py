@@ -10,14 +10,18 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from PySide6.QtCore import QSize
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel
 
+from dblink_live.analysis.trust.verdict import DRIFT_AMBER_NM
 from dblink_live.bus import StatusMessage
-from dblink_live.viewer.theme import SURFACE, Tone, badge_style, grouped, text_style
+from dblink_live.viewer.panels.labels import label
+from dblink_live.viewer.theme import Tone, grouped, set_look
 
 Mode = Literal["connecting", "live", "paused", "stored", "playing", "lost", "ended", "failed"]
 
-_MODES: dict[Mode, Tone] = {
+MODE_TONES: dict[Mode, Tone] = {
     "connecting": Tone.FAINT,
     "live": Tone.GOOD,
     "paused": Tone.WARNING,
@@ -42,19 +46,17 @@ class StatusItem:
     is_badge: bool = False
 
 
-def status_items(mode: Mode, status: StatusMessage | None, display_skips: int | None) -> list[StatusItem]:
-    """The entries of the line, left to right; what is not known is left out rather than shown as zero.
+def status_items(status: StatusMessage | None, display_skips: int | None) -> list[StatusItem]:
+    """Return the entries of the line, left to right; what is not known is left out rather than shown as zero.
 
     Parameters
     ----------
-    mode
-        What the window is doing.
     status
-        The run's newest word, or None.
+        The run's newest word, or what it was at the window shown; None before any.
     display_skips
         Pictures that came and were not shown; None where pictures are not streamed.
     """
-    items = [StatusItem("mode", mode.upper(), _MODES[mode], is_badge=True)]
+    items: list[StatusItem] = []
     if status is not None:
         items += [
             StatusItem("frame", f"frame {grouped(status.frame)}", tip="number of the newest camera frame"),
@@ -138,11 +140,13 @@ def _trust(status: StatusMessage) -> list[StatusItem]:
         )
     if status.drift_nm is not None:
         y_nm, x_nm = status.drift_nm
+        drift_nm = math.hypot(y_nm, x_nm)
         items.append(
             StatusItem(
                 "drift",
-                f"drift or motion {math.hypot(y_nm, x_nm):.0f} nm",
-                tip=f"{y_nm:+.0f} nm down, {x_nm:+.0f} nm to the right since the segment's first pictures, by "
+                f"drift or motion {drift_nm:.0f} nm",
+                Tone.WARNING if drift_nm > DRIFT_AMBER_NM else Tone.NORMAL,
+                f"{y_nm:+.0f} nm down, {x_nm:+.0f} nm to the right since the segment's first pictures, by "
                 "cross-correlation; where the sample itself moves, that is counted as drift",
             )
         )
@@ -175,41 +179,68 @@ def _trust(status: StatusMessage) -> list[StatusItem]:
 
 
 class StatusBar(QFrame):
-    """Writes `status_items` in a line, trust to the right."""
+    """Writes `status_items` in a line, trust to the right; what does not fit is left out, the least important first."""
 
     _RIGHT = ("preview", "drift", "density", "uncalibrated", "model")
+    _EXPENDABLE = ("skips", "model", "queue", "windows", "frame", "latency", "density", "drift", "rate")
+    """Left out in this order where the line is too short."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.setStyleSheet(f"StatusBar {{ background: {SURFACE}; }}")
+        set_look(self, "surface")
         self._row = QHBoxLayout(self)
-        self._row.setContentsMargins(12, 6, 12, 6)
-        self._row.setSpacing(18)
+        self._row.setContentsMargins(12, 5, 12, 5)
+        self._row.setSpacing(16)
+        self.position = label("", "small", Tone.FAINT)
+        self.position.setToolTip("the pointer in the field, from its upper left corner")
         self._row.addStretch(1)
+        self._row.addWidget(self.position)
         self._labels: dict[str, QLabel] = {}
         self._shown: list[StatusItem] = []
 
     @property
     def shown(self) -> list[StatusItem]:
-        """What is written now."""
+        """What is to be written now, whether it fits or not."""
         return list(self._shown)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(200, super().minimumSizeHint().height())
 
     def show_items(self, items: list[StatusItem]) -> None:
         """Write ``items``; labels are made once and reused, so that the line does not flicker."""
         if items == self._shown:
             return
         self._shown = list(items)
-        names = {item.name for item in items}
-        for name, label in self._labels.items():
-            label.setVisible(name in names)
         left = 0
         for item in items:
-            label = self._label(item.name, left)
+            made = self._label(item.name, left)
             if item.name not in self._RIGHT:
                 left += 1
-            label.setText(item.text)
-            label.setToolTip(item.tip)
-            label.setStyleSheet(badge_style(item.tone) if item.is_badge else text_style(item.tone, 12))
+            made.setText(item.text)
+            made.setToolTip(item.tip)
+            set_look(made, "badge" if item.is_badge else "small", item.tone)
+        self._fit()
+
+    def show_position(self, position_nm: tuple[float, float] | None) -> None:
+        """Write (y, x) of the pointer in micrometres, or nothing."""
+        text = "" if position_nm is None else f"x {position_nm[1] / 1000:.2f} µm, y {position_nm[0] / 1000:.2f} µm"
+        self.position.setText(text)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        names = [item.name for item in self._shown]
+        room = self.width() - 24 - 180  # the pointer's position keeps its place
+        widths = {name: self._labels[name].sizeHint().width() + self._row.spacing() for name in names}
+        for name in self._EXPENDABLE:
+            if sum(widths[kept] for kept in names) <= room:
+                break
+            if name in names:
+                names.remove(name)
+        for name, made in self._labels.items():
+            made.setVisible(name in names)
 
     def _label(self, name: str, left: int) -> QLabel:
         if name not in self._labels:

@@ -1,34 +1,52 @@
-"""The slider over the windows that are stored, with the gaps of the acquisition marked on it."""
+"""The slider over the windows that are stored: time in seconds first, stages as a strip, lost frames as marks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 from PySide6.QtCore import QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QPainter, QPaintEvent
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSlider, QStyle, QStyleOptionSlider, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSlider, QStyle, QStyleOptionSlider, QWidget
 
-from dblink_live.viewer.theme import RAISED, TEXT, Tone, grouped, text_style
+from dblink_live.viewer.panels.labels import label
+from dblink_live.viewer.theme import Tone, current_theme, grouped
+
+Stage = Literal["counted", "bounded", "full"]
+"""What a stored window has: only counts, a picture with bounded lookahead, or one of the full pass."""
+
+STAGE_TIP = (
+    "grey: only counted so far; blue: reconstructed with bounded lookahead; green: full pass; red marks: lost frames"
+)
 
 
 class _MarkedSlider(QSlider):
-    """A slider with red marks."""
+    """A slider over a strip of stages, with red marks."""
 
     def __init__(self) -> None:
         super().__init__(Qt.Orientation.Horizontal)
         self.marks: tuple[int, ...] = ()
+        self.stretches: tuple[tuple[int, int, Stage], ...] = ()
+        self.setToolTip(STAGE_TIP)
+        self.setMinimumHeight(26)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
-        if not self.marks or self.maximum() <= 0:
-            return
         option = QStyleOptionSlider()
         self.initStyleOption(option)
         handle = self.style().pixelMetric(QStyle.PixelMetric.PM_SliderLength, option, self)
+        step = (self.width() - handle) / max(self.maximum(), 1)
+        theme = current_theme()
+        colours: dict[Stage, str] = {"counted": theme.faint, "bounded": theme.accent, "full": theme.good}
         painter = QPainter(self)
-        for mark in self.marks:
-            x = handle / 2 + (self.width() - handle) * mark / self.maximum()
-            painter.fillRect(QRectF(x - 1, self.height() / 2 - 7, 2, 14), QColor(Tone.ALARM.value))
+        for first, stop, stage in self.stretches:
+            left, right = handle / 2 + (first - 0.5) * step, handle / 2 + (stop - 0.5) * step
+            painter.fillRect(QRectF(left, self.height() - 3, right - left, 3), QColor(colours[stage]))
+        if self.maximum() > 0:
+            for mark in self.marks:
+                painter.fillRect(
+                    QRectF(handle / 2 + mark * step - 1, self.height() / 2 - 7, 2, 14), QColor(theme.alarm)
+                )
         painter.end()
 
 
@@ -44,7 +62,7 @@ class Timeline(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pause_button = _button("Pause", "space")
+        self.pause_button = _button("Pause", "Space")
         self.follow_button = _button("Latest", "End")
         self.pause_button.clicked.connect(self.pause_pressed.emit)
         self.follow_button.clicked.connect(self.follow_pressed.emit)
@@ -53,9 +71,7 @@ class Timeline(QWidget):
         # Keys belong to the window's own table.
         self._slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._slider.valueChanged.connect(self.scrubbed.emit)
-        self._text = QLabel()
-        self._text.setStyleSheet(text_style(Tone.FAINT, 12))
-        self._text.setMinimumWidth(150)
+        self._text = label("", "small", Tone.FAINT)
         self._text.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -78,6 +94,11 @@ class Timeline(QWidget):
         """What is written beside the slider."""
         return self._text.text()
 
+    @property
+    def stretches(self) -> tuple[tuple[int, int, Stage], ...]:
+        """The strip of stages: [first, stop) and what these windows have."""
+        return self._slider.stretches
+
     def scrub_to(self, index: int) -> None:
         """As if the operator had moved the slider."""
         self._slider.setValue(index)
@@ -88,12 +109,15 @@ class Timeline(QWidget):
         self._slider.setEnabled(n_windows > 1)
         self._slider.setVisible(n_windows > 0)
         self._text.setVisible(n_windows > 0)
-        self._write()
 
     def set_position(self, index: int) -> None:
         """Follow what is shown, without saying so."""
         self._quietly(lambda: self._slider.setValue(index))
-        self._write()
+
+    def set_text(self, time_s: float | None) -> None:
+        """Write the time of the window that the slider is at, in seconds from the start, and its number."""
+        place = f"window {grouped(self._slider.value() + 1)} of {grouped(self._slider.maximum() + 1)}"
+        self._text.setText(place if time_s is None else f"t = {time_s:.1f} s, {place}")
 
     def set_marks(self, indices: tuple[int, ...]) -> None:
         """Mark the windows beside which frames were lost."""
@@ -101,13 +125,16 @@ class Timeline(QWidget):
             self._slider.marks = indices
             self._slider.update()
 
+    def set_stretches(self, stretches: tuple[tuple[int, int, Stage], ...]) -> None:
+        """Show what stretches of windows have."""
+        if stretches != self._slider.stretches:
+            self._slider.stretches = stretches
+            self._slider.update()
+
     def _quietly(self, change: Callable[[], None]) -> None:
         self._slider.blockSignals(True)
         change()
         self._slider.blockSignals(False)
-
-    def _write(self) -> None:
-        self._text.setText(f"{grouped(self._slider.value() + 1)} of {grouped(self._slider.maximum() + 1)} windows")
 
 
 def _button(text: str, key: str) -> QPushButton:
@@ -115,8 +142,4 @@ def _button(text: str, key: str) -> QPushButton:
     button.setToolTip(f"key: {key}")
     button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
     button.setMinimumWidth(76)
-    button.setStyleSheet(
-        f"QPushButton {{ background: {RAISED}; color: {TEXT}; border: none; border-radius: 4px; padding: 5px 12px; }}"
-        "QPushButton:hover { background: #333945; } QPushButton:disabled { color: #5a606b; }"
-    )
     return button

@@ -8,9 +8,9 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel
 
 from dblink_live.bus import Link
-from dblink_live.viewer.live_source import LiveSource
-from dblink_live.viewer.stored_source import StoredSource
-from dblink_live.viewer.theme import BACKGROUND, RAISED, TEXT, Tone
+from dblink_live.viewer.sources.live_source import LiveSource
+from dblink_live.viewer.sources.stored_source import StoredSource
+from dblink_live.viewer.theme import Tone, set_look
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,33 @@ class Notice:
     tone: Tone = Tone.FAINT
 
 
-def notice(live: LiveSource | None, history: StoredSource | None, problem: str = "") -> Notice:
-    """What there is to say: a ``problem`` first, then the state of the live run, then of the stored one."""
+NOTHING = Notice()
+
+
+def notice(
+    live: LiveSource | None,
+    history: StoredSource | None,
+    problem: str = "",
+    message: Notice = NOTHING,
+    is_stored: bool = False,
+) -> Notice:
+    """What there is to say.
+
+    Parameters
+    ----------
+    live, history
+        What is looked at.
+    problem
+        Something that went wrong here; comes first.
+    message
+        What was done a moment ago, such as where a picture was saved.
+    is_stored
+        A stored window is shown: what the live run says of its camera does not concern it.
+    """
     if problem:
         return Notice(problem, Tone.ALARM)
+    if message.text:
+        return message
     if live is None:
         return Notice() if history is None else Notice(history.note)
     if live.link in (Link.CONNECTING, Link.LOST) and live.refusal:
@@ -35,7 +58,7 @@ def notice(live: LiveSource | None, history: StoredSource | None, problem: str =
         return Notice("No word from the run for 3 s. What it has committed is safe in its folder.", Tone.ALARM)
     if live.end_message is not None:
         return Notice(live.end_message, Tone.ALARM if live.has_failed else Tone.FAINT)
-    if live.status is not None and live.status.state == "running" and live.status.message:
+    if live.status is not None and live.status.state == "running" and live.status.message and not is_stored:
         return Notice(live.status.message, Tone.WARNING)
     return Notice()
 
@@ -47,6 +70,7 @@ class Banner(QLabel):
         super().__init__()
         self.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.setWordWrap(True)
+        set_look(self, "notice", Tone.FAINT)
         self.hide()
         self._notice = Notice()
 
@@ -60,10 +84,6 @@ class Banner(QLabel):
         if notice == self._notice:
             return
         self._notice = notice
-        is_alarm = notice.tone is Tone.ALARM
         self.setText(notice.text)
-        self.setStyleSheet(
-            f"background: {notice.tone.value if is_alarm else RAISED}; color: {BACKGROUND if is_alarm else TEXT}; "
-            "padding: 6px; font-size: 13px; font-weight: 600;"
-        )
+        set_look(self, "notice", notice.tone)
         self.setVisible(bool(notice.text))

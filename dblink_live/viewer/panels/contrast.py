@@ -54,6 +54,11 @@ class Contrast:
         self._is_auto = True
         self._limits = None
 
+    def hold(self, limits: Limits) -> None:
+        """Show everything with ``limits`` from now on."""
+        self._limits = limits
+        self._is_auto = False
+
     def brighten(self, steps: int) -> None:
         """Bring the bright limit closer (darker for negative ``steps``), and keep it there."""
         if self._limits is not None:

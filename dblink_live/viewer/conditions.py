@@ -1,0 +1,121 @@
+"""What the verdict is judged from, gathered from a run's status and from what the viewer sees itself."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+from dblink_live.analysis.trust.verdict import Conditions
+from dblink_live.bus import StatusMessage
+from dblink_live.viewer.sources.model_facts import ModelFacts
+from dblink_live.viewer.sources.trust import TrustShares
+
+STOPS_AT = 0.95
+"""Share of the disk at which a run stops, as ``store.when_full`` says."""
+_DISK_SAMPLES = 12
+"""Looks at the disk that its rate is taken from."""
+MIN_DISK_SPAN_S = 10.0
+"""A shorter time tells no rate."""
+
+
+class DiskWatch:
+    """Follows how fast a disk fills.
+
+    Parameters
+    ----------
+    folder
+        On the disk.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._samples: deque[tuple[float, int]] = deque(maxlen=_DISK_SAMPLES)
+        self._room = 0
+
+    def look(self, now_s: float) -> None:
+        """Take a sample; a folder that is gone adds none."""
+        try:
+            usage = shutil.disk_usage(self.folder)
+        except OSError:
+            return
+        self._room = max(0, round(usage.total * STOPS_AT) - (usage.total - usage.free))
+        self._samples.append((now_s, usage.free))
+
+    @property
+    def full_in_s(self) -> float | None:
+        """Seconds until the run stops for want of room; None while the disk does not fill, or for too short a time."""
+        return time_until_full(list(self._samples), self._room)
+
+
+def time_until_full(samples: Sequence[tuple[float, int]], room: int) -> float | None:
+    """Return the seconds in which ``room`` bytes are used up.
+
+    Parameters
+    ----------
+    samples
+        (time in seconds, free bytes), oldest first.
+    room
+        Bytes that may still be used.
+
+    Examples
+    --------
+    >>> time_until_full([(0.0, 1000), (20.0, 800)], room=600)
+    60.0
+    """
+    if len(samples) < 2 or samples[-1][0] - samples[0][0] < MIN_DISK_SPAN_S:
+        return None
+    used = samples[0][1] - samples[-1][1]
+    if used <= 0:
+        return None
+    return room * (samples[-1][0] - samples[0][0]) / used
+
+
+def conditions_of(
+    status: StatusMessage | None,
+    *,
+    shares: TrustShares,
+    model: ModelFacts | None,
+    behind_s: float | None = None,
+    disk_full_in_s: float | None = None,
+    is_simulated: bool = False,
+) -> Conditions:
+    """Return what is known of a run.
+
+    Parameters
+    ----------
+    status
+        Its newest word, or what it was at the window shown; None before any.
+    shares
+        What the trust panel finds.
+    model
+        What the run's model says of itself.
+    behind_s, disk_full_in_s
+        As `Conditions` has them.
+    is_simulated
+        Simulated specimens move by design: their motion is no drift.
+    """
+    if status is None:
+        return Conditions()
+    drift = None if status.drift_nm is None or is_simulated else math.hypot(*status.drift_nm)
+    lost = sum(count for cause, count in status.lost.items() if cause != "deselected")
+    trained = status.envelope_density or (None if model is None else model.trained_density)
+    return Conditions(
+        is_running=status.state == "running",
+        frames_seen=status.frames_seen,
+        frames_lost=lost,
+        has_unknown_loss=status.unknown_loss,
+        is_preview=status.preview,
+        is_calibrated=status.calibrated,
+        behind_s=behind_s,
+        density_per_um2_frame=status.density_per_um2_frame,
+        trained_density=trained,
+        trained_speed=None if model is None else model.trained_speed,
+        left_out_share=shares.left_out,
+        unsupported_share=shares.unsupported,
+        wrong_share=shares.wrong,
+        drift_nm=drift,
+        disk_full_in_s=disk_full_in_s,
+    )

@@ -1,0 +1,92 @@
+"""What lies over a picture: a tint per pixel, circles, localizations, and the cross at the pointer."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyqtgraph as pg
+from PySide6.QtCore import QRectF, Qt
+
+from dblink_live.viewer.panels.picture import TINT_ERROR, TINT_UNSUPPORTED
+
+MARK_PX = 11
+POINT_PX = 4
+MARK_COLOUR = (90, 220, 255)
+POINT_COLOUR = (120, 255, 160, 200)
+UNSUPPORTED_COLOUR = (255, 60, 200, 190)
+ERROR_COLOUR = (255, 170, 40, 190)
+MAX_SHOWN = 5000
+"""More circles or points than this cover the picture, and cost more to paint than it does."""
+
+
+class Layers:
+    """The layers over one picture; positions are (y, x) in nm.
+
+    Parameters
+    ----------
+    view
+        What they are drawn in.
+    """
+
+    def __init__(self, view: pg.ViewBox) -> None:
+        table = np.zeros((256, 4), np.uint8)
+        table[TINT_UNSUPPORTED] = UNSUPPORTED_COLOUR
+        table[TINT_ERROR] = ERROR_COLOUR
+        self._tint = pg.ImageItem(axisOrder="row-major")
+        self._tint.setLookupTable(table)
+        self._marks = pg.ScatterPlotItem(size=MARK_PX, brush=None, pen=pg.mkPen(MARK_COLOUR, width=1.5))
+        self._points = pg.ScatterPlotItem(size=POINT_PX, brush=pg.mkBrush(POINT_COLOUR), pen=None)
+        line = pg.mkPen("#8c939e", width=1, style=Qt.PenStyle.DashLine)
+        self._cross = [pg.InfiniteLine(angle=angle, pen=line) for angle in (0, 90)]
+        for item in (self._tint, self._points, self._marks, *self._cross):
+            view.addItem(item, ignoreBounds=True)
+        self._tint.hide()
+        for item in self._cross:
+            item.hide()
+
+    @property
+    def tint(self) -> npt.NDArray[np.uint8] | None:
+        """Classes that are coloured, as the screen is given them; None for no colour."""
+        image: npt.NDArray[np.uint8] | None = self._tint.image if self._tint.isVisible() else None
+        return image
+
+    @property
+    def n_marks(self) -> int:
+        """Circles that are drawn."""
+        return len(self._marks.data)
+
+    @property
+    def n_points(self) -> int:
+        """Localizations that are drawn."""
+        return len(self._points.data)
+
+    def set_tint(self, classes: npt.NDArray[np.uint8] | None, rect_nm: QRectF) -> None:
+        """Colour pixels by class over ``rect_nm``."""
+        self._tint.setVisible(classes is not None)
+        if classes is not None:
+            self._tint.setImage(classes, autoLevels=False, levels=(0, 255))
+            self._tint.setRect(rect_nm)
+
+    def set_marks(self, places_nm: npt.NDArray[np.float64] | None) -> None:
+        """Circle places [N, 2]."""
+        _set_places(self._marks, places_nm)
+
+    def set_points(self, places_nm: npt.NDArray[np.float64] | None) -> None:
+        """Draw localizations [N, 2] as points."""
+        _set_places(self._points, places_nm)
+
+    def set_cross(self, position_nm: tuple[float, float] | None) -> None:
+        """Draw the cross at (y, x), or take it away."""
+        for line, at in zip(self._cross, position_nm or (0.0, 0.0), strict=True):
+            line.setVisible(position_nm is not None)
+            line.setPos(at)
+
+
+def _set_places(item: pg.ScatterPlotItem, places_nm: npt.NDArray[np.float64] | None) -> None:
+    if places_nm is None or len(places_nm) == 0:
+        if len(item.data):
+            item.clear()
+        return
+    step = -(-len(places_nm) // MAX_SHOWN)
+    shown = places_nm[::step]
+    item.setData(x=shown[:, 1], y=shown[:, 0])

@@ -1,0 +1,79 @@
+"""What a checkpoint says of itself, read from its header without loading a network: the viewer never imports torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+METADATA_KEY = "dblink_live"
+DEFAULT_THRESHOLD = 0.5
+"""Taken, and said to be taken, where the model's own is not known."""
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """Facts of one checkpoint; None is unknown."""
+
+    name: str
+    pixel_size_nm: float
+    """Pitch of its pictures."""
+    threshold: float
+    """Probability above which a pixel counts as structure."""
+    trained_density: Range | None
+    """Localizations per square micrometre and camera frame."""
+    trained_speed: Range | None
+    """Nanometres per window."""
+
+
+def shipped_models() -> list[str]:
+    """Return the names of the models that come with the program."""
+    return sorted(path.stem for path in _zoo().glob("*.safetensors"))
+
+
+def model_facts(name_or_path: str, sha256: str = "") -> ModelFacts | None:
+    """Return the facts of a shipped model or of a checkpoint file.
+
+    Parameters
+    ----------
+    name_or_path
+        As `reconstruct.model` names it.
+    sha256
+        Of the checkpoint that is meant; another file of the same name is then not taken for it. Empty takes any.
+
+    Returns
+    -------
+    None where there is no such file, it cannot be read, or it is another one.
+    """
+    shipped = _zoo() / f"{name_or_path}.safetensors"
+    path = shipped if shipped.is_file() else Path(name_or_path)
+    try:
+        if sha256 and hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+            return None
+        with safe_open(path, framework="np") as file:
+            plain: dict[str, Any] = json.loads((file.metadata() or {})[METADATA_KEY])
+        envelope = plain.get("envelope") or {}
+        return ModelFacts(
+            name=str(plain["name"]),
+            pixel_size_nm=float(plain["pixel_size_nm"]),
+            threshold=float(plain["threshold"]),
+            trained_density=_range(envelope.get("density")),
+            trained_speed=_range(envelope.get("speed")),
+        )
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _range(value: Any) -> Range | None:
+    return None if value is None else (float(value[0]), float(value[1]))
+
+
+def _zoo() -> Path:
+    return Path(str(resources.files("dblink_live"))) / "models" / "zoo"

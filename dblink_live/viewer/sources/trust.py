@@ -1,0 +1,122 @@
+"""The trust panel: what of a picture rests on molecules, and which molecules the picture leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dblink_live.analysis.trust.support import LEAST
+from dblink_live.viewer.panels.picture import TINT_ERROR, TINT_UNSUPPORTED, Picture
+
+WRONG_ABOVE = 0.5
+"""Of the network's own error map: a drawn pixel is more likely wrong than right."""
+
+
+@dataclass(frozen=True)
+class TrustShares:
+    """Figures of one trust picture; None where there is nothing to divide by, or no data."""
+
+    unsupported: float | None = None
+    """Share of the drawn pixels with fewer than two molecules near them."""
+    left_out: float | None = None
+    """Share of the window's molecules farther than one pixel from everything drawn."""
+    wrong: float | None = None
+    """Share of the drawn pixels that the network expects to be wrong."""
+
+
+def trust_picture(
+    reconstruction: Picture,
+    counts: npt.NDArray[Any] | None,
+    molecules_nm: npt.NDArray[np.float64] | None,
+    threshold: float,
+    error: npt.NDArray[Any] | None = None,
+) -> tuple[Picture, TrustShares]:
+    """Return the trust picture of a reconstruction, and its figures.
+
+    Parameters
+    ----------
+    reconstruction
+        [H, W], probability of structure.
+    counts
+        [H, W] on the same grid: localizations of the windows about this one; None where they are not known.
+    molecules_nm
+        [N, 2], (y, x) of the molecules of this window; None where they are not known.
+    threshold
+        A pixel above it is drawn.
+    error
+        [H, W], the network's own probability that a drawn pixel is wrong, in [0, 1]; None without one.
+    """
+    drawn = np.asarray(reconstruction.image) > threshold
+    n_drawn = int(np.count_nonzero(drawn))
+    tint = np.zeros(drawn.shape, np.uint8)
+    wrong_share = unsupported_share = left_out_share = None
+    if error is not None and error.shape == drawn.shape:
+        is_wrong = drawn & (error > WRONG_ABOVE)
+        tint[is_wrong] = TINT_ERROR
+        wrong_share = _share(int(np.count_nonzero(is_wrong)), n_drawn)
+    if counts is not None and counts.shape == drawn.shape:
+        bare = drawn & (_near(counts) < LEAST)
+        tint[bare] = TINT_UNSUPPORTED
+        unsupported_share = _share(int(np.count_nonzero(bare)), n_drawn)
+    marks = None
+    if molecules_nm is not None:
+        is_out = _left_out(molecules_nm, drawn, reconstruction)
+        marks = molecules_nm[is_out]
+        left_out_share = _share(len(marks), len(molecules_nm))
+    picture = replace(reconstruction, tint=tint, marks_nm=marks)
+    return picture, TrustShares(unsupported_share, left_out_share, wrong_share)
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _near(counts: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Localizations in the 3 x 3 neighbourhood; each pixel counts `LEAST` at most, which decides the same and is fast.
+
+    The highest sum is 9 x `LEAST`, which bytes hold.
+    """
+    few = np.pad(np.minimum(counts, LEAST).astype(np.uint8), 1)
+    rows = few[:-2] + few[1:-1] + few[2:]
+    return np.asarray(rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:], np.uint8)
+
+
+def _left_out(
+    molecules_nm: npt.NDArray[np.float64], drawn: npt.NDArray[np.bool_], picture: Picture
+) -> npt.NDArray[np.bool_]:
+    """Which molecules have nothing drawn within one pixel; those outside the picture are not judged as left out."""
+    height, width = drawn.shape
+    rows = np.floor((molecules_nm[:, 0] - picture.origin_nm[0]) / picture.pitch_nm).astype(np.int64)
+    cols = np.floor((molecules_nm[:, 1] - picture.origin_nm[1]) / picture.pitch_nm).astype(np.int64)
+    inside = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
+    near = np.zeros(len(molecules_nm), np.bool_)
+    for down in (-1, 0, 1):
+        for right in (-1, 0, 1):
+            row, col = np.clip(rows + down, 0, height - 1), np.clip(cols + right, 0, width - 1)
+            near |= drawn[row, col]
+    outcome: npt.NDArray[np.bool_] = inside & ~near
+    return outcome
+
+
+def mean_shares(shares: Sequence[TrustShares]) -> TrustShares:
+    """Return the mean of each figure over the pictures where it is known.
+
+    Examples
+    --------
+    >>> mean_shares([TrustShares(left_out=0.2), TrustShares(left_out=0.4, wrong=0.1), TrustShares()]).wrong
+    0.1
+    """
+
+    def mean(values: list[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return sum(known) / len(known) if known else None
+
+    return TrustShares(
+        mean([share.unsupported for share in shares]),
+        mean([share.left_out for share in shares]),
+        mean([share.wrong for share in shares]),
+    )
