@@ -113,7 +113,7 @@ def bare_loop(config: Path, n_frames: int) -> float:
 
 
 def through_process(config: Path, n_frames: int) -> tuple[float, int, int]:
-    """Frames a second as the reader in this process gets them, frames lost before the ring, frames it skipped."""
+    """Frames per second as the reader in this process gets them, frames lost before the ring, frames it skipped."""
     source = open_source(f"mm:core?config={config}&frames={n_frames}", launch=CameraProcess)
     source.open()
     times: list[int] = []
@@ -134,7 +134,7 @@ def through_process(config: Path, n_frames: int) -> tuple[float, int, int]:
 
 
 def ring_alone(size: int, n_frames: int = 2000) -> float:
-    """Megabytes a second written into a ring and copied out of it again, in one thread."""
+    """Megabytes per second written into a ring and copied out of it again, in one thread."""
     image = np.zeros((size, size), np.uint16)
     shape = RingShape(n_slots=64, slot_bytes=image.nbytes)
     address = shared_memory.reserve()

@@ -13,7 +13,7 @@ DemoCamera, 16 bit. Beside the rate of a bare pop loop, as fast as it goes, stan
 
 Each rate is found by bisection with short trials, and then has to hold for the whole time; where it does not, a tenth
 is taken off and it is tried again. After the camera has stopped, a run works off what still waits in the ring, up to
-six seconds of frames, which can take many minutes where windows are short: at hundreds of frames a second, windows of
+six seconds of frames, which can take many minutes where windows are short: at hundreds of frames per second, windows of
 100 frames are what one would take.
 """
 
@@ -36,7 +36,7 @@ from dblink_live.store import verify_run
 SLOWEST_FPS = 2.0
 
 Trial = Callable[[float, float], bool]
-"""Frames a second and seconds -> whether no frame was lost."""
+"""Frames per second and seconds -> whether no frame was lost."""
 
 
 def main() -> int:
@@ -121,7 +121,7 @@ def highest_rate(trial: Trial, max_fps: float, seconds: float, n_trials: int, tr
     """The highest rate of ``trial`` up to ``max_fps``; 0 if not even `SLOWEST_FPS` is held."""
     low, high = SLOWEST_FPS, max_fps
     for _ in range(n_trials):
-        # The geometric mean: what is sought is a ratio, be it hundreds of frames a second or a few.
+        # The geometric mean: what is sought is a ratio, be it hundreds of frames per second or a few.
         middle = (low * high) ** 0.5
         low, high = (middle, high) if trial(middle, trial_s) else (low, middle)
     fps = low

@@ -37,7 +37,7 @@ from dblink_live.types import (
 INFO = RunInfo(uuid="benchmark", created_utc="2026-01-01T00:00:00", config={}, model="light", model_sha256="")
 SIDES = (512, 2048)
 DENSITY = 0.003
-"""Localizations a pixel and window."""
+"""Localizations per pixel and window."""
 N_MAPS = 8
 _UNCOUNTED = 5
 """First windows, in which files and threads are made."""

@@ -1,4 +1,4 @@
-"""The line beside a real Micro-Manager core: DemoCamera, 512 x 512, 16 bit, 100 frames a second, network on.
+"""The line beside a real Micro-Manager core: DemoCamera, 512 x 512, 16 bit, 100 frames per second, network on.
 
     python -m benchmarks.demo_camera [--seconds 30] [--size 512] [--json FILE]
 

@@ -166,7 +166,7 @@ def overflow(random: np.random.Generator) -> Account:
 def stall(random: np.random.Generator) -> Account:
     """The reader stands still for more than a whole ring of frames, and then goes on."""
     n_frames, n_before = 400, int(random.integers(5, 100))
-    # Dimensioned for 10 frames a second the ring holds 64; the camera takes some hundred a second.
+    # Dimensioned for 10 frames per second the ring holds 64; the camera takes some hundred a second.
     recipe = CameraRecipe(
         name="stall", builder="benchmarks.forced_losses:slow_core", n_frames=n_frames, fps=10.0, exposure_ms=2.0
     )

@@ -2,7 +2,7 @@
 
     python -m benchmarks.kills [--times 10] [--resume] [--victims main,acquire] [--seed S] [--json FILE]
 
-Each time a simulated camera behind a real Micro-Manager core runs at 100 frames a second, a subscriber keeps the
+Each time a simulated camera behind a real Micro-Manager core runs at 100 frames per second, a subscriber keeps the
 checksum of every picture that it is shown, and one process is killed (SIGKILL; TerminateProcess on Windows): the main
 one, which localizes, reconstructs and commits; the camera's; the viewer; or the recorder of camera frames. Then
 `verify` is asked, every committed window is read, every committed picture that was shown is compared bit by bit, the

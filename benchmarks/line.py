@@ -37,7 +37,7 @@ WARM_UP_FRAMES = 100
 
 
 def whole_line_fps(stack: Path, folder: Path) -> float:
-    """Frames a second from the first frame read to the finalized run."""
+    """Frames per second from the first frame read to the finalized run."""
     with open_live_run(f"tiff:{stack}", folder, run_config_from_plain({"camera": CAMERA})) as session:
         started = time.perf_counter()
         totals = session.run().totals

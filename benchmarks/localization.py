@@ -5,8 +5,8 @@
         [--sites FOLDER] [--json FILE]
 
 Frames of 32 x 32 pixels (``side``) of 100 nm: molecules at random places that switch on and off (a Markov chain, on
-for three frames on average), each a pixel-integrated Gaussian of sigma 1.09 px and 3000 photons a frame on a background
-of 500 photons a pixel; counts are 500 + Poisson(500 + signal) + Normal(0, variance 300). The localizers are told the
+for three frames on average), each a pixel-integrated Gaussian of sigma 1.09 px, 3000 photons per frame on a background
+of 500 photons per pixel; counts are 500 + Poisson(500 + signal) + Normal(0, variance 300). The localizers are told the
 camera and not the width of the spots; each looks at a few frames first, to load and compile itself. Scores are those of
 the SMLM challenge (`dblink_live.analysis.matching`), beside what pairing with the molecules of other frames gives by
 chance. torch takes all cores unless OMP_NUM_THREADS says otherwise.

@@ -94,7 +94,7 @@ def main() -> None:
             # The width is stated to who takes it: here the question is the fit, not the learning.
             found = factory(case.camera, psf_sigma_px=case.sigma_px)(frames)
             rows.append([case.name, name, bound_nm, *_figures(found, molecules, bound_nm)])
-    header = ["photons a molecule on background a pixel", "localizer", "bound nm", "RMSE / bound", "reported / true"]
+    header = ["photons per molecule on background a pixel", "localizer", "bound nm", "RMSE / bound", "reported / true"]
     header += ["bias x nm", "bias y nm", "Jaccard %", "efficiency"]
     print(markdown_table(header, rows))
     print(f"\nBound, RMSE and bias an axis; pairs within {RADIUS_NM:g} nm; {options.molecules} molecules a case.")

@@ -88,7 +88,7 @@ def main() -> None:
         ]
         # One sheet a field: each has a scale of its own.
         papers.append(sheet(["mean frame", *factories], {stack.title: panels}, frames.shape[2] * stack.pixel_size_nm))
-    header = ["frames", "localizer", "molecules a frame", "seen again", "by chance", "of Picasso's MLE", "FRC, nm"]
+    header = ["frames", "localizer", "molecules per frame", "seen again", "by chance", "of Picasso's MLE", "FRC, nm"]
     table = markdown_table(header, rows)
     print(table)
     report.add("rows", [dict(zip(header, row, strict=True)) for row in rows])

@@ -37,7 +37,7 @@ SEED = 60_000
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=512)
-    parser.add_argument("--spots", type=int, nargs="+", default=[233, 2500], help="molecules a frame")
+    parser.add_argument("--spots", type=int, nargs="+", default=[233, 2500], help="molecules per frame")
     parser.add_argument("--frames", type=int, default=48)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--localizers", nargs="+", default=["gaussian", "picasso-mle", "picasso-lq"])
@@ -70,7 +70,14 @@ def main() -> None:
             ]
             for name in factories
         ]
-    header = ["molecules a frame", "localizer", "frames/s", "molecules/s", "found a frame", "time over the first one's"]
+    header = [
+        "molecules per frame",
+        "localizer",
+        "frames/s",
+        "molecules/s",
+        "found a frame",
+        "time over the first one's",
+    ]
     print(markdown_table(header, rows))
     report.add("speed", [dict(zip(header, row, strict=True)) for row in rows])
     report.finish(options.json)

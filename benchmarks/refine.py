@@ -6,7 +6,7 @@
 A run of sparse maps is made, and refined in processes of their own:
 
 memory    highest resident size of the refinement, less what the process had before the pass, against the budget and
-          the plan; and seconds a window, against the same network over the same maps in memory (``--offline-windows``)
+          the plan; seconds per window, against the same network over the same maps in memory (``--offline-windows``)
 workers   one local Dask worker against ``--workers``, one thread each, on the same run cut into the same tiles, from
           when the workers are up; how long that took is given beside
 halo      largest difference between a tile's picture and the whole field's, for rings of pixels around it: the
@@ -62,7 +62,7 @@ def write_run(folder: Path, model: str, n_windows: int, side: int) -> None:
 
 
 class PeakMemory:
-    """The highest resident size of this process, looked at a hundred times a second."""
+    """The highest resident size of this process, looked at a hundred times per second."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()

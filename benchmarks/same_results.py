@@ -73,7 +73,7 @@ def make_runs(revision: Revision, stack: Path, weights: Path, folder: Path) -> d
 
 
 def lost_frames(folder: Path) -> int:
-    """Return how many frames a run lost, all causes and segments together."""
+    """Return how many frames per run lost, all causes and segments together."""
     ledgers = open_run(folder).ledger.values()
     return sum(count or 0 for ledger in ledgers for count in ledger["lost"].values())
 

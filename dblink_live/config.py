@@ -42,13 +42,13 @@ class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Read noise in electrons, standard deviation."""
     bit_depth: Annotated[int, msgspec.Meta(ge=8, le=16)] | None = None
     preset: str | None = None
-    """What is known of a common camera in a readout mode, ``camera/mode``; other settings win over it."""
+    """Facts of a common camera in a readout mode, ``camera/mode``; other settings override them."""
     maps: str | None = None
     """File of sensor maps, as `calibrate` writes them; a relative path counts from the configuration file."""
     maps_sha256: str | None = None
     """Of that file, so that no other takes its place unnoticed."""
     binning_mode: Literal["sum", "mean"] | None = None
-    """What the camera makes of the counts that it bins; without it maps and presets are refused for binned frames."""
+    """How the camera combines binned counts; without it maps and presets are refused for binned frames."""
 
 
 class LocalizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,11 +63,12 @@ class LocalizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fit: Literal["fixed", "free", "elliptic"] | None = None
     """Of a fit: one width for all molecules, one for each, or one along x and one along y; None keeps it fixed."""
     min_photons: NonNegative | None = None
-    """Of a fitted molecule that is kept, in photo-electrons a frame."""
+    """Of a fitted molecule that is kept, in photo-electrons per frame."""
     max_precision_px: Positive | None = None
     """Worst precision of a fitted molecule that is kept, in camera pixels; None is 0.6."""
     max_misfit: Positive | None = None
-    """How much worse than a single molecule's a fit may be, in standard deviations; 3 drops most of what are two."""
+    """Largest excess of a fit's deviance over a single molecule's, in standard deviations; 3
+    rejects most unresolved pairs."""
 
     def to_options(self) -> dict[str, object]:
         """What the localizer is called with: whatever is set, and the width in any case."""
@@ -80,7 +81,7 @@ class WindowsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How camera frames are gathered into localization maps."""
 
     frames: PositiveInt = 10
-    """Camera frames a window."""
+    """Camera frames per window."""
     max_gap_windows: PositiveInt = 50
     """A gap longer than this many windows starts a new segment with fresh network state."""
 
@@ -104,7 +105,7 @@ class ReconstructConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is kept."""
+    """What a run stores."""
 
     live_dtype: Literal["uint8", "float16"] = "uint8"
     """Stored type of the live picture: probability 0-255, or half precision."""

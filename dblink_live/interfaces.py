@@ -57,7 +57,7 @@ class Localizer(Protocol):
 
 @runtime_checkable
 class Explaining(Protocol):
-    """What a localizer may offer beside: sentences about how it went, for the user."""
+    """Optional part of a localizer: notes for the user about its results."""
 
     def notes(self) -> list[str]: ...
 

@@ -3,7 +3,7 @@
     frames seen = committed + lost (by cause) + deselected + tail
 
 *Seen* counts every frame that the camera is known to have taken: those that arrived and those that are known to be
-missing. A loss whose size nobody can know is counted as such, never as zero frames.
+missing. A loss of unknown size is counted as such, never as zero frames.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Ledger:
         return replace(self, n_tail=self.n_tail + _checked(count))
 
     def with_crash(self) -> Ledger:
-        """What had arrived but was not committed when the process died is lost."""
+        """Count frames that had arrived but were not committed when the process died as lost."""
         count = self.n_in_flight
         arrived = replace(self, n_arrived=self.n_arrived - count)
         return arrived._with_lost(GapCause.LOST_IN_CRASH, count)

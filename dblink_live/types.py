@@ -37,10 +37,10 @@ LOCALIZATION_DTYPE = np.dtype(
     ]
 )
 """Columns of `Localizations`, named as in Picasso: frame is the camera's number; x, y, sx, sy, lpx, lpy in camera
-pixels; photons in photo-electrons; bg in photo-electrons a pixel."""
+pixels; photons in photo-electrons; bg in photo-electrons per pixel."""
 
 Localizations = npt.NDArray[np.void]
-"""A structured array of dtype `LOCALIZATION_DTYPE`, one row a molecule and frame."""
+"""A structured array of dtype `LOCALIZATION_DTYPE`, one row per molecule and frame."""
 
 
 def empty_localizations(n: int = 0) -> Localizations:
@@ -204,7 +204,7 @@ class GapCause(StrEnum):
 
 @dataclass(frozen=True)
 class Gap:
-    """Frames that will not come: ``count`` of them after frame ``after``, or None when nobody can know how many."""
+    """Frames that will not come: ``count`` of them after frame ``after``, or None when the number is unknown."""
 
     segment: int
     after: int

@@ -44,7 +44,7 @@ def bin_localizations(
     pixel_size_nm
         Side of a camera pixel; the grid's pitch is ``pixel_size_nm / scale``.
     window
-        Camera frames a window.
+        Camera frames per window.
     first_frame
         Frame number at which window 0 starts; earlier rows are refused.
 
@@ -95,7 +95,7 @@ class WindowAccumulator:
     pixel_size_nm
         Side of a camera pixel.
     window_frames
-        Camera frames a window.
+        Camera frames per window.
     segment
         Index written into the maps.
     first_frame
@@ -160,7 +160,7 @@ class WindowAccumulator:
         Raises
         ------
         SourceError
-            The gap does not begin at the next frame, or nobody knows its length (begin a new segment then).
+            The gap does not begin at the next frame, or its length is unknown (begin a new segment then).
         """
         if gap.count is None or gap.after + 1 != self._next_frame:
             raise SourceError(

@@ -1,6 +1,6 @@
-"""Experiment e: mitochondria in windows of 10 frames of 20 ms, 5 pictures a second, with the network trained on them.
+"""Experiment e: mitochondria in windows of 10 frames of 20 ms, 5 pictures per second, with the network trained on them.
 
-The paper shows living mitochondria at 75 nm and 5 pictures a second, where nobody knows the truth; here it is known.
+The paper shows living mitochondria at 75 nm and 5 pictures per second, where nobody knows the truth; here it is known.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from dblink_live.simulate.structures.filaments import draw_network
 
 WINDOW_FRAMES = 40
 TURN_DEG_PER_WINDOW = 0.125
-"""6 nm a window at the edge of the field: a tenth of a turn in a quarter of an hour at 50 ms a frame."""
+"""6 nm a window at the edge of the field: a tenth of a turn in a quarter of an hour at 50 ms per frame."""
 FILAMENTS_PER_UM2 = 0.08
 ON_PER_UM2 = 0.05
 BEADS = np.array([(0.2, 0.25), (0.3, 0.75), (0.75, 0.4)])

@@ -55,7 +55,7 @@ class Address:
 
     @property
     def from_here(self) -> Address:
-        """The same seen from this machine: who listens on every interface is reached through loopback."""
+        """The same address as seen from this machine: a wildcard address is reached through loopback."""
         return Address(_LOOPBACK_OF.get(self.host, self.host), self.port)
 
     def with_port(self, port: int | None) -> Address:
@@ -68,7 +68,7 @@ class Address:
 
 @dataclass(frozen=True)
 class ServerKeys:
-    """What a publisher needs to leave loopback: its own CURVE pair (Z85), and the public keys of those it lets in."""
+    """Keys of a publisher beyond loopback: its own CURVE pair (Z85) and the public keys of accepted viewers."""
 
     public: bytes
     secret: bytes = field(repr=False)
@@ -77,7 +77,7 @@ class ServerKeys:
 
 @dataclass(frozen=True)
 class ClientKeys:
-    """What a viewer needs to reach such a publisher: its own CURVE pair, and the publisher's public key (all Z85)."""
+    """Keys of a viewer of such a publisher: its own CURVE pair and the publisher's public key (all Z85)."""
 
     public: bytes
     secret: bytes = field(repr=False)
@@ -107,7 +107,7 @@ def check_binding(address: Address, keys: ServerKeys | None) -> None:
 
 
 def check_connecting(address: Address, keys: ClientKeys | None) -> None:
-    """Refuse to look at another machine without keys: whoever answered there could be anyone.
+    """Refuse to connect to another machine without keys: without them the peer is not authenticated.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Lets in the viewers whose keys are known, and notes who was turned away.
+"""Authenticate viewers by their CURVE keys, and record refused connections.
 
 ZeroMQ asks a socket of ours about every new connection (ZAP, https://rfc.zeromq.org/spec/27). pyzmq's own authenticator
 answers from an asyncio loop, which on Windows needs tornado; this one is polled by the publisher's thread.
@@ -28,7 +28,7 @@ _Socket = zmq.Socket[bytes]
 
 @dataclass(frozen=True)
 class Refusals:
-    """Connections that were turned away."""
+    """Refused connections."""
 
     count: int = 0
     last: str = ""
@@ -56,21 +56,21 @@ class Authenticator:
 
     @property
     def sockets(self) -> list[_Socket]:
-        """What to poll; `serve` when one of them is readable."""
+        """Sockets to poll; call `serve` when one of them is readable."""
         return [self._zap, *(monitor for _, monitor in self._watched)]
 
     @property
     def refusals(self) -> Refusals:
-        """How many connections were turned away, and why the last one was."""
+        """Number of refused connections, and the reason of the last refusal."""
         return self._refusals
 
     def guard(self, socket: _Socket) -> None:
-        """Demand a known key of whoever connects to ``socket``, which is not bound yet."""
+        """Require a known key of every peer that connects to ``socket``, which is not bound yet."""
         socket.curve_server = True
         socket.curve_publickey = self._keys.public
         socket.curve_secretkey = self._keys.secret
         socket.zap_domain = _DOMAIN
-        # Without it ZeroMQ lets everyone in while nobody answers its questions.
+        # Without it ZeroMQ accepts every peer while no authenticator answers.
         socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)
 
     def watch(self, socket: _Socket) -> None:
@@ -84,7 +84,7 @@ class Authenticator:
         for _, monitor in self._watched:
             while monitor.poll(0):
                 _, code = _EVENT.unpack(monitor.recv_multipart()[0])
-                self._refuse(_REASONS.get(code, "somebody came who does not speak ZeroMQ's CURVE"))
+                self._refuse(_REASONS.get(code, "a peer connected that does not use ZeroMQ's CURVE"))
 
     def close(self) -> None:
         """Stop watching and answering; the guarded sockets are closed by their owner, before or after."""

@@ -1,4 +1,4 @@
-"""How a viewer reaches a publisher: sockets that are set up alike, and one question at a time."""
+"""Connect a viewer to a publisher: sockets of one setup, one open request at a time."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
     FOLDER/server.key_secret     of the run; stays on the microscope's machine
     FOLDER/server.key            its public half, by which a viewer knows the run
     FOLDER/client.key_secret     of a viewer
-    FOLDER/clients/client.key    its public half; whoever has a key in this folder is let in
+    FOLDER/clients/client.key    its public half; viewers with a key in this folder are accepted
 
 A run reads ``server.key_secret`` and ``clients/``, a viewer ``client.key_secret`` and ``server.key``. The files are
 ZeroMQ certificates (as `zmq.auth` writes them), so that other tools can read them.
@@ -30,7 +30,7 @@ SERVER_PUBLIC = "server.key"
 CLIENT_SECRET = "client.key_secret"
 CLIENT_PUBLIC = "clients/client.key"
 HAS_OWNER_ONLY_MODE = sys.platform != "win32"
-"""On Windows a file's readers are those of its folder; there is no mode that could be set or checked."""
+"""Whether files have an owner-only mode: on Windows the folder decides who can read them."""
 
 _KEY_BYTES = 32
 
@@ -77,12 +77,12 @@ def write_new_keys(folder: Path) -> list[Path]:
 
 
 def read_server_keys(folder: Path) -> ServerKeys:
-    """What a run needs to publish beyond this machine, from its folder of keys.
+    """Read the keys that a run needs to publish beyond this machine.
 
     Raises
     ------
     WireError
-        A key is missing or damaged, others can read the secret one, or nobody would be let in.
+        A key is missing or damaged, others can read the secret one, or no viewer would be accepted.
     """
     public, secret = _read_pair(folder / SERVER_SECRET)
     clients = frozenset(_read_public(path) for path in sorted((folder / "clients").glob("*.key")))
@@ -92,7 +92,7 @@ def read_server_keys(folder: Path) -> ServerKeys:
 
 
 def read_client_keys(folder: Path) -> ClientKeys:
-    """What a viewer needs to reach such a run, from its folder of keys.
+    """Read the keys that a viewer needs to reach such a run.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def read_client_keys(folder: Path) -> ClientKeys:
 def _certificate(public: bytes, secret: bytes | None = None) -> bytes:
     lines = [b"# ZeroMQ CURVE certificate of dblink-live, public: give it to the other side"]
     if secret is not None:
-        lines = [b"# ZeroMQ CURVE certificate of dblink-live, SECRET: give it to nobody"]
+        lines = [b"# ZeroMQ CURVE certificate of dblink-live, SECRET: do not share it"]
     lines += [b"metadata", b"curve", b'    public-key = "%s"' % public]
     if secret is not None:
         lines.append(b'    secret-key = "%s"' % secret)

@@ -1,4 +1,4 @@
-"""What travels between the run and its viewers, and the strict door it comes in by.
+"""Messages between a run and its viewers, and their strict validation.
 
 An image is one ZeroMQ part, because CONFLATE keeps only the last part of a message:
 
@@ -28,12 +28,12 @@ MAX_IMAGE_BYTES = 256 * 2**20
 MAX_HEADER_BYTES = 16_384
 MAX_CONTROL_BYTES = 2**19
 MAX_REQUEST_BYTES = 16_384
-"""What a publisher's sockets accept at all, subscriptions and the handshake of CURVE included."""
+"""Largest message that a publisher's sockets accept, subscriptions and the CURVE handshake included."""
 MAX_EXTRA = 32
 """Largest number of entries in `ImageMessage.extra`."""
 MAX_PITCH_NM = 1e6
 MAX_PART_BYTES = MAX_IMAGE_BYTES + MAX_HEADER_BYTES + 128
-"""What a socket accepts at all (ZMQ_MAXMSGSIZE)."""
+"""Largest message that a socket accepts (ZMQ_MAXMSGSIZE)."""
 
 _ALIGN = 64
 _LENGTH = struct.Struct("<I")
@@ -94,7 +94,7 @@ class ImageMessage:
 
 
 class StartMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="start"):
-    """What a run is: sent once at its beginning, and to everyone who joins late."""
+    """Identity of a run: sent once at its beginning, and to every late joiner."""
 
     run_uuid: _Text = ""
     created_utc: _Text = ""
@@ -102,14 +102,14 @@ class StartMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     model: _Text = ""
     device: _Text = ""
     run_folder: _Text = ""
-    """Where the run is stored, for viewers on the same machine; empty when unknown."""
+    """Path of the run folder, for viewers on the same machine; empty when unknown."""
     camera_shape: tuple[Count, Count] | None = None
     """(height, width) in camera pixels."""
     pixel_size_nm: float | None = None
     grid_shape: tuple[Count, Count] | None = None
     pitch_nm: float | None = None
     window_frames: Count = 0
-    """Camera frames a window."""
+    """Camera frames per window."""
     lookahead: Count = 0
     hop: Count = 0
     fps_asked: float | None = None
@@ -117,7 +117,7 @@ class StartMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
 
 
 class StatusMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="status"):
-    """How the run is doing. Every field has a default: None is what nobody knows, not zero."""
+    """State of the run. Every field has a default: None means unknown, never zero."""
 
     frame: Count = 0
     """Number of the newest camera frame."""
@@ -126,7 +126,7 @@ class StatusMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
     lost: Annotated[dict[_Key, Count], msgspec.Meta(max_length=32)] = {}
     """Frames lost, by `GapCause` value."""
     unknown_loss: bool = False
-    """Frames were lost and nobody can say how many."""
+    """An unknown number of frames was lost."""
     fps_asked: float | None = None
     fps_held: float | None = None
     latency_p50_s: float | None = None
@@ -183,7 +183,7 @@ class ImageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
 
 
 class ImageInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the newest image of a topic is, without its pixels."""
+    """Header of the newest image of a topic, without its pixels."""
 
     segment: Count
     number: Count
@@ -192,7 +192,7 @@ class ImageInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="snapshot"):
-    """Everything that someone who joins late has missed."""
+    """Everything that a late joiner has missed."""
 
     protocol: int
     publisher_id: _Key

@@ -1,4 +1,4 @@
-"""The run's side of the wire: sends pictures and status, never waits for anyone.
+"""The run's side of the bus: send pictures and status without ever waiting for a viewer.
 
 Every image topic has a PUB socket of its own with CONFLATE, which keeps one message a socket and would otherwise
 throw one topic away for another. Status goes through an ordinary PUB. Whoever joins late asks one socket for what was
@@ -52,7 +52,7 @@ _POLL_MS = 100
 _END_LINGER_MS = 250
 # A viewer has one question open at a time. Who asks on and never reads the answers gets no thousand pictures queued.
 _REPLY_HWM: dict[int, int] = {zmq.SNDHWM: 1, zmq.RCVHWM: 8}
-# Nothing long ever comes in, and whoever has not shown a key by then is not going to.
+# Requests are short, and a peer without a key by then will not send one.
 _EVERY_SOCKET: dict[int, int] = {zmq.LINGER: 0, zmq.MAXMSGSIZE: MAX_REQUEST_BYTES, zmq.HANDSHAKE_IVL: 10_000}
 
 _Socket = zmq.Socket[bytes]
@@ -60,7 +60,7 @@ _Socket = zmq.Socket[bytes]
 
 @dataclass
 class _Latest:
-    """What late joiners are told. Guarded by the publisher's lock."""
+    """Snapshot for late joiners. Guarded by the publisher's lock."""
 
     start: StartMessage | None = None
     status: StatusMessage | None = None
@@ -115,7 +115,7 @@ class Publisher:
 
     @property
     def address(self) -> str:
-        """What a viewer on this machine connects to, with the port that was really taken."""
+        """Address for a viewer on this machine, with the port that was taken."""
         return str(self._address.from_here)
 
     @property
@@ -125,7 +125,7 @@ class Publisher:
 
     @property
     def sent(self) -> Mapping[str, int]:
-        """How many messages have been sent, by topic and for "status"."""
+        """Number of messages sent, by topic and for "status"."""
         with self._lock:
             return MappingProxyType(dict(self._sent))
 
@@ -236,7 +236,7 @@ class Publisher:
                     self._reply_to(self._reply.recv_multipart(zmq.NOBLOCK))
 
     def _reply_to(self, parts: list[bytes]) -> None:
-        """Answer what a REQ socket asks: who it is, an empty part, and the request. Others get no answer."""
+        """Answer a request of a REQ socket: identity, empty part, request. Anything else gets no answer."""
         if len(parts) == 3 and parts[1] == b"":
             self._reply.send_multipart([*parts[:2], self._answer(parts[2])], zmq.NOBLOCK)
 
@@ -275,7 +275,7 @@ class Publisher:
 
 
 def _following(address: Address) -> Iterator[Address]:
-    """Where the other sockets bind: free ports, or beyond loopback those that follow a port that was asked for."""
+    """Addresses of the other sockets: free ports, or beyond loopback those after the requested port."""
     if address.port is None or address.is_loopback:
         yield from itertools.repeat(address.with_port(None))
         return

@@ -1,4 +1,4 @@
-"""The viewer's side of the wire: the newest picture of every topic, and how the run is doing.
+"""The viewer's side of the bus: the newest picture of each topic and the run's status.
 
 Nothing here waits: `Subscriber.poll` is called from a GUI's timer. A publisher that falls silent is asked for its
 snapshot again and again, on a fresh REQ socket each time (a REQ socket whose answer never came cannot ask again), so a
@@ -50,7 +50,7 @@ _Socket = zmq.Socket[bytes]
 
 
 class Link(StrEnum):
-    """How things stand between this viewer and the run."""
+    """State of the connection between this viewer and the run."""
 
     CONNECTING = "connecting"
     """Nobody has answered yet."""
@@ -144,12 +144,12 @@ class Subscriber:
 
     @property
     def start(self) -> StartMessage | None:
-        """What the run is, as soon as it has said so."""
+        """Identity of the run, once received."""
         return self._start
 
     @property
     def end(self) -> EndMessage | None:
-        """How the run ended, once it has."""
+        """End of the run, once received."""
         return self._end
 
     @property
@@ -351,7 +351,7 @@ class Subscriber:
 
 
 def _told_by(message: Control) -> list[type[Control]]:
-    """What a message tells about: a start also that there is no end yet, and an end may carry the last status."""
+    """Parts of the state that a message changes: a start also clears the end, and an end may carry the last status."""
     if isinstance(message, StartMessage):
         return [StartMessage, EndMessage]
     if isinstance(message, EndMessage) and message.status is not None:
@@ -360,7 +360,7 @@ def _told_by(message: Control) -> list[type[Control]]:
 
 
 def _arrived(socket: _Socket) -> Iterator[bytes]:
-    """What has arrived, one at a time: a thousand pictures together would fill the memory."""
+    """Yield what has arrived one by one: a thousand pictures together would fill the memory."""
     with contextlib.suppress(zmq.Again):
         # Bounded, so that a flood of messages cannot hold the caller for ever.
         for _ in range(_MAX_DRAIN):

@@ -1,1 +1,1 @@
-"""What is known of a camera: presets, sensor maps, photon transfer, and how the facts are resolved."""
+"""Camera facts: presets, sensor maps, photon transfer, and how they are resolved."""

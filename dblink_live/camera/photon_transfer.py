@@ -149,7 +149,7 @@ class StackStatistics:
 
 @dataclass(frozen=True)
 class DarkFacts:
-    """What a stack in darkness tells."""
+    """Facts measured from a dark stack."""
 
     offset_adu: float
     """Median over pixels of the mean count."""
@@ -161,7 +161,7 @@ class DarkFacts:
 
 @dataclass(frozen=True)
 class GainFacts:
-    """What dark and light stacks tell together."""
+    """Facts measured from dark and light stacks together."""
 
     electrons_per_adu: float
     """Conversion gain before electron multiplication."""

@@ -27,7 +27,7 @@ MIN_PAIRS = 20
 
 @dataclass(frozen=True)
 class PixelMaps:
-    """What single pixels have of their own; each [H, W] float32."""
+    """Facts per pixel; each [H, W] float32."""
 
     offset_adu: FloatImage
     noise_adu: FloatImage

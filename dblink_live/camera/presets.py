@@ -1,7 +1,7 @@
-"""What is known of common cameras, by readout mode: ``camera.preset = "andor-zyla-4.2/16bit"``.
+"""Facts of common cameras by readout mode: ``camera.preset = "andor-zyla-4.2/16bit"``.
 
 The numbers and the document that each was taken from are in ``presets.toml``. A number that was not read in
-the maker's own document is handed out with a warning, and one that nobody could confirm is not there: it is asked for.
+the maker's own document comes with a warning; a number without a document is left out, and the user is asked for it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class CameraPreset:
     sensor_pixel_um: float | None
     is_emccd: bool
     asks: str
-    """Where its owner finds what is missing here."""
+    """Where the user finds what is missing here."""
     documents: dict[str, str]
     """By fact: where the number was taken from."""
     unconfirmed: tuple[str, ...]

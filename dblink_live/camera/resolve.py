@@ -1,4 +1,4 @@
-"""Which camera facts hold for a run: settings, else sensor maps, a preset, the source; what none knows is asked for."""
+"""Resolve the camera facts of a run: settings, then sensor maps, preset and source; ask the user for the rest."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def resolve_camera(config: CameraConfig, segment: Segment, default: Camera | Non
     """The camera of ``segment``.
 
     ``default`` is what the source itself vouches for (a simulated camera knows its own gain). Settings win over
-    sensor maps, which may not state the same fact, those over a preset, and that over the source. A gain that nobody
-    knows makes the camera *uncalibrated*: the run goes on, visibly marked.
+    sensor maps, which may not state the same fact, those over a preset, and that over the source. An unknown gain
+    makes the camera *uncalibrated*: the run goes on, visibly marked.
 
     Raises
     ------

@@ -36,7 +36,7 @@ _REMEASURE = "measure at that setting with dblink-live calibrate, or leave the m
 
 @dataclass(frozen=True)
 class SensorMaps:
-    """What each pixel of a region has of its own; [H, W] float32 each."""
+    """Facts of each pixel of a region; [H, W] float32 each."""
 
     offset_adu: FloatImage
     noise_adu: FloatImage
@@ -73,7 +73,7 @@ class SensorMaps:
         Parameters
         ----------
         mode
-            What the camera makes of the counts that it bins; None where nobody said so.
+            What the camera makes of the counts that it bins; None where not stated.
 
         Raises
         ------
@@ -94,7 +94,7 @@ class SensorMaps:
         return replace(part if factor == 1 or mode is None else _binned(part, factor, mode), binning=segment.binning)
 
     def _binning_factor(self, segment: Segment, mode: BinningMode | None) -> int:
-        """How many pixels of the maps make one of the frames, along each side."""
+        """Map pixels per frame pixel along each side."""
         if segment.binning == self.binning:
             return 1
         if segment.binning % self.binning:

@@ -89,7 +89,7 @@ def add_localizer(parser: argparse.ArgumentParser) -> None:
         help="height of a spot to be fitted, in units of the noise (default: 5)",
     )
     parser.add_argument(
-        "--min-photons", metavar="N", type=not_negative, help="drop molecules of fewer photo-electrons a frame"
+        "--min-photons", metavar="N", type=not_negative, help="drop molecules of fewer photo-electrons per frame"
     )
     parser.add_argument(
         "--max-precision-px", metavar="PX", type=positive, help="drop molecules known less precisely (default: 0.6)"

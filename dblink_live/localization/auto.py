@@ -82,7 +82,7 @@ class AutoLocalizer:
         self._n_sparse = self._n_dense = 0
 
     def notes(self) -> list[str]:
-        """What was chosen, and what was odd, a sentence each."""
+        """Notes for the user: the choice, and unusual findings; one sentence each."""
         faults = self._faults.notes()
         if self._dense is None:
             return [f"auto: gaussian for all frames, for the dense localizer does not fit: {self._refusal}", *faults]

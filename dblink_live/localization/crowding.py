@@ -1,4 +1,4 @@
-"""How crowded frames are about their molecules: what decides between fitting one by one and the neural localizer.
+"""Measure how crowded frames are around their molecules, to choose between fit and neural localizer.
 
 A field may be empty but for a dense structure, so the density is not that of the field but that which the spots find
 about themselves: other spots in a square around each, a square micrometre or two. It is stated as the number of

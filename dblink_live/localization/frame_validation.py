@@ -1,7 +1,7 @@
 """Frames that can be looked at, and what was odd about them.
 
 What cannot be localized at all is an error. What can, but not well, is counted and told afterwards: a live run must not
-end because somebody closed the shutter.
+end because the shutter was closed.
 """
 
 from __future__ import annotations

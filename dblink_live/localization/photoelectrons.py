@@ -32,7 +32,7 @@ class PhotonFrames:
     """[H, W] float32 variance of a dark pixel on the same scale."""
     excess_noise_factor: float
     is_calibrated: bool = False
-    """Whether the variance above can be relied on, because somebody stated the camera's gain and noise."""
+    """Whether the variance above can be relied on, because the camera's gain and noise are stated."""
 
     def __len__(self) -> int:
         return len(self.signal)

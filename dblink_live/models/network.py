@@ -76,7 +76,7 @@ class BidirectionalNetwork(nn.Module, ABC):
         direction
             "forward" from the first window to the last, "reverse" from the last to the first.
         counts
-            [B, T, H, W] float32, T >= 1: localizations a pixel and window.
+            [B, T, H, W] float32, T >= 1: localizations per pixel and window.
         present
             [B, T] float32: share of each window's frames that were seen; 0 for a missing window, whose counts are 0.
         state

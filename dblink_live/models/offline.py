@@ -53,7 +53,7 @@ def reconstruct(
     Parameters
     ----------
     counts
-        [T, H, W], integer or float, of any size: localizations a pixel and window, on the model's grid.
+        [T, H, W], integer or float, of any size: localizations per pixel and window, on the model's grid.
     model
         A loaded model, or the name or path of one.
     lookahead

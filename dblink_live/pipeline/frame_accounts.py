@@ -1,4 +1,4 @@
-"""The ledgers of a live run's segments, kept by several threads: who takes frames in, counts them, commits them."""
+"""The ledgers of a live run's segments, updated by several threads: those that read, count and commit frames."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class PreviewPublisher:
         self._drift: LiveDrift | None = None
         self._drift_due_s = 0.0
         self.drift_nm: tuple[float, float] | None = None
-        """(y, x) by which the sample has moved in this segment; None while nobody knows."""
+        """(y, x) by which the sample has moved in this segment; None while unknown."""
 
     def begin_segment(self) -> None:
         """Forget the sum: the next segment may have another geometry."""
@@ -105,7 +105,7 @@ class PreviewPublisher:
         self.drift_nm = self._drift.add(picture)
 
     def status_is_due(self) -> bool:
-        """True at most a few times a second."""
+        """True at most a few times per second."""
         now = time.perf_counter()
         if now < self._status_due_s:
             return False

@@ -12,7 +12,7 @@ def give_way() -> None:
     """Lower the priority of this process, and of those that it will start, for good.
 
     A camera of our own must not be kept waiting. But frames that another program writes to disk can be read a little
-    later without loss, while its acquisition must not notice that somebody reads them. Called before there are other
+    later without loss, while its acquisition must not notice that its files are read. Called before there are other
     threads: on Linux each keeps its own priority.
     """
     process = psutil.Process()

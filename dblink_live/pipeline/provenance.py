@@ -68,7 +68,7 @@ def describe_host(device: torch.device) -> dict[str, str]:
 def git_revision() -> str | None:
     """The commit that the program runs from, ending in ``-dirty`` where files differ; None for an installed package."""
     checkout = Path(dblink_live.__file__).parents[1]
-    # Only a checkout of this program: a package in a virtual environment may lie in somebody else's.
+    # Only a checkout of this program: a package in a virtual environment may lie in another checkout.
     if not (checkout / ".git").exists():
         return None
     command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]

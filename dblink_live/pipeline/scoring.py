@@ -118,7 +118,7 @@ def table_of_run(finished: LiveRun, scores: TruthScores | None) -> Table:
     table.add_row("frames lost", lost + (" and an unknown number" if totals.has_unknown_loss else ""))
     table.add_row("frames after the last whole window", str(totals.frames_tail))
     table.add_row("windows reconstructed", str(totals.windows_live))
-    table.add_row("frames a second asked / held", f"{_text(finished.fps_asked)} / {_text(totals.fps_held)}")
+    table.add_row("frames per second asked / held", f"{_text(finished.fps_asked)} / {_text(totals.fps_held)}")
     table.add_row("latency p50 / p99", f"{_text(totals.latency.p50, 2)} s / {_text(totals.latency.p99, 2)} s")
     table.add_row("device", finished.device)
     if totals.is_preview:

@@ -44,7 +44,7 @@ class LackingWindow(NamedTuple):
 
 @dataclass(frozen=True)
 class LackingSegment:
-    """What can be mended of one segment."""
+    """Windows of one segment that can be completed from recorded frames."""
 
     stored: StoredSegment
     camera: Camera
@@ -56,7 +56,7 @@ class LackingSegment:
 
 @dataclass
 class BackfillSummary:
-    """What was made whole, and what was not."""
+    """Numbers of completed and incomplete windows."""
 
     n_mended: int = 0
     """Windows that were localized and counted again."""
@@ -68,12 +68,12 @@ class BackfillSummary:
 
 
 class Backfill:
-    """What can be mended of a run: looked up when it is made, done by `run`.
+    """Complete windows from recorded frames: found at construction, done by `run`.
 
     Parameters
     ----------
     path
-        A run folder; nobody may be writing to it.
+        A run folder that no other process writes to.
 
     Raises
     ------
@@ -169,7 +169,7 @@ def _recording_of(stored: StoredSegment, recorded: list[RawFrames]) -> RawFrames
     if not begun or not len(begun[-1].numbers):
         return None
     raw = begun[-1]
-    # Of a camera that numbered its frames anew on the way, nobody can tell which is which.
+    # After a camera restarted its numbering, recorded frames cannot be told apart by number.
     is_clear = raw.frame_shape == stored.segment.shape and bool(np.all(np.diff(raw.numbers) > 0))
     return raw if is_clear else None
 

@@ -35,7 +35,7 @@ def connect(address: str) -> Iterator[Any]:
     Raises
     ------
     ConfigError
-        dask.distributed is not installed, nobody answers, or no worker comes.
+        dask.distributed is not installed, no scheduler answers, or no worker registers.
     """
     distributed = _distributed()
     try:
@@ -81,7 +81,7 @@ def start_workers(n_workers: int) -> Iterator[Any]:
 
 
 def worker_options(n_workers: int, n_gpus: int, n_cores: int) -> list[dict[str, Any]]:
-    """What each worker on one machine is given: a share of the cores and, where there are any, one of the GPUs.
+    """Resources of each worker on one machine: a share of the cores and one of the GPUs, if any.
 
     Examples
     --------
@@ -128,7 +128,7 @@ def refine_together(
     on_progress
         Told the number of windows that are computed, tiled ones once for each tile.
     should_stop
-        Asked several times a second; what is computed then stays, and another refinement goes on from there.
+        Asked several times per second; what is computed then stays, and another refinement goes on from there.
     threads
         Of each worker's torch on a CPU; 0 leaves it to the worker.
 
@@ -182,7 +182,7 @@ def _is_done(one: _Open) -> bool:
 
 
 def _failure(future: Any, status: str, job: TileJob) -> DblinkError:
-    """What went wrong with a tile, in our words."""
+    """Return the failure of a tile as one of our errors."""
     core = job.tile.core
     tile = f"the tile at row {core.top}, column {core.left} of segment {job.segment} of {job.run}"
     advice = "what is computed stays, and the same command goes on"

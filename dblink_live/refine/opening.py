@@ -25,7 +25,7 @@ def open_refinement(
     Parameters
     ----------
     path
-        A run folder; nobody may be writing to it.
+        A run folder that no other process writes to.
     settings
         How it is refined.
     model
@@ -88,7 +88,7 @@ def _check_pitch(segments: list[StoredSegment], model: Model) -> None:
 def _decide(
     run: Run, segments: list[StoredSegment], model: Model, settings: RefineSettings, hop: int
 ) -> tuple[FullFacts, list[TilePlan]]:
-    """How pictures are made, as before where a refinement was begun; and the plan of each segment."""
+    """Return the settings of the pass, those of an earlier refinement if there is one, and the plan of each segment."""
     if settings.tile_px is not None and settings.tile_px < 1:
         raise ConfigError(f"expected tiles of 1 pixel or more, found {settings.tile_px}")
     network, budget = model.network, settings.memory_mb * 1_000_000

@@ -24,7 +24,7 @@ class Picture(NamedTuple):
 
 @dataclass(frozen=True)
 class PassSettings:
-    """Which pass is made."""
+    """Settings of a pass."""
 
     lookahead: int | None
     """Later windows that a picture sees at least; None for all of them."""

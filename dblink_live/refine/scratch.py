@@ -19,7 +19,7 @@ from dblink_live.store.arrays import StoredImage
 
 FOLDER_NAME = "refine.partial"
 BLOCK = 16
-"""Windows a file: few enough to be put together in memory."""
+"""Windows per file: few enough to be put together in memory."""
 
 
 class TileScratch:

@@ -30,12 +30,12 @@ DEFAULT_MEMORY_MB = 4000
 
 @dataclass(frozen=True)
 class RefineSettings:
-    """How a run is refined."""
+    """Settings of a refinement."""
 
     lookahead: int | Literal["full"] = "full"
     """Later windows that a picture sees at least."""
     memory_mb: int = DEFAULT_MEMORY_MB
-    """What the pass may take beside the program itself, each worker for its own; on a GPU, of the GPU's memory."""
+    """Memory budget of the pass beside the program itself, per worker; on a GPU, of the GPU's memory."""
     tile_px: int | None = None
     """Side of tiles; None takes the field as a whole where that fits into the budget, else the largest that fit."""
     n_workers: int = 1
@@ -44,7 +44,7 @@ class RefineSettings:
 
 @dataclass(frozen=True)
 class RefineSummary:
-    """What a refinement did."""
+    """Result of a refinement."""
 
     written: int
     """Pictures that it added."""
@@ -97,9 +97,9 @@ class Refinement:
     ) -> None:
         self.model = model
         self.facts = facts
-        """How the pictures are made."""
+        """Settings of the pass."""
         self.work = work
-        """What there is to do, a segment each."""
+        """Work per segment."""
         self.path = run.path
         self._run = run
         self._writer = writer
@@ -120,7 +120,7 @@ class Refinement:
 
     @property
     def planned_bytes(self) -> int:
-        """What the pass takes at most."""
+        """Peak memory of the pass."""
         return max((work.plan.checkpoints.bytes for work in self.work), default=0)
 
     @property
@@ -168,7 +168,7 @@ class Refinement:
         ]
 
     def scratch(self, work: Work) -> TileScratch:
-        """Where the tiles of a segment wait."""
+        """Temporary store of the tiles of a segment."""
         return TileScratch(self.path, work.stored.segment.index, work.n_windows)
 
     def assemble(self, work: Work) -> None:

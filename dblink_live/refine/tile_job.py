@@ -36,7 +36,7 @@ class TileJob:
     threads: int
     """Of torch on a CPU; 0 leaves them as they are."""
     permit: str
-    """A file: once it is gone nobody waits for the tile any more."""
+    """A file: once it is deleted the tile is no longer wanted."""
 
 
 def run_tile_job(job: TileJob) -> bool:

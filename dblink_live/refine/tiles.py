@@ -35,7 +35,7 @@ class Tile:
     """A part of a field, and the larger part that it is computed from."""
 
     core: Region
-    """What is kept; the cores of all tiles cover the field once."""
+    """The part that is kept; the cores of all tiles cover the field once."""
     padded: Region
     """The core and its halo, as far as the field goes."""
 

@@ -40,7 +40,7 @@ class MainSegment:
 
     @property
     def window_s(self) -> float | None:
-        """Duration of a window; None where nobody knows it."""
+        """Duration of a window; None where unknown."""
         interval = self.frame_interval_ms
         return None if interval is None else interval * self.window_frames / 1000
 
@@ -79,7 +79,7 @@ class RunReport:
 
     @property
     def n_unknown_losses(self) -> int:
-        """Losses whose size nobody can know."""
+        """Losses of unknown size."""
         return sum(gap.count is None for gap in self.gaps)
 
     @property

@@ -34,7 +34,7 @@ class Movie:
     every: int
     """One window in so many is shown."""
     speed: float | None
-    """Times faster than life; None where nobody knows how long a window takes."""
+    """Times faster than life; None where the duration of a window is unknown."""
     size: tuple[int, int]
     """Width and height."""
 

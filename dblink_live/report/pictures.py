@@ -61,7 +61,7 @@ class MomentReader:
         return Moment(row, total, n_summed, self.probability(row))
 
     def sum_around(self, row: CommittedWindow, half_width: int) -> tuple[npt.NDArray[np.uint32], int]:
-        """Localizations a pixel [H, W] within +-``half_width`` windows of ``row``, and how many windows there were."""
+        """Localizations per pixel [H, W] within +-``half_width`` windows of ``row``, and the number of windows."""
         return self._sum(range(row.window - half_width, row.window + half_width + 1))
 
     def _sum(self, windows: range) -> tuple[npt.NDArray[np.uint32], int]:
@@ -100,7 +100,7 @@ def stills(moment: Moment, grid: Grid, window_s: float | None) -> tuple[Still, S
 
 
 def sum_of_all(run: Run, main: MainSegment, on_window: Callable[[], None]) -> npt.NDArray[np.uint32]:
-    """Localizations a pixel [H, W] over the whole segment: the conventional picture, blurred by all motion."""
+    """Localizations per pixel [H, W] over the whole segment: the conventional picture, blurred by all motion."""
     total = np.zeros(main.stored.grid.shape, np.uint32)
     for row in main.counts:
         total += run.read_window(row)

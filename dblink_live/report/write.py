@@ -129,7 +129,7 @@ def _n_windows(report: RunReport) -> int:
 
 
 class _Steps:
-    """Counts what was read, and tells whoever wants to know."""
+    """Counts what was read and reports it to a callback."""
 
     def __init__(self, tell: Callable[[int], None] | None) -> None:
         self._tell = tell

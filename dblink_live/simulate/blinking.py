@@ -3,7 +3,7 @@
 Two models. `memoryless_counts` works on localization maps, as the released simulator of Saguy et al. (2023) does: in
 each frame some structure pixels are localized, with a pixel of jitter, now and then with a cluster around them, and
 among noise. `BlinkSchedule` works on molecules: each is switched on at random moments, stays on for several frames and
-emits a fixed mean number of photons a frame, so that consecutive frames are correlated as they are in a real recording.
+emits a fixed mean number of photons per frame, so consecutive frames are correlated, as in a real recording.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BLOCK = 64
 
 @dataclass(frozen=True)
 class MapBlinking:
-    """Localizations a frame, in the units of the released simulator."""
+    """Localizations per frame, in the units of the released simulator."""
 
     share_per_frame: float = 0.002
     """Share of the structure's pixels that is localized in a frame; their number is rounded up, as released."""
@@ -36,7 +36,7 @@ class MapBlinking:
     cluster_probability: float = 0.2
     """Probability that 1-7 more lie within 5 px of it."""
     noise: float = 1.0
-    """Multiplies the number of noise localizations, which is uniform in 0-4 a frame."""
+    """Multiplies the number of noise localizations, which is uniform in 0-4 per frame."""
 
     def __post_init__(self) -> None:
         for name in ("density", "jitter_px", "noise"):

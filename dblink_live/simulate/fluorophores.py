@@ -45,7 +45,7 @@ class Fluorophores:
     is_emccd: bool = False
     """The electron-multiplying register's excess noise doubles the variance of positions."""
     false_per_um2: float = 0.08
-    """False positives a square micrometre and frame, seen once: 2 a frame in the field of the released simulator."""
+    """False positives a square micrometre and frame, seen once: 2 per frame in the field of the released simulator."""
     clusters_per_um2: float = 0.1
     """Clumps of label that stick where no structure is, and stand still."""
     labels_per_cluster: float = 6.0

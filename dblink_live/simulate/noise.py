@@ -1,4 +1,4 @@
-"""Photon and camera noise, fast enough for a camera of a million pixels a hundred times a second."""
+"""Photon and camera noise, fast enough for a camera of a million pixels a hundred times per second."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ def make_specimen(
     kind
         "filaments", "mitochondria" or "er".
     speed
-        Multiple of the released simulator's velocities, which hardly move. At 25 and 50 frames a second the
+        Multiple of the released simulator's velocities, which hardly move. At 25 and 50 frames per second the
         endoplasmic reticulum moves as its sources say.
 
     Raises

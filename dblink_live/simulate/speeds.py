@@ -20,7 +20,7 @@ def nm_per_frame(speed_nm_per_s: float, frame_ms: float) -> float:
 
     Examples
     --------
-    A microtubule that grows by 190 nm/s, at 50 frames a second:
+    A microtubule that grows by 190 nm/s, at 50 frames per second:
 
     >>> nm_per_frame(190.0, frame_ms=20.0)
     3.8

@@ -1,7 +1,7 @@
-"""What runs in the camera process: a feed brings frames to a sink, and asks between them whether to go on.
+"""Frame producers run in the camera process: they pass frames to a sink and ask between them whether to go on.
 
 A feed that owns its core pops frames from it; others look at a running Micro-Manager, or drive an acquisition. All of
-them speak to the shared ring through `FrameSink`, and none of them waits for whoever reads it.
+them speak to the shared ring through `FrameSink`, and none of them waits for a reader.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _OLDEST_NS = 10_000_000_000
 
 
 class StopSignal(Enum):
-    """What a feed is told between frames."""
+    """Order to a producer between frames."""
 
     GO_ON = "go on"
     STOP = "stop"
     """Stop the camera and hand over what it has taken."""
     ABANDON = "abandon"
-    """Stop the camera; nobody will read the rest."""
+    """Stop the camera; the rest will not be read."""
 
 
 class FrameSink(Protocol):
-    """Where frames go. It must not wait."""
+    """Receives frames. It must not block."""
 
     def write_segment(self, segment: Segment) -> None: ...
 
@@ -58,7 +58,7 @@ class HostClock:
         return cls(time.time_ns(), time.perf_counter_ns())
 
     def received_ns(self, frame: TaggedFrame) -> int:
-        """When the core received the frame; now, if its tag is missing or a clock was set in between."""
+        """Host time at which the core received the frame; now, if its tag is missing or a clock was set in between."""
         now = time.perf_counter_ns()
         text = frame.tags.get("TimeReceivedByCore")
         if text is None:
@@ -73,7 +73,7 @@ class HostClock:
 
 @dataclass(frozen=True)
 class ProducerPlan:
-    """What a feed that is ready to start will bring."""
+    """What a producer that is ready to start will deliver."""
 
     segment: Segment
     """The first one, of index 0."""

@@ -19,7 +19,7 @@ from dblink_live.sources.spec import SourceSpec, parse_source
 from dblink_live.types import CameraRecipe
 
 CameraLauncher = Callable[[CameraRecipe], FrameSource]
-"""Runs a camera in a process: `launch_camera`, handed in by whoever composes the line."""
+"""Runs a camera in a process: `launch_camera`, passed in by the caller that composes the pipeline."""
 
 
 def open_source(source: str | SourceSpec, *, launch: CameraLauncher, n_kept: int = 0) -> FrameSource:

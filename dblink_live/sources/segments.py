@@ -26,7 +26,7 @@ _REASONS = {
     "position": "position",
     "pixel_size_nm": "pixel size",
 }
-"""What a change of each fact is called; where several change at once, the first one here names the segment."""
+"""Reason for a new segment by the fact that changed; where several change at once, the first one here names it."""
 
 
 def segment_of(core: CameraCore, clock: HostClock, *, interval_ms: float | None = None) -> Segment:

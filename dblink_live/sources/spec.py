@@ -29,7 +29,7 @@ class SourceSpec:
     target: str = ""
     """A path, or the specimen of ``sim:``."""
     fps: float | None = None
-    """Frames a second: the camera's, or the pace of a replay; None replays as fast as it goes."""
+    """Frames per second: the camera's, or the pace of a replay; None replays as fast as it goes."""
     frames: int | None = None
     """At most so many frames; None takes all there are."""
     seed: int | None = None
@@ -60,7 +60,7 @@ class SourceSpec:
 
     @property
     def is_recording(self) -> bool:
-        """Whether frames come from a file, so that none is lost while nobody reads."""
+        """Whether frames come from a file, so that none is lost while it is not read."""
         return self.scheme in ("tiff", "raw", "zarr", "ndtiff")
 
     @property
@@ -249,7 +249,7 @@ def _yes_or_no(text: str) -> bool:
 
 
 _CONVERTERS: dict[str, tuple[str, Callable[[str], float | int | str | Roi]]] = {
-    "fps": ("a number of frames a second above 0", _positive_float),
+    "fps": ("a number of frames per second above 0", _positive_float),
     "frames": ("a whole number above 0", _positive_int),
     "seed": ("a whole number of at least 0", _natural),
     "size": ("a whole number of pixels above 0", _positive_int),

@@ -21,7 +21,7 @@ from dblink_live.store.hierarchy import BLOCK, SeriesSpec, count_levels, create_
 from dblink_live.types import FloatImage
 
 _UNFINISHED = (".__lock", ".partial")
-"""How files end that tensorstore and zarr-python are about to move to their place."""
+"""Suffixes of unfinished files of tensorstore and zarr-python."""
 
 StoredImage = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.float16]
 

@@ -1,4 +1,4 @@
-"""The thread that waits for disks, so that the live line does not.
+"""Commit windows in a thread, so that the live loop does not wait for the disk.
 
 Jobs are committed strictly in the order in which they were submitted. For those that are ready together the thread
 first waits for their array data, then stores their localizations in one transaction, then their rows in another.

@@ -44,7 +44,7 @@ def connect_writable(path: Path) -> sqlite3.Connection:
 
 
 def create_database(path: Path, fill: Callable[[sqlite3.Connection], None]) -> None:
-    """Make a database whose tables ``fill`` makes, in one step: who looks finds none, or the whole of it.
+    """Make a database whose tables ``fill`` makes, in one step: a reader finds no database or a whole one.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
 
 
 def find_damage(connection: sqlite3.Connection) -> str | None:
-    """What SQLite finds wrong with the database, or None."""
+    """Return what SQLite finds wrong with the database, or None."""
     try:
         (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.DatabaseError as error:

@@ -1,4 +1,4 @@
-"""What the file system under a run folder is, how full it is, and what its errors mean."""
+"""The file system under a run folder: its kind, free space and errors."""
 
 from __future__ import annotations
 

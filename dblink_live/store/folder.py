@@ -17,7 +17,7 @@ from dblink_live.store.lock import WriterLock
 
 @dataclass(frozen=True)
 class WritableFolder:
-    """What a writer holds; let go of with `close`."""
+    """Resources of a writer; released by `close`."""
 
     path: Path
     facts: RunFacts

@@ -1,4 +1,4 @@
-"""How much disk a run will take, to be asked before it starts."""
+"""Forecast of the disk space that a run will take."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dblink_live.store.raw.frames import shard_frames
 from dblink_live.types import LOCALIZATION_DTYPE, Grid, Segment, Shape
 
 COUNTS_BYTES_A_PIXEL = 0.25
-"""Of a dense map: 0.1 localizations a pixel, which is more than blinking allows, zstd level 3 after bitshuffle."""
+"""Of a dense map: 0.1 localizations per pixel, which is more than blinking allows, zstd level 3 after bitshuffle."""
 LIVE_BYTES_A_PIXEL = {"uint8": 0.6, "float16": 1.4}
 """Of a picture with structure in a third of its pixels."""
 PYRAMID = 4 / 3

@@ -38,10 +38,10 @@ _SERIES = re.compile(r"(counts|live|full|mended|raw)(_[1-9][0-9]{0,8})?")
 _LEVEL = re.compile(r"[0-9]{1,3}")
 
 _QUANTITIES: dict[Product, str] = {
-    "counts": "localizations a pixel",
+    "counts": "localizations per pixel",
     "live": "probability of structure, bounded lookahead",
     "full": "probability of structure, all windows",
-    "mended": "localizations a pixel, of windows that lacked frames in counts and were counted again from raw",
+    "mended": "localizations per pixel, of windows that lacked frames in counts and were counted again from raw",
 }
 
 
@@ -60,10 +60,10 @@ class SeriesSpec:
     dtype
         Stored type: counts are uint16, probabilities uint8 (255 is certain) or float16.
     window_frames
-        Camera frames a window.
+        Camera frames per window.
     window_s
-        Seconds a window lasts; None where the camera's frame interval is unknown: the t axis then counts frames and
-        has no unit, rather than a made-up one.
+        Duration of a window; None where the camera's frame interval is unknown: the t axis then counts frames and
+        has no unit.
     """
 
     product: Product

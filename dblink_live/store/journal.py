@@ -2,7 +2,7 @@
 
 A row in ``committed`` is the only commit marker. An array's shape is not one: an array that is being written shows its
 new shape before its data. The order is therefore always array data (fsynced by tensorstore), localizations (fsynced),
-row (fsynced): whoever sees a row can read what it names.
+row (fsynced): what a visible row names can be read.
 
 Durability. SQLite runs in WAL mode with ``synchronous=FULL``. A committed row survives the death of any process (also
 kill -9) because it is in the operating system's hands, and a power cut because the log was fsynced, as far as the
@@ -100,7 +100,7 @@ class StoredSegment:
     lattice: int
     """Segments of equal grid and window duration share a lattice, and with it their series."""
     camera: CameraFacts | None = None
-    """What turned its counts into photons, as `Camera.to_plain` says it; None where the writer was not told."""
+    """Camera facts that turned counts into photons, as of `Camera.to_plain`; None where not given."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Event:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What is fixed when a run is created."""
+    """Facts fixed at the creation of a run."""
 
     info: RunInfo
     window_frames: int
@@ -123,7 +123,7 @@ class RunFacts:
 
 @dataclass(frozen=True)
 class FullFacts:
-    """How the pictures of ``full`` are made, all of them alike: fixed when the first pass over a run begins."""
+    """Settings of the pass into ``full``: fixed when the first pass over a run begins."""
 
     model: str
     model_sha256: str
@@ -132,7 +132,7 @@ class FullFacts:
     tile_px: int | None = None
     """Side of the tiles that the field was cut into; None where it was taken as a whole."""
     halo_px: int = 0
-    """What each tile saw of its neighbours."""
+    """Overlap of each tile with its neighbours."""
 
 
 class Journal:
@@ -245,12 +245,12 @@ class JournalReader:
         return _decode(self._meta("facts") or "{}", RunFacts)
 
     def full_facts(self) -> FullFacts | None:
-        """How ``full`` is made; None before the first pass."""
+        """Settings of ``full``; None before the first pass."""
         found = self._meta("full")
         return None if found is None else _decode(found, FullFacts)
 
     def status(self) -> Status:
-        """What the journal says; whether the writer still lives is another question (`lock.is_being_written`)."""
+        """Status in the journal; `lock.is_being_written` tells whether a writer is alive."""
         status = self._meta("status")
         if status not in STATUSES:
             raise StoreError(f"expected a status {', '.join(STATUSES)} in the journal, found {status!r}")
@@ -292,7 +292,7 @@ class JournalReader:
         return int(count)
 
     def series_lengths(self) -> dict[str, int]:
-        """Committed windows a series."""
+        """Committed windows per series."""
         return dict(self._connection.execute("SELECT series, max(array_index) + 1 FROM committed GROUP BY series"))
 
     def gaps(self) -> list[Gap]:
@@ -310,7 +310,7 @@ class JournalReader:
         return {segment: _decode(ledger, LedgerDict) for segment, ledger in rows}
 
     def damage(self) -> str | None:
-        """What SQLite finds wrong with the file, or None."""
+        """Return what SQLite finds wrong with the file, or None."""
         return find_damage(self._connection)
 
     def close(self) -> None:
@@ -330,7 +330,7 @@ def _decode(text: str, kind: type[_Decoded]) -> _Decoded:
 
 
 class _CameraOfSegment(msgspec.Struct):
-    """What a segment's facts hold beside those of `Segment`."""
+    """Facts of a stored segment beside those of `Segment`."""
 
     camera: CameraFacts | None = None
 

@@ -141,7 +141,7 @@ class LocalizationReader:
         return np.frombuffer(raw, dtype=_PACKED_DTYPE).astype(LOCALIZATION_DTYPE)
 
     def damage(self) -> str | None:
-        """What SQLite finds wrong with the file, or None."""
+        """Return what SQLite finds wrong with the file, or None."""
         return find_damage(self._connection)
 
     def close(self) -> None:

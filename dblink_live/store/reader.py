@@ -98,7 +98,7 @@ class Run:
         self._journal = JournalReader(self.path)
         self._localizations: LocalizationReader | None = None
         self.facts: RunFacts = self._journal.facts()
-        """What was fixed when the run was created."""
+        """Facts fixed at the creation of the run."""
         self._arrays: dict[str, zarr.Array[Any]] = {}
         self._scales: dict[str, float] = {}
 
@@ -114,12 +114,12 @@ class Run:
 
     @property
     def window_frames(self) -> int:
-        """Camera frames a window."""
+        """Camera frames per window."""
         return self.facts.window_frames
 
     @property
     def full_facts(self) -> FullFacts | None:
-        """How the pictures of ``full`` are made; None where there was no pass."""
+        """Settings of ``full``; None where there was no pass."""
         return self._journal.full_facts()
 
     @property
@@ -159,7 +159,7 @@ class Run:
 
     @property
     def counts(self) -> CommittedArray | None:
-        """Localizations a pixel, uint16 [T, H, W], on the run's first lattice; None before the first segment."""
+        """Localizations per pixel, uint16 [T, H, W], on the run's first lattice; None before the first segment."""
         return self.array("counts")
 
     @property
@@ -239,7 +239,7 @@ class Run:
         return self._journal.snapshot()
 
     def damage(self) -> list[str]:
-        """What SQLite finds wrong with the two databases: nothing, in a sound run."""
+        """Return what SQLite finds wrong with the two databases; empty in a sound run."""
         found = {"journal": self._journal.damage(), "localizations": self._localization_reader().damage()}
         return [f"the {name} database is damaged: {text}" for name, text in found.items() if text is not None]
 

@@ -47,7 +47,7 @@ class SegmentCounts:
         """[T], the share of each window's frames that were seen."""
 
     def row(self, index: int) -> CommittedWindow | None:
-        """What the journal says of the window at ``index``; None where it knows of none."""
+        """Return the committed window at ``index``, or None."""
         return self._rows.get(self._first + index)
 
     def __getitem__(self, key: slice) -> npt.NDArray[np.uint16]:

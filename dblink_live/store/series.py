@@ -31,7 +31,7 @@ from dblink_live.types import Grid, Segment
 
 
 def window_seconds(segment: Segment, window_frames: int) -> float | None:
-    """How long a window of ``segment`` lasts; None where the camera's frame interval is unknown.
+    """Return the duration of a window of ``segment``; None where the camera's frame interval is unknown.
 
     A camera that streams starts a frame as soon as the last one ends, so the exposure stands in for an interval that
     was not told.

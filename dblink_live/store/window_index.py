@@ -1,4 +1,4 @@
-"""Which windows a writer has written, and of which camera frames: kept for hours, so in 32 bytes a window."""
+"""Index of written windows and their camera frames, in 32 bytes per window: a run lasts for hours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class WindowFrames(NamedTuple):
-    """Which camera frames a window holds."""
+    """Camera frames of a window."""
 
     start: int
     stop: int

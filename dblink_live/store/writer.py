@@ -105,7 +105,7 @@ class RunWriter:
         info
             Identity, configuration and model of the run.
         window_frames
-            Camera frames a window: with a segment's frame interval it gives the time axis its scale.
+            Camera frames per window: with a segment's frame interval it gives the time axis its scale.
         live_dtype
             Stored type of the pictures.
 

@@ -1,6 +1,6 @@
 """Apache Parquet: the columns of a comma-separated table, in binary (https://parquet.apache.org).
 
-There is no custom of its own for such files in the field: they are data frames that somebody saved. So names, units,
+The field has no convention for such files: they are saved data frames. So names, units,
 origin and first frame are ThunderSTORM's, as in ``.csv``, and ``pandas.read_parquet`` gives what ``read_csv`` gives.
 What we write states the camera as well, as JSON under the key `KEY` of the file's metadata.
 

@@ -17,7 +17,7 @@ TABLE_DTYPE = np.dtype([(name, np.int64 if name == "frame" else np.float64) for 
 """`LOCALIZATION_DTYPE` in double precision: files state a picometre in a field of 30 um, which float32 cannot hold."""
 
 NOMINAL_PIXEL_SIZE_NM = 100.0
-"""Camera pixel in which a table in nanometres is expressed when nobody names one. Any value gives the same
+"""Camera pixel in which a table in nanometres is expressed when none is stated. Any value gives the same
 nanometres back."""
 
 NEVER_ZERO = ("photons", "sx", "sy", "lpx", "lpy")
@@ -40,7 +40,7 @@ class LocalizationTable:
     n_frames: int | None = None
     """Frames of the recording; None where the file does not state it."""
     is_pixel_size_known: bool = True
-    """False when the table was in nanometres and nobody named the camera's pixel: then `NOMINAL_PIXEL_SIZE_NM`."""
+    """False when the table was in nanometres and no camera pixel size was stated: then `NOMINAL_PIXEL_SIZE_NM`."""
     extra: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     """Further columns, a value per row: ``z_nm`` and ``lpz_nm`` of a table in three dimensions; what keeps channels,
     files or positions apart (numbers or text), under the name that the file has for it, ``channel`` once selected."""

@@ -59,7 +59,7 @@ class Chosen(NamedTuple):
     segment: int | None
     n_windows: int
     window_frames: int = 1
-    """Camera frames a window."""
+    """Camera frames per window."""
     first_frame: int = 0
     """Of the first window."""
 

@@ -88,7 +88,7 @@ def _capacity(shape: Shape, localize_s: float, network_s: float, config: RunConf
 
 
 def _localizer_s(shape: Shape) -> float:
-    """Seconds a frame, of batches as the live line hands them over."""
+    """Seconds per frame, of batches as the live line hands them over."""
     from dblink_live.registry import get_localizer_factory
 
     factory = get_localizer_factory(RunConfig().localizer.name)
@@ -105,7 +105,7 @@ def _localizer_s(shape: Shape) -> float:
 
 
 def _network_s(shape: Shape, model: Model, config: RunConfig) -> float:
-    """Seconds a window, over whole hops: a push that emits pictures costs far more than the others."""
+    """Seconds per window, over whole hops: a push that emits pictures costs far more than the others."""
     from dblink_live.models import StreamingReconstructor
 
     lookahead, hop = config.reconstruct.lookahead, config.reconstruct.hop

@@ -46,7 +46,7 @@ def write_undrifted(path: Path, subject: Subject, found: Figures, window_frames:
     Parameters
     ----------
     window_frames, first_frame
-        Frames a window, and the first one of the first window: the drift is in frames, maps are in windows.
+        Frames per window, and the first one of the first window: the drift is in frames, maps are in windows.
 
     Raises
     ------

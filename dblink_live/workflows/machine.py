@@ -151,7 +151,7 @@ def measure_disk_mb_s(folder: Path) -> Finding:
 
 
 def measure_ring_mb_s() -> Finding:
-    """Megabytes a second through the frame ring: written and read back, 512 x 512 frames of 16 bits."""
+    """Megabytes per second through the frame ring: written and read back, 512 x 512 frames of 16 bits."""
     import mmap
 
     from dblink_live.sources.camera_process import RingReader, RingShape, RingWriter

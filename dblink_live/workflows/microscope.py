@@ -1,7 +1,7 @@
 """What `doctor` finds of a microscope: Micro-Manager folders and their versions, its bridge, and the camera's rate.
 
-Each question is put in a process of its own: adapters of other versions may crash whoever loads them, a process can
-hold one core only, and the bridge's client keeps threads.
+Each check runs in a process of its own: adapters of other versions may crash it, a process can hold one core only, and
+the bridge's client keeps threads.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class CameraFacts:
 
     @property
     def mb_s(self) -> float | None:
-        """Megabytes a second at that rate."""
+        """Megabytes per second at that rate."""
         fps = self.fps_expected
         n_bytes = self.shape[0] * self.shape[1] * (1 if self.dtype == "uint8" else 2)
         return None if fps is None else round(fps * n_bytes / 1e6, 1)
@@ -139,7 +139,11 @@ def inspect_bridge(port: int) -> tuple[CameraFacts | None, str, tuple[str, ...]]
     from dblink_live.sources.micromanager.bridge import is_listening
 
     if not is_listening(port):
-        return None, f"nobody listens at port {port} (Micro-Manager: Tools > Options > Run server on port {port})", ()
+        return (
+            None,
+            f"no server listens at port {port} (Micro-Manager: Tools > Options > Run server on port {port})",
+            (),
+        )
     facts, problem = probe(BRIDGE_PROBE, dict(os.environ), str(port))
     if facts is None:
         return None, f"port {port} does not answer", (f"the bridge at port {port} does not answer: {problem}",)

@@ -92,7 +92,7 @@ def split_reconstruction(
 def count_halves(
     run: Run, stored: StoredSegment, rows: list[CommittedWindow], region: Region
 ) -> tuple[CountImage, CountImage]:
-    """Localizations a pixel and window [T, H, W] of the first and of the second half of each window's frames.
+    """Localizations per pixel and window [T, H, W] of the first and of the second half of each window's frames.
 
     Raises
     ------

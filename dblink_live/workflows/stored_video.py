@@ -12,7 +12,7 @@ Region = tuple[slice, slice]
 
 
 class StoredVideo:
-    """Localizations a pixel, or probability, of the windows ``windows`` of a segment; zeros where one is not committed.
+    """Localizations per pixel, or probability, of the windows ``windows`` of a segment; zeros where not committed.
 
     Parameters
     ----------

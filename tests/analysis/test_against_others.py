@@ -28,7 +28,7 @@ TOLERANCE = 0.05
 
 
 def table(spread_nm: float) -> Localizations:
-    """200 localizations a frame anywhere on 40 lines, each to ``spread_nm``."""
+    """200 localizations per frame anywhere on 40 lines, each to ``spread_nm``."""
     rng = np.random.default_rng(3)
     n = N_FRAMES * PER_FRAME
     ends = rng.uniform(500, FIELD_NM - 500, size=(2, 40, 2))

@@ -12,7 +12,7 @@ N_WINDOWS, SIDE = 40, 24
 
 
 def blinking_line(per_window: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Counts and structure of a line that stands still, in noise of one count a window."""
+    """Counts and structure of a line that stands still, in noise of one count per window."""
     rng = np.random.default_rng(seed)
     structure = np.zeros((N_WINDOWS, SIDE, SIDE), bool)
     structure[:, 12, 4:20] = True

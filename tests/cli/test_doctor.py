@@ -134,7 +134,7 @@ def test_a_bridge_that_is_not_there_is_said_and_not_recorded(
         port = taken.getsockname()[1]
         camera, words, problems = microscope.inspect_bridge(port)
         assert (camera, problems) == (None, ())
-        assert f"nobody listens at port {port}" in words
+        assert f"no server listens at port {port}" in words
         command = ["doctor", "--record-bridge", str(tmp_path / "bridge.json"), "--port", str(port)]
         assert main(command) == 2
     assert f"port {port}" in capsys.readouterr().err.splitlines()[-1]

@@ -102,7 +102,7 @@ def test_no_micro_manager_is_one_line_and_writes_nothing(tmp_path: Path) -> None
     command = [*COMMAND, "run", "--no-view", "--source", "mm:live?port=1", "--out", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 2
-    assert "nobody listening there" in done.stderr
+    assert "no server listening there" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not folder.exists()
 

@@ -55,7 +55,7 @@ def test_gates_are_input_forget_output_candidate():
         lstm.cell_list[0].conv.weight.zero_()
         lstm.cell_list[0].conv.bias.copy_(torch.tensor([wide_open, wide_open, wide_open, math.atanh(0.5)]))
         outputs, _, (c,) = lstm(inputs, *state, "forward")
-        assert torch.allclose(c, torch.full_like(c, 1.5))  # 0.5 a window, nothing forgotten
+        assert torch.allclose(c, torch.full_like(c, 1.5))  # 0.5 per window, nothing forgotten
         assert torch.allclose(outputs[0, :, 0, 0, 0], torch.tensor([0.5, 1.0, 1.5]).tanh())
         for gate, expected in ((0, 0.0), (1, 0.5)):
             lstm.cell_list[0].conv.bias[gate] = shut

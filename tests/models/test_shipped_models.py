@@ -32,7 +32,7 @@ def empty() -> Counts:
 
 
 def uniform_noise() -> Counts:
-    """As in the released simulator: 2 false localizations a frame on 128 x 128 pixels, anywhere."""
+    """As in the released simulator: 2 false localizations per frame on 128 x 128 pixels, anywhere."""
     rng = np.random.default_rng(5)
     return rng.poisson(2.0 * FRAMES / 128**2, size=(N_WINDOWS, SIDE, SIDE)).astype(np.uint16)
 

@@ -32,7 +32,7 @@ SCALE = 4
 
 
 def make_videos(sides: list[int], n_windows: int) -> list[Video]:
-    """Moving filaments with missing windows, one video a segment."""
+    """Moving filaments with missing windows, one video per segment."""
     return [
         simulate_video(
             VideoParameters(shape=Shape(side, side), n_windows=n_windows + i, speed=3.0, missing_share=0.2), seed=6

@@ -152,7 +152,7 @@ def test_a_made_camera_has_the_density_of_molecules_that_it_states(kind: str) ->
     simulator = make_camera(kind, Shape(96, 96), seed=4, speed=0.0)
     background = simulator.optics.background_e
     light = np.mean([simulator.expected_electrons(n).sum() - background * 96**2 for n in range(0, 600, 6)])
-    # 1200 photo-electrons a molecule and frame (`BlinkSchedule.mean_photons`). 100 frames of 24 molecules of uneven
+    # 1200 photo-electrons per molecule and frame (`BlinkSchedule.mean_photons`). 100 frames of 24 molecules of uneven
     # brightness and part-time exposure know the mean to 3 %; the share in view adds 1 %, light lost outside some more.
     assert light / 1200.0 / (96 * 0.16) ** 2 == pytest.approx(ON_PER_UM2[kind], rel=0.15)
 

@@ -75,7 +75,7 @@ def test_a_length_stays_between_nothing_and_the_whole(instability: DynamicInstab
 
 
 def growing_line() -> FilamentSpecimen:
-    """4 um at 1 frame a second: 1 um at frame 0, whole at frame 30."""
+    """4 um at 1 frame per second: 1 um at frame 0, whole at frame 30."""
     history = LengthHistory(np.array([0.0, 30.0]), np.array([1000.0, 4000.0]))
     return FilamentSpecimen(GRID, [LINE], [STILL], 0.0, histories=[history], s_per_frame=1.0)
 

@@ -44,7 +44,7 @@ def test_localizations_stay_within_the_jitter_of_the_structure() -> None:
     assert set(rows) == {31, 32, 33}
     assert cols.min() >= 9
     assert cols.max() <= 50
-    assert counts.sum() == 2000  # ceil(0.002 x 40 px) = 1 a frame
+    assert counts.sum() == 2000  # ceil(0.002 x 40 px) = 1 per frame
 
 
 @pytest.mark.parametrize("density", [0.25, 0.5, 1.0, 2.5])
@@ -115,7 +115,7 @@ def test_clusters_lie_within_five_pixels_and_add_four_fifths() -> None:
     counts = memoryless_counts(mask, 5000, blinking, np.random.default_rng(0))
     rows, cols = np.nonzero(counts)
     assert (rows.min(), rows.max(), cols.min(), cols.max()) == (27, 37, 27, 37)
-    # One in five adds 1-7, four on average: 1.8 a frame, known to 0.025.
+    # One in five adds 1-7, four on average: 1.8 per frame, known to 0.025.
     assert counts.sum() / 5000 == pytest.approx(1.8, abs=0.1)
 
 

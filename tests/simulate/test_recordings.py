@@ -185,7 +185,7 @@ def test_density_and_noise_scale_fluorophores() -> None:
     assert many == pytest.approx(4.0 * few, rel=0.3)
     quiet, noisy = (simulate_video(replace(off, noise=noise), 10).counts.sum() for noise in (0.0, 2.0))
     assert quiet == 0
-    # 4 a frame in 400 frames, and clumps.
+    # 4 per frame in 400 frames, and clumps.
     assert noisy >= 1400
 
 

@@ -104,7 +104,7 @@ def test_tubules_grow_and_retract_at_their_speeds(seed: int) -> None:
     rng = np.random.default_rng(seed)
     plan = draw_plan(rng, FIELD_NM, 1000.0, 1400.0, open_share=0.1, side_share=1.0)
     parameters = replace(QUIET, growing_share=1.0, growth_nm_per_s=200.0, retraction_nm_per_s=500.0, pause_s=3.0)
-    # A single one of the side tubules, at ten frames a second.
+    # A single one of the side tubules, at ten frames per second.
     specimen = ReticulumSpecimen(GRID, replace(plan, hosts=plan.hosts[:1]), parameters, rng, 0.1, STILL)
     shares = np.column_stack([np.linspace(0.95, 1.0, 4000, endpoint=False), *np.full((2, 4000), 0.5)])
     tracks = np.stack([specimen.place(shares, frame) for frame in range(400)])

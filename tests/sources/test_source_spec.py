@@ -80,7 +80,7 @@ def test_specifications_parse(text: str, spec: SourceSpec) -> None:
         pytest.param("tiff:x.tif?roi=1,2,3,4", "unknown option 'roi' of tiff; options are fps", id="foreign option"),
         pytest.param("tiff:x.tif?fps", "expected fps=value", id="no value"),
         pytest.param("tiff:x.tif?fps=1&fps=2", "once, found it twice", id="twice"),
-        pytest.param("tiff:x.tif?fps=0", "frames a second above 0, found '0'", id="zero rate"),
+        pytest.param("tiff:x.tif?fps=0", "frames per second above 0, found '0'", id="zero rate"),
         pytest.param("tiff:x.tif?fps=nan", "found 'nan'", id="nan"),
         pytest.param("tiff:x.tif?frames=1.5", "whole number above 0, found '1.5'", id="half a frame"),
         pytest.param("sim:filament", r"unknown specimen sim:filament, did you mean 'filaments'\?", id="specimen"),

@@ -136,7 +136,7 @@ def test_a_finished_run_opens_from_read_only_media(small_disk: Path) -> None:
 def test_a_full_disk_ends_the_run_with_all_that_was_committed(small_disk: Path, what: str) -> None:
     """Full once while array data is written and once while a database is."""
     rng = np.random.default_rng(5)
-    # Noise does not compress: 320 kB a map, or 430 kB of localizations a window.
+    # Noise does not compress: 320 kB a map, or 430 kB of localizations per window.
     grid = Grid(pitch_nm=40.0, shape=Shape(400, 400) if what == "arrays" else Shape(8, 8))
     digests: list[bytes] = []
 

@@ -72,7 +72,7 @@ def test_what_lies_there_is_replaced(tmp_path: Path, suffix: str) -> None:
 def rows() -> np.ndarray:
     rng = np.random.default_rng(7)
     rows = np.zeros(60, TABLE_DTYPE)
-    # Unsorted, and with several rows a frame.
+    # Unsorted, and with several rows per frame.
     rows["frame"] = rng.integers(0, 20, 60)
     for name in TABLE_DTYPE.names[1:]:
         rows[name] = rng.uniform(0.1, 30.0, 60)

@@ -32,7 +32,7 @@ class BestSum:
     """Half-width, or time constant."""
     blur_px: float
     threshold: float
-    """Of the blurred sum, in localizations a pixel."""
+    """Of the blurred sum, in localizations per pixel."""
 
 
 def best_plain_sum(counts: Sequence[Video], truth: Sequence[Video], every: int = 1) -> BestSum:

@@ -1,7 +1,7 @@
 """Blind sparse inpainting of a localization image: the classical way to fill in what a few frames leave out.
 
 Wang et al. ("Blind sparse inpainting reveals cytoskeletal filaments with sub-Nyquist localization", Optica 4, 1277,
-2017) see the image of a short window as one of the whole structure with pixels missing, at places that nobody knows: a
+2017) see the image of a short window as one of the whole structure with pixels missing at unknown places: a
 dark pixel is either background or a stretch of filament that has not blinked. Image and mask are estimated together,
 under sparsity of the image in a directional frame. Blind inpainting itself is Yan's ("Restoration of images corrupted
 by impulse noise and mixed Gaussian impulse noise using blind inpainting", SIAM J. Imaging Sci. 6, 1227, 2013,

@@ -38,7 +38,7 @@ def redundant_cross_correlation(
     max_shift_nm: float = MAX_SHIFT_NM,
     max_error_nm: float = MAX_ERROR_NM,
 ) -> Drift:
-    """Drift in frames, one point a segment, against the first segment.
+    """Drift in frames, one point per segment, against the first segment.
 
     Parameters
     ----------
@@ -47,8 +47,8 @@ def redundant_cross_correlation(
     pixel_size_nm
         Side of a camera pixel.
     segment_frames
-        Frames a segment; None cuts the recording into 20. Too few localizations a segment give wrong peaks, too many
-        frames a blurred one.
+        Frames per segment; None cuts the recording into 20. Too few localizations per segment give wrong peaks,
+        too many frames a blurred one.
     pitch_nm
         Of the pictures; it grows where the field would take more than 1024 pixels a side.
     max_shift_nm

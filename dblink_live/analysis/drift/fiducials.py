@@ -60,7 +60,7 @@ class FiducialTracks:
     def _from_start(self) -> tuple[FloatArray, FloatArray]:
         """The first place [M, 2] and all places [K, M, 2] of the beads seen in the first block that shows any.
 
-        Where a bead that came later had been before, nobody knows.
+        Where a later bead was before is unknown.
         """
         is_seen = np.isfinite(self.position_nm[:, :, 0])
         first = int(is_seen.any(axis=1).argmax())

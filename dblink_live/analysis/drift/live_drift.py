@@ -1,6 +1,6 @@
 """How far the sample has moved, while the run goes on: each picture against the first, as in `drift_of_video`.
 
-What moves as a whole is called drift. On a living sample that absorbs motion, and whoever shows the number says so.
+What moves as a whole is called drift. On a living sample it includes motion, and every display of the number says so.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ MIN_SIDE = 16
 
 
 class FinerThanPixelsError(AnalysisError):
-    """The resolution is finer than two pixels, and nobody can say by how much."""
+    """The resolution is finer than two pixels, by an unknown amount."""
 
 
 @dataclass(frozen=True)

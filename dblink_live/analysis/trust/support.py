@@ -57,7 +57,7 @@ def support(counts: Maps, window: int, half_width: int = HALF_WIDTH, radius_px: 
     Parameters
     ----------
     counts
-        [T, H, W], localizations a pixel and window.
+        [T, H, W], localizations per pixel and window.
     window
         In [0, T).
     half_width

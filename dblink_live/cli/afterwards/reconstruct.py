@@ -50,7 +50,7 @@ def add_parser(verbs: Verbs) -> None:
         help="windows after a picture that it may see, or all of them (default full)",
     )
     parser.add_argument(
-        "--window", metavar="N", type=positive_int, default=10, help="camera frames a window (default 10)"
+        "--window", metavar="N", type=positive_int, default=10, help="camera frames per window (default 10)"
     )
     parser.add_argument("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default auto)")
     add_localizer(parser)

@@ -129,7 +129,7 @@ def _report(
         for folder, interface in figures["micromanager_folders"].items():
             facts.add_row(f"interface of {folder}", str(interface))
     facts.add_row("bridge", str(figures["bridge"]))
-    capacity = Table("camera field", "frames a second", title="what localizer and network can hold together")
+    capacity = Table("camera field", "frames per second", title="what localizer and network can hold together")
     for row in holds:
         capacity.add_row(str(row["shape"]), str(row["fps"]))
     lines = [*verdicts, *(f"problem: {problem}" for problem in problems)]

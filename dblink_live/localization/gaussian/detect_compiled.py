@@ -32,7 +32,7 @@ Image = npt.NDArray[np.float32]
 Line = npt.NDArray[np.float32]
 
 _COARSE = gaussian_weights(BACKGROUND_SIGMA_PX / POOL_PX)
-"""What the coarse background is smoothed with."""
+"""Smoothing of the coarse background."""
 
 
 def detect_compiled(frames: PhotonFrames, band_pass: BandPass, threshold_sigma: float) -> Tensor:
@@ -151,7 +151,7 @@ def _variance_at(background: Image, noise: Image, norm_squared: float, row: int,
 
 @compiled
 def _heights(response: Image, background: Image, noise: Image, norm_squared: float, step: int) -> Line:
-    """How high every ``step``-th pixel of every ``step``-th row lies, up or down, over the noise of its photons."""
+    """Return the deviation of every ``step``-th pixel of every ``step``-th row in units of its photon noise."""
     height, width = response.shape
     n_rows, n_cols = (height + step - 1) // step, (width + step - 1) // step
     heights = np.empty(n_rows * n_cols, np.float32)

@@ -1,4 +1,4 @@
-"""Which fits count as molecules.
+"""Decide which fits count as molecules.
 
 What has not converged, wandered off to something else, or is less sure than its own noise is never one. The rest is
 the user's to choose.
@@ -28,7 +28,7 @@ MIN_PHOTON_SIGNIFICANCE = 3.0
 
 @dataclass(frozen=True)
 class Filters:
-    """What a localization must be like.
+    """Conditions on a localization.
 
     Raises
     ------
@@ -41,7 +41,7 @@ class Filters:
     max_precision_px: float = MAX_PRECISION_PX
     """Larger one of the two standard deviations that a position is stated with."""
     max_misfit: float = math.inf
-    """How far the deviance of a fit may lie above its mean, in its standard deviations (`misfit`): at about 3, single
+    """Largest excess of a fit's deviance over its mean, in standard deviations (`misfit`): at about 3, single
     molecules stay, and most of what are two in one goes."""
 
     def __post_init__(self) -> None:
@@ -83,7 +83,7 @@ class Filters:
 
 
 def misfit(deviance: Tensor, n_pixels: int, n_fitted: int) -> Tensor:
-    """How far a deviance lies above that of a true model, in standard deviations.
+    """Return the excess of a deviance over that of a true model, in standard deviations.
 
     Chi-squared with ``n_pixels - n_fitted`` degrees of freedom has that mean and twice that variance (Wilks). Where
     pixels hold less than a few electrons the deviance of a true model is somewhat larger.

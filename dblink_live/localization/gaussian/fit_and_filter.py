@@ -20,7 +20,7 @@ from dblink_live.localization.gaussian.regions import Regions
 from dblink_live.localization.parallel import map_parts
 
 _CHUNK_SPOTS = 2048
-"""Fitted by a thread in one go, at most: other molecules' light in their regions takes 200 bytes a spot or more."""
+"""Fitted by a thread in one go, at most: other molecules' light in their regions takes 200 bytes per spot or more."""
 _LEAST_CHUNK_SPOTS = 128
 """Fewer are not worth handing to another thread."""
 _CHUNK_SPOTS_ACCELERATOR = 1 << 16
@@ -28,7 +28,7 @@ _CHUNK_SPOTS_ACCELERATOR = 1 << 16
 
 @dataclass(frozen=True)
 class SpotFitter:
-    """How the spots of a batch are fitted and judged.
+    """Fit the spots of a batch and filter the fits.
 
     Parameters
     ----------

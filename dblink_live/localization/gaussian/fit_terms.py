@@ -1,4 +1,4 @@
-"""What a fit of many spots gives back, and the terms on which it ends: the same on a CPU and on an accelerator.
+"""Results of a fit of many spots and its stopping rules: the same on a CPU and on an accelerator.
 
 Shapes: K spots, R of them, 6 parameters as of `dblink_live.localization.gaussian.psf`.
 """

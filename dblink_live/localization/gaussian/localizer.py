@@ -24,7 +24,7 @@ from dblink_live.types import Camera, FrameArray, Localizations, empty_localizat
 NOMINAL_SIGMA_PX = 1.0
 """Width that spots are looked for with before theirs is known; fits then have a free width."""
 LEARNING_FRAMES = 16
-"""Frames a step while the width is being learned."""
+"""Frames per step while the width is being learned."""
 DEFAULT_THRESHOLD_SIGMA = 5.0
 _BLOCK_PIXELS = 1 << 24
 """Frames are taken together up to so many pixels (64 MB), however many are given: memory is bounded."""
@@ -98,7 +98,7 @@ class GaussianLocalizer:
         return self._sigma_px
 
     def notes(self) -> list[str]:
-        """What the user should know of the result, a sentence each."""
+        """Notes for the user about the result, one sentence each."""
         notes = self._faults.notes()
         if not self._is_stated and self._faults.n_frames:
             notes.append(
@@ -192,7 +192,7 @@ def localize(frames: FrameArray, camera: Camera, localizer: str = "gaussian", fi
 
 @dataclass(frozen=True)
 class _Found:
-    """What was found in a batch of frames, sorted by frame, row and column."""
+    """Localizations of a batch of frames, sorted by frame, row and column."""
 
     frame: npt.NDArray[np.int64]
     """[K] index into the batch."""

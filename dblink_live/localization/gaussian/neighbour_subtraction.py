@@ -1,4 +1,4 @@
-"""A second look at spots beside much brighter ones, such as fiducial beads.
+"""Subtract much brighter neighbours, such as fiducial beads, and fit the spots beside them again.
 
 The flank of a bright neighbour in a spot's region spoils its fit, and the spot would be dropped: within several pixels
 of a bead nothing would be found. Where a spot was dropped beside a much brighter one that was not, the light of all
@@ -27,7 +27,7 @@ REACH_SIGMAS = 4.0
 MIN_RATIO = 5.0
 """So many times as bright as the spot, both at their highest pixel, its neighbour must be."""
 MAX_MISFIT = 3.0
-"""What is found at the second look must explain its pixels: light that the model of the neighbour leaves over, such as
+"""A molecule found after subtraction must fit its pixels: light that the model of the neighbour leaves over, such as
 the rings of a real bead, is no molecule."""
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from dblink_live.localization.gaussian.fit_terms import MIN_RATIO
 
 Width = Literal["fixed", "free", "elliptic"]
-"""What a fit does about the width of a spot: keeps it, finds it, or finds one along x and one along y."""
+"""Treatment of a spot's width: fixed, fitted, or fitted separately along x and y."""
 X, Y, PHOTONS, BACKGROUND, SIGMA_X, SIGMA_Y = range(6)
 """Rows of the parameters [6, K], whatever is fitted."""
 N_FITTED: dict[Width, int] = {"fixed": 4, "free": 5, "elliptic": 6}
@@ -32,7 +32,7 @@ _ALONG_X = (0, 1, 1, 2, 3, 1)
 
 @dataclass(frozen=True)
 class _Products:
-    """Which of the sums along rows belongs to which element of the information."""
+    """Map sums along rows to elements of the Fisher information."""
 
     first: Tensor
     """[pairs] parameter p of a pair p <= q."""
@@ -64,7 +64,7 @@ def _products(n_parameters: int, device: torch.device) -> _Products:
         [index[min(p, q), max(p, q)] for p in range(n_parameters) for q in range(n_parameters)],
         alone,
     )
-    # Not inference tensors, whoever asks first: they are kept.
+    # Not inference tensors: they are cached and used outside of inference, too.
     with torch.inference_mode(mode=False):
         return _Products(*(torch.tensor(values, device=device) for values in lists))
 
@@ -78,7 +78,7 @@ def _edges(side: int, device: torch.device) -> Tensor:
 
 @dataclass(frozen=True)
 class Explained:
-    """How a model fares against what was counted."""
+    """Comparison of a model with the measured counts."""
 
     deviance: Tensor
     """[K] twice the logarithm of how much likelier a perfect model would be; for a good one it is chi-squared."""

@@ -23,7 +23,7 @@ _PER_SQRT_2_PI = 1.0 / math.sqrt(2.0 * math.pi)
 
 
 class Spot(NamedTuple):
-    """What was counted in the region of a spot."""
+    """Counts in the region of a spot."""
 
     observed: Floats
     """[S, S] (y, x) counts plus read variance, not below 0."""

@@ -1,4 +1,4 @@
-"""What the networks of the localizers are built of, and how they are made ready for inference."""
+"""Building blocks of the localizer networks, and their preparation for inference."""
 
 from __future__ import annotations
 

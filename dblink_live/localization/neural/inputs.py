@@ -1,4 +1,4 @@
-"""What the network sees of a frame: photons above the local background, in units of the background's noise.
+"""Network input: photons above the local background, in units of the background's noise.
 
 In these units a molecule looks the same on a dark and on a bright background, behind a quiet and behind a noisy camera,
 so that one network serves them all. What the units hide is said in two more channels: the width of the point spread
@@ -30,7 +30,7 @@ _POOL_PX = 2
 _LOWEST_WITHIN = 7
 """Side, in pooled pixels, of the square whose lowest value is taken for background."""
 _BELOW_MEAN_SIGMA = 1.0
-"""How far the lowest smoothed pixel of pure background lies below its mean, in standard deviations of a pixel."""
+"""Depth of the lowest smoothed pixel of pure background below its mean, in standard deviations of a pixel."""
 _LINEAR_SCALE = 1 / 16
 _WIDTH_SCALE = 2.0
 _MAD_TO_SIGMA = 1.4826
@@ -132,5 +132,5 @@ def log_units(photons: Tensor, noise: Tensor) -> Tensor:
 
 
 def seen_in(inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """What `channels` was given: units of the frame itself [N, H, W], and the width in pixels [N]."""
+    """Input of `channels`: units of the frame itself [N, H, W] and the width in pixels [N]."""
     return inputs[:, 0] / _LINEAR_SCALE, (inputs[:, 2 * (CONTEXT_FRAMES + 1), 0, 0] / _WIDTH_SCALE).exp()

@@ -1,4 +1,4 @@
-"""What the localizers by a network have in common: frames in, molecules out, at once and in order.
+"""Base of the localizers by a network: frames in, molecules out, in order.
 
 Here are the camera, the batches, the width of the point spread function and what comes before a frame; how molecules
 are found in a batch is the network's matter. The network always runs on the same number of frames at a time, filled up
@@ -41,7 +41,7 @@ class _Past:
     signal: Tensor
     """[H, W] photons of the newest."""
     n_known: int
-    """How many of the newest ones are there, without a gap."""
+    """Number of newest frames without a gap."""
     number: int
     """Of the newest."""
 
@@ -57,7 +57,7 @@ class NetworkLocalizer(ABC):
 
     name: str
     decides_by: str
-    """What makes a molecule of what the network says."""
+    """Turns predictions into molecules."""
 
     def __init__(
         self,
@@ -99,11 +99,11 @@ class NetworkLocalizer(ABC):
         return self._sigma_px
 
     def notes(self) -> list[str]:
-        """What the user should know of the result, a sentence each."""
+        """Notes for the user about the result, one sentence each."""
         return [*self._faults.notes(), *self.width_notes()]
 
     def width_notes(self) -> list[str]:
-        """What the user should know of the width, a sentence at most."""
+        """Note for the user about the width, at most one sentence."""
         if self._is_learning or self._n_seen == 0:
             return []
         least, most = self._trained_sigma_px
@@ -235,7 +235,7 @@ def log_width(like: Tensor, psf_sigma_px: float) -> Tensor:
 def in_bands(
     network: Callable[[Tensor], Tensor], inputs: Tensor, reach_px: int, band_pixels: int, side_px: int, scale: int = 1
 ) -> Tensor:
-    """What ``network`` says of ``inputs`` [N, C, H, W], band by band of the rows, for memory's sake.
+    """Return the predictions of ``network`` for ``inputs`` [N, C, H, W], computed in bands of rows to bound memory.
 
     ``reach_px`` is how far it looks, ``band_pixels`` how many pixels a band may have, ``side_px`` what their rows are a
     multiple of, as ``reach_px`` must be, and ``scale`` how many rows it answers for one.

@@ -1,4 +1,4 @@
-"""The localizer of a network that the user has trained: which one it is, its file says."""
+"""Localizer for a user-trained network, chosen from the checkpoint's metadata."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ Range = tuple[float, float]
 
 
 class NetworkFacts(Facts, frozen=True, kw_only=True):
-    """What the file of any localizer network says of itself."""
+    """Metadata in the file of any localizer network."""
 
     name: str
     architecture: str = "dense"
@@ -37,7 +37,7 @@ class NetworkFacts(Facts, frozen=True, kw_only=True):
     envelope: dict[str, Range] = msgspec.field(default_factory=dict)
     """Further conditions of the training, as (low, high), by the name of the setting."""
     training: dict[str, str | int | float | bool | None] = msgspec.field(default_factory=dict)
-    """How the weights came about: settings, figures, versions."""
+    """Provenance of the weights: settings, figures, versions."""
 
 
 AnyFacts = TypeVar("AnyFacts", bound=NetworkFacts)
@@ -90,7 +90,7 @@ def find_network(name_or_path: str | os.PathLike[str]) -> Path:
 
 @dataclass(frozen=True)
 class NetworkCard:
-    """What there is to know of a network without running it."""
+    """Facts of a network that need no run."""
 
     facts: NetworkFacts
     n_weights: int

@@ -34,7 +34,7 @@ class LocalizeStage:
     forward
         Takes what comes out, in order.
     show
-        Takes the newest camera frame of each batch; None where nobody looks.
+        Takes the newest camera frame of each batch; None where nothing shows it.
     """
 
     def __init__(

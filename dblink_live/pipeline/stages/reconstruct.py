@@ -29,7 +29,7 @@ class ReconstructStage:
     store
         Takes pictures to be stored, and a segment's end once its last picture is made.
     show
-        Takes every picture, with its grid; None where nobody looks.
+        Takes every picture, with its grid; None where nothing shows it.
     """
 
     def __init__(

@@ -25,7 +25,7 @@ class Stage(Generic[Item]):
     """Handles items one after the other in a thread of its own.
 
     The first exception that ``handle`` raises is kept in `error`; the stage then discards what it has and what still
-    comes, so that nobody waits for it, and the stages after it finish what they were given.
+    comes, so that no stage waits for it, and the stages after it finish what they were given.
 
     Parameters
     ----------

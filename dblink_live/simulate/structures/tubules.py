@@ -1,4 +1,4 @@
-"""The plan of a tubular network such as the peripheral endoplasmic reticulum: junctions, tubules, and who joins whom.
+"""The plan of a tubular network such as the peripheral endoplasmic reticulum: junctions, tubules and how they connect.
 
 The corners of a Voronoi tessellation join three edges each, as nearly all junctions of the reticulum join three
 tubules, and its cells are the polygons that one sees. Some edges are left out, which joins polygons, and the corners

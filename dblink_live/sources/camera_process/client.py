@@ -86,7 +86,7 @@ class CameraProcess:
         return self._segment
 
     def read(self, max_frames: int, timeout_s: float) -> list[SourceEvent]:
-        """What has arrived since; the first call starts the camera.
+        """Return what has arrived since the last call; the first call starts the camera.
 
         Raises
         ------
@@ -125,7 +125,7 @@ class CameraProcess:
 
     @property
     def counters(self) -> RingCounters | None:
-        """What the camera process and this reader have counted; None before `open`."""
+        """Counters of the camera process and of this reader; None before `open`."""
         return self._reader.counters if self._reader is not None else self._final_counters
 
     @property

@@ -1,4 +1,4 @@
-"""What the camera process is told on its standard input, and the one line that it answers.
+"""The request to the camera process on its standard input, and its reply of one line.
 
 Both are a line of JSON. Afterwards the two sides talk through the ring alone; the child's standard input stays open,
 and its end tells the child that the parent is gone.

@@ -39,7 +39,7 @@ class ReaderMonitor:
         self._terminated = threading.Event()
         self._reader = HeartbeatMonitor(READER_TIMEOUT_S)
         self.has_abandoned = False
-        """Whether the camera was, or is to be, stopped because nobody reads its frames."""
+        """Whether the camera was, or is to be, stopped because no process reads its frames."""
 
     def on_terminate(self, *_: object) -> None:
         """Signal handler: stop in order."""
@@ -50,7 +50,7 @@ class ReaderMonitor:
         when_stdin_closes(self._orphaned.set)
 
     def order(self, ring: RingWriter) -> StopSignal:
-        """What to do next; shows our own heartbeat too."""
+        """Return what to do next, and renew our own heartbeat."""
         ring.beat()
         if self._orphaned.is_set():
             self.has_abandoned = True
@@ -110,7 +110,7 @@ def build_feed(recipe: CameraRecipe) -> FrameProducer:
 
 
 def _serve(feed: FrameProducer, ring: RingWriter, watch: ReaderMonitor) -> bool:
-    """Run the feed once somebody asks for it; True when it failed."""
+    """Run the producer once a reader asks for frames; return True when it failed."""
     failed = False
     told = StopSignal.GO_ON
     while told is StopSignal.GO_ON and not ring.start_requested:

@@ -26,7 +26,7 @@ def launch_camera(recipe: CameraRecipe) -> FrameSource:
 class ReconnectingCamera:
     """Frames of a camera process that is started anew, with a ring of its own, each time that it has lost its camera.
 
-    Each time begins a segment. Who stops it while nobody is there ends the source.
+    Each connection begins a segment. A stop while disconnected ends the source.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class ReconnectingCamera:
         return self._camera.open()
 
     def read(self, max_frames: int, timeout_s: float) -> list[SourceEvent]:
-        """What has arrived since; nothing while the other side is away.
+        """Return what has arrived since the last call; nothing while disconnected.
 
         Raises
         ------
@@ -129,7 +129,7 @@ class ReconnectingCamera:
         return None if self._recipe.n_frames is None else self._recipe.n_frames - self._n_delivered
 
     def _look_for_it(self) -> None:
-        """In the background: who reads must not wait."""
+        """Runs in the background: readers must not wait."""
         self._finder = threading.Thread(target=self._find, name="find-camera", daemon=True)
         self._finder.start()
 

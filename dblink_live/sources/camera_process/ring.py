@@ -58,14 +58,14 @@ RingItem = Segment | Frame | Gap | RingError | RingEnd
 
 @dataclass(frozen=True)
 class RingCounters:
-    """What the writer and a reader have counted so far."""
+    """Counters of the writer and of one reader."""
 
     n_popped: int
     """Frames that the camera handed over."""
     n_camera_lost: int
     """Frames whose numbers the camera skipped."""
     n_camera_unknown: int
-    """Losses whose size nobody can know."""
+    """Losses of unknown size."""
     n_written: int
     n_read_or_skipped: int
     n_skipped: int
@@ -96,7 +96,7 @@ class RingWriter:
         self._n_records = 0
         self._segment: Segment | None = None
         self._dropped: Gap | None = None
-        """Frames dropped since the last one that was written; nobody has been told of them yet."""
+        """Frames dropped since the last one that was written, not yet reported."""
         self._recorder_beat = 0
         self._recorder_seen_at = 0.0
         self._words[Word.VERSION] = VERSION
@@ -162,7 +162,7 @@ class RingWriter:
         self._write_event(EventKind.SEGMENT, segment=segment.index, text=json.dumps(asdict(segment)))
 
     def write_gap(self, gap: Gap) -> None:
-        """Report frames that will not come; a count of None where nobody can know how many."""
+        """Report frames that will not come; a count of None where the number is unknown."""
         if gap.cause in _BEFORE_THE_RING:
             if gap.count is None:
                 self._words[Word.N_CAMERA_UNKNOWN] += 1

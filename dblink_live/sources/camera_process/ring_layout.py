@@ -1,4 +1,4 @@
-"""Where things lie in the shared memory of a frame ring.
+"""Memory layout of a frame ring.
 
     header and control words | slot heads | slot pixels | event records
 

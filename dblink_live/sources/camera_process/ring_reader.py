@@ -115,7 +115,7 @@ class RingReader:
         self._own[ReaderWord.HOLDS] = 0
 
     def release_recorder(self) -> None:
-        """Take back what the recorder held; its process has ended, so nobody else writes that word."""
+        """Take back what the recorder held; its process has ended, so no other process writes that word."""
         self._views.reader_words(RECORDER)[ReaderWord.HOLDS] = 0
 
     @property

@@ -1,4 +1,4 @@
-"""How a process that shares the frame ring is started, told its job, and heard.
+"""Start a process that shares the frame ring, and exchange lines with it.
 
 Parent and child talk in lines of JSON over the child's standard streams until the ring takes over. The child's standard
 input stays open, and its end tells the child that the parent is gone, or wants it to end.
@@ -44,7 +44,7 @@ def spawn(module: str, address: str) -> subprocess.Popen[bytes]:
 def take_stdout() -> TextIOWrapper:
     """In the child: keep standard output for answers, and send what libraries print to standard error.
 
-    A pipe that nobody reads any more would block the child once it is full.
+    A pipe without a reader would block the child once it is full.
     """
     private = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

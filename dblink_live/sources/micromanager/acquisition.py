@@ -177,7 +177,7 @@ class AcquisitionProducer:
         self._failure: Exception | None = None
         self._is_done = threading.Event()
         self._lock = threading.Lock()
-        """Held by whoever writes into the sink."""
+        """Held while writing into the sink."""
 
     def prepare(self, clock: HostClock) -> ProducerPlan:
         """Dimension the core's buffer where it is ours, and say what will come.
@@ -218,7 +218,7 @@ class AcquisitionProducer:
             return
         n_planned = len(self._plan.numbers)
         n_missing = n_planned - self._base - self._last - 1
-        # What fails at the last event, the engine tells nobody: it only prints it.
+        # The engine does not report what fails at the last event: it only prints it.
         reason = words.reason() if self._failure is not None or n_missing > 0 else None
         if self._failure is not None or reason is not None:
             reason = reason or bridge.first_line(self._failure or SourceError())

@@ -42,7 +42,7 @@ def connect(port: int) -> Any:
     Raises
     ------
     SourceError
-        pycromanager is not installed, nobody listens there, or whoever does is no Micro-Manager.
+        pycromanager is not installed, no server listens there, or it is not Micro-Manager.
     """
     try:
         # pycromanager's own Core comes from here; importing pycromanager as a whole takes three times as long.
@@ -54,8 +54,8 @@ def connect(port: int) -> Any:
         ) from error
     if not is_listening(port):
         raise SourceError(
-            f"expected a running Micro-Manager at port {port}, found nobody listening there; start Micro-Manager and "
-            f"tick Tools > Options > Run server on port {DEFAULT_PORT}"
+            f"expected a running Micro-Manager at port {port}, found no server listening there; start Micro-Manager "
+            f"and tick Tools > Options > Run server on port {DEFAULT_PORT}"
         )
     _drop_exit_handlers()
     try:
@@ -162,8 +162,8 @@ class _NoExitHandlers:
 def _drop_exit_handlers() -> None:
     """Keep pyjavaz from registering an exit handler for each object: for each frame two, never taken back.
 
-    The process of a camera ends without them (`producer`), and at 100 frames a second they would
-    fill some hundred megabytes an hour.
+    The process of a camera ends without them (`producer`), and at 100 frames per second they would
+    fill some hundred megabytes per hour.
     """
     from pyjavaz import bridge
 

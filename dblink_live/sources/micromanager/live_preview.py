@@ -1,7 +1,7 @@
 """``mm:live``: a preview of what a running Micro-Manager acquires, over pycromanager's Java bridge.
 
 The frames belong to Micro-Manager's window: nothing is popped, set or started, the core's buffer is only looked into.
-So frames are missed where they come faster than the bridge carries them (some hundred megabytes a second), where the
+So frames are missed where they come faster than the bridge carries them (some hundred megabytes per second), where the
 buffer clears itself, or where an acquisition takes them out first. Every miss is counted by image number, with the
 cause *preview*. For an acquisition of which no frame may be missed, follow its files with ``ndtiff:``.
 """
@@ -199,7 +199,7 @@ class LivePreview:
             with self._silence:
                 sighting = buffer.look()
             if sighting.has_restarted:
-                # What the sequence before took last, nobody has seen, unless it was watched to its end.
+                # The last frames of the sequence before were not seen, unless it was watched to its end.
                 if not sighting.was_seen_to_end and numbering.n_frames:
                     self._items.put(Gap(numbering.segment.index, numbering.last, None, GapCause.PREVIEW))
                 has_restarted = True

@@ -80,7 +80,7 @@ def _exposure_ms(recipe: CameraRecipe) -> float | None:
         return interval_ms
     if recipe.exposure_ms > interval_ms * (1 + 1e-6):
         raise SourceError(
-            f"expected an exposure of at most {interval_ms:g} ms at {recipe.fps:g} frames a second, "
+            f"expected an exposure of at most {interval_ms:g} ms at {recipe.fps:g} frames per second, "
             f"found exposure_ms={recipe.exposure_ms:g}; lower one of the two"
         )
     return recipe.exposure_ms

@@ -226,7 +226,7 @@ class ScriptProducer:
         return self._n_frames is not None and head.number + 1 >= self._n_frames
 
     def _report_missing(self, sink: FrameSink, segment: Segment, number: int) -> None:
-        """Images before ``number`` that the hook could not send: nobody took them in time."""
+        """Images before ``number`` that the hook could not send: they were not taken in time."""
         missing = number - self._last - 1
         if missing > 0:
             sink.write_gap(Gap(segment.index, self._last, missing, GapCause.RING))

@@ -73,7 +73,7 @@ def read_sequence(
 
 
 def _pop_until_the_end(core: CameraCore, reader: _SequenceReader, order: Callable[[], StopSignal]) -> StopSignal:
-    """Hand frames over until none is left after the sequence ended; return the last order: GO_ON if nobody stopped."""
+    """Hand frames over until none is left after the sequence ended; return STOP or ABANDON if so ordered, or GO_ON."""
     last_order = StopSignal.GO_ON
     while True:
         told = order()

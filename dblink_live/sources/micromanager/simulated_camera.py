@@ -42,14 +42,14 @@ class FrameMaker(Protocol):
 
 
 class RenderAhead:
-    """Renders frames 0, 1, 2... in a thread, ahead of whoever takes them.
+    """Renders frames 0, 1, 2... in a thread, ahead of their consumer.
 
     Parameters
     ----------
     maker
         Renders a frame.
     n_frames
-        Frames that will be taken; None when nobody knows.
+        Frames that will be taken; None where unknown.
     """
 
     def __init__(self, maker: FrameMaker, n_frames: int | None) -> None:

@@ -19,7 +19,7 @@ WRITTEN_WITHIN_S = 5.0
 
 
 class GrowingDataset:
-    """A dataset on disk, read behind whoever writes it.
+    """A dataset on disk, read while another program writes it.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ class GrowingDataset:
             index.close()
 
     def is_being_written(self) -> bool:
-        """Whether somebody wrote to the index a moment ago."""
+        """Whether the index was written to a moment ago."""
         return self._index.quiet_s() < WRITTEN_WITHIN_S
 
     def is_closed(self) -> bool:

@@ -176,7 +176,7 @@ class IndexReader:
         return self._file.size() == self._position
 
     def quiet_s(self) -> float:
-        """Seconds since somebody wrote to it."""
+        """Seconds since it was last written to."""
         return self._file.quiet_s()
 
     def close(self) -> None:

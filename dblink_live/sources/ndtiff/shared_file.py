@@ -1,4 +1,4 @@
-"""Reads of a file that another program is still writing: unbuffered, and in nobody's way.
+"""Read a file that another program is still writing: unbuffered, without locking it.
 
 A buffered reader returns what lay in the file when it filled its buffer: zeros, where a file is preallocated. A memory
 map would keep Windows from cutting the file to its length at the end. So every read here asks the system, and on
@@ -42,7 +42,7 @@ if sys.platform == "win32":
         return msvcrt.open_osfhandle(handle, os.O_RDONLY | os.O_BINARY)
 
 else:
-    # Elsewhere an open file hinders nobody.
+    # Elsewhere an open file blocks no other program.
     _open_shared = None
 
 

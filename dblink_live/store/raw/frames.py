@@ -48,7 +48,7 @@ MAX_IN_FLIGHT = 2
 
 
 def shard_frames(segment: Segment) -> int:
-    """Frames a shard."""
+    """Frames per shard."""
     n_bytes = segment.shape.height * segment.shape.width * np.dtype(segment.dtype).itemsize
     return max(1, min(SHARD_FRAMES, MAX_SHARD_BYTES // n_bytes))
 
@@ -230,7 +230,7 @@ class RawFrames:
         self.session = session
         self.shards = shards
         self.gaps = gaps
-        """What was not recorded."""
+        """Frames that were not recorded."""
         self._folder = folder / FOLDER_NAME / session.series / "0"
         empty = np.empty(0, np.int64)
         self.numbers = np.concatenate([empty, *(shard.numbers for shard in shards)])
@@ -256,7 +256,7 @@ class RawFrames:
 
 
 def read_raw(folder: Path) -> list[RawFrames]:
-    """What was recorded, a session each; empty where nothing was to be recorded."""
+    """Recordings, one per session; empty where nothing was recorded."""
     if not (folder / FILE_NAME).exists():
         return []
     reader = RawJournalReader(folder)

@@ -1,4 +1,4 @@
-"""What is committed of the camera frames that a run records: one row a shard, in a database of its own.
+"""Journal of recorded camera frames: one row per committed shard, in a database of its own.
 
 The recorder is another process than the one that keeps the run's journal, and an SQLite file with one writer needs no
 waiting. As there, a row is the only commit marker: the shard was on disk (fsynced) before its row was.
@@ -53,7 +53,7 @@ class RawSession:
     """The image group in ``run.ome.zarr`` that holds them."""
     shard_frames: int
     ending: str | None
-    """How it ended, in words; None while it is recorded, and where the recorder died."""
+    """Reason of its end; None while it is recorded and where the recorder died."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class RawJournalReader:
         return [Gap(session, after, count, GapCause(cause)) for after, count, cause in rows]
 
     def damage(self) -> str | None:
-        """What SQLite finds wrong with the file, or None."""
+        """Return what SQLite finds wrong with the file, or None."""
         return find_damage(self._connection)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Checks the end of an array, where a death or a failed trimming leaves its traces.
+"""Check the end of an array, which a killed process or a failed trimming leaves too long.
 
 Behind the last committed window there may be room, and windows that were in flight. Nobody reads them, for the journal
 does not name them; but a program that knows nothing of the journal shows them, so a complete run has none.

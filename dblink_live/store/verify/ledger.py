@@ -1,8 +1,7 @@
-"""Does a stored ledger balance, and does it agree with what is committed?
+"""Check that a stored ledger balances and agrees with the committed windows.
 
 A ledger is kept by the acquisition; here it is a plain table
-``{"seen", "committed", "lost": {cause: n}, "deselected", "tail"}``, in which None stands for a number that nobody can
-know.
+``{"seen", "committed", "lost": {cause: n}, "deselected", "tail"}``, in which None stands for an unknown number.
 """
 
 from __future__ import annotations

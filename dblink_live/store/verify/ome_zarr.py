@@ -23,7 +23,7 @@ def check_hierarchy(root: Path, expected: list[SeriesSpec], committed: dict[str,
     expected
         The series that the journal knows of.
     committed
-        Committed windows a series.
+        Committed windows per series.
     """
     problems = validate_ome_zarr(root)
     try:

@@ -1,4 +1,4 @@
-"""Checks a run folder from end to end: is everything that was committed still there, and does the ledger balance?"""
+"""Check a run folder: everything committed is present and intact, and the ledger balances."""
 
 from __future__ import annotations
 

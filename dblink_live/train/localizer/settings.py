@@ -27,13 +27,13 @@ class LocalizerScenes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sigma_error: NonNegative = 0.03
     """Relative standard deviation of the width that the network is told."""
     photons_over_noise: tuple[Positive, Positive] = (20.0, 400.0)
-    """Photons of a molecule a frame, over the noise of the background within one width."""
+    """Photons of a molecule per frame, over the noise of the background within one width."""
     brightness_spread: NonNegative = 0.6
     """Largest standard deviation of the logarithm of the brightness, from molecule to molecule."""
     on_frames: tuple[Positive, Positive] = (1.0, 10.0)
     """Mean time that a molecule is on, in frames."""
     background_e: tuple[Positive, Positive] = (3.0, 1500.0)
-    """Electrons a pixel."""
+    """Electrons per pixel."""
     background_slope: NonNegative = 0.25
     """Largest relative change of the background from the centre to the edge of an example, along each axis."""
     reaches_beyond_share: Share = 0.6

@@ -78,7 +78,7 @@ class ClipSampler:
     def sample(self, step: int) -> Clip:
         """The batch of ``step`` (0, 1, 2...); cheapest in their order, for then few videos are new."""
         settings = self._settings
-        # Shared by all workers: who draws a longer warm-up would keep the others waiting.
+        # Shared by all workers: a longer warm-up in one would keep the others waiting.
         lengths = np.random.default_rng([settings.seed, _LENGTHS, step])
         seed = (settings.seed, _CROPS, step, self._worker)
         rng = np.random.default_rng(seed)

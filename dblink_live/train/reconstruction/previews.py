@@ -28,7 +28,7 @@ Picture = npt.NDArray[np.float32]
 
 
 def draw_previews(network: BidirectionalNetwork, videos: Sequence[Video]) -> Image.Image:
-    """One row a video: sum, reconstruction and truth of the window in its middle."""
+    """One row per video: sum, reconstruction and truth of the window in its middle."""
     rows = [_row(network, video) for video in videos]
     titles = ("plain sum", "reconstruction", "truth")
     height, width = (ENLARGED * side for side in rows[0][0].shape)

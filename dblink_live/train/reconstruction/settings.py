@@ -46,7 +46,7 @@ class Specimens(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     speed: tuple[NonNegative, NonNegative] = (0.0, 12.0)
     """Multiples of the authors' default speed; drawn with more weight on slow ones."""
     noise: tuple[NonNegative, NonNegative] = (0.2, 2.0)
-    """Multiples of the authors' 0-4 noise localizations a frame."""
+    """Multiples of the authors' 0-4 noise localizations per frame."""
     other_jitter_share: Share = 0.2
     """Share of videos whose localizations scatter by 0 or by 2 pixels instead of the authors' 1."""
     individual_motion_share: Share = 0.3

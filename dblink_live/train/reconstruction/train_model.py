@@ -204,7 +204,7 @@ def measure_envelope(specimens: Specimens, seed: int, n_videos: int = 60) -> Env
         frames = parameters.window_frames * float(video.present.sum())
         if frames:
             densities.append(float(video.counts.sum()) / (area_um2 * frames))
-    # An emitter every so often, and 2 noise localizations a frame on 26 um^2, in the released simulator's units.
+    # An emitter every so often, and 2 noise localizations per frame on 26 um^2, in the released simulator's units.
     noise_per_um2 = 2.0 / (128 * 0.04) ** 2
     nm_per_window = 0.002 * PITCH_NM * 10 if specimens.structure == "filaments" else 0.05 * PITCH_NM * 10 * BODY_SPEED
     # A uniform jitter of whole pixels either way, and the rounding to a pixel.

@@ -125,7 +125,7 @@ def _event(point: CurvePoint, started: float) -> Event:
 
 
 def _save(image: Image.Image, path: Path) -> None:
-    """Replace the picture at once, so that whoever looks never sees half of one.
+    """Replace the picture at once, so that a viewer never sees half of one.
 
     A picture that a viewer holds open stays as it is until the next save.
     """

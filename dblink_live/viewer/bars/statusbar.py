@@ -91,14 +91,14 @@ def _rate(status: StatusMessage) -> list[StatusItem]:
     if status.fps_held is None:
         return []
     if status.fps_asked is None:
-        return [StatusItem("rate", f"{status.fps_held:.1f} fps", tip="camera frames a second")]
+        return [StatusItem("rate", f"{status.fps_held:.1f} fps", tip="camera frames per second")]
     is_slow = status.fps_held < _SLOW * status.fps_asked and status.state == "running"
     return [
         StatusItem(
             "rate",
             f"{status.fps_held:.1f} / {status.fps_asked:g} fps",
             Tone.WARNING if is_slow else Tone.NORMAL,
-            "camera frames a second: held / asked for",
+            "camera frames per second: held / asked for",
         )
     ]
 
@@ -120,7 +120,7 @@ def _lost(status: StatusMessage) -> StatusItem:
     tip = ", ".join(f"{cause}: {grouped(count)}" for cause, count in causes.items())
     if status.unknown_loss:
         known = f"at least {grouped(total)}" if total else "an unknown number of"
-        return StatusItem("lost", f"{known} frames lost", Tone.ALARM, tip or "nobody can say how many")
+        return StatusItem("lost", f"{known} frames lost", Tone.ALARM, tip or "their number is unknown")
     if total:
         return StatusItem("lost", f"{grouped(total)} frames lost", Tone.ALARM, tip)
     return StatusItem("lost", "0 frames lost", tip="frames of the acquisition that did not arrive")

@@ -110,7 +110,7 @@ class LiveSource:
 
     @property
     def window_s(self) -> float | None:
-        """Duration of a window; None where nobody knows it."""
+        """Duration of a window; None where unknown."""
         start, status = self._subscriber.start, self._subscriber.status()
         fps = (status.fps_asked if status else None) or (start.fps_asked if start else None)
         return start.window_frames / fps if start and start.window_frames and fps else None

@@ -133,7 +133,7 @@ class StoredSource:
 
     @property
     def threshold(self) -> float | None:
-        """Probability above which the run's model counts a pixel as structure; None where it is not known."""
+        """Probability above which the run's model counts per pixel as structure; None where it is not known."""
         return None if self._model is None else self._model.threshold
 
     @property

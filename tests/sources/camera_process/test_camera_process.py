@@ -193,7 +193,7 @@ def test_settings_reach_a_real_camera() -> None:
 
 
 def test_an_overflow_of_the_cores_buffer_is_reported_after_the_buffered_frames() -> None:
-    # Two megabytes hold four frames of 512 x 512 x 16 bit: at 2 ms a frame and 30 ms a pop they overflow at once.
+    # Two megabytes hold four frames of 512 x 512 x 16 bit: at 2 ms per frame and 30 ms a pop they overflow at once.
     recipe = _recipe("demo_camera", options={"pop_delay_s": 0.03}, buffer_mb=2)
     with _opened(recipe) as source:
         events, message = _read_until_error(source)

@@ -150,7 +150,7 @@ def test_a_closed_preview_leaves_no_process_and_no_objects(running, opened) -> N
 
 def test_nobody_at_the_port_says_what_to_do() -> None:
     source = open_source(f"mm:live?port={free_port()}", launch=launch_camera)
-    with pytest.raises(SourceError, match="found nobody listening there; start Micro-Manager") as caught:
+    with pytest.raises(SourceError, match="found no server listening there; start Micro-Manager") as caught:
         source.open()
     assert "\n" not in str(caught.value)
     source.close()

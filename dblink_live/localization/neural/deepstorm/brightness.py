@@ -1,4 +1,4 @@
-"""Photons of molecules whose places are known: Deep-STORM itself tells none.
+"""Estimate photons of molecules at known positions, which Deep-STORM does not predict.
 
 The frame above its background is taken for a sum of round Gaussians of one width at the found places, and their
 photons are those of the non-negative least squares solution, approached by the multiplicative steps of the image space

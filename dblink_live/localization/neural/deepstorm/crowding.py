@@ -1,4 +1,4 @@
-"""How crowded it is about a molecule: how many others were found near it, an area.
+"""Crowding around a molecule: the density of others found near it.
 
 Where many were found, more stood too close to be told apart, and a place that stands for two is wrong by half their
 distance.

@@ -26,7 +26,7 @@ from dblink_live.localization.neural.blocks import Block, fuse
 from dblink_live.localization.neural.inputs import CONTEXT_FRAMES, channels
 
 SPIKE = 100.0
-"""What the image of the molecules adds up to over one of them, as published: the loss's two terms weigh by it."""
+"""Sum of the target image over one molecule, as published: it balances the two terms of the loss."""
 CHANNELS = 4
 """A frame, a compressed copy of it, the width of the point spread function, the background's variance."""
 _POOLED = 8

@@ -49,7 +49,7 @@ SHIPPED = DenseConfig(fine_channels=16, coarse_channels=48, coarse_layers=3, las
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the network says of every pixel; all [N, H, W]."""
+    """The network's predictions per pixel; all [N, H, W]."""
 
     logit: Tensor
     """Of the probability that a molecule's centre lies in the pixel."""

@@ -1,11 +1,11 @@
-"""From predictions a pixel to a list of molecules.
+"""From predictions per pixel to a list of molecules.
 
 A molecule near the border of two pixels is claimed by both, each with a part of the probability. So neighbours that
 point to the same place are taken together: the pixel of the highest probability among them stands for all, the
 probabilities add up, and the place is their mean weighted by probability. Neighbours that point to different places
 stay apart, so that two molecules in adjacent pixels are two.
 
-Shapes: N frames, H, W camera pixels, K candidates, 9 a pixel and its neighbours.
+Shapes: N frames, H, W camera pixels, K candidates, 9 per pixel and its neighbours.
 """
 
 from __future__ import annotations
