@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dblink_live.tables import read_localizations, write_localizations
     from dblink_live.types import Camera
     from dblink_live.windows import bin_localizations
+    from dblink_live.workflows.export import export
 
 _HOME = {
     "Camera": "dblink_live.types",
@@ -26,6 +27,7 @@ _HOME = {
     "StreamingReconstructor": "dblink_live.models",
     "bin_localizations": "dblink_live.windows",
     "evaluate": "dblink_live.analysis.metrics",
+    "export": "dblink_live.workflows.export",
     "load_model": "dblink_live.models",
     "localize": "dblink_live.localization",
     "open_run": "dblink_live.store",
@@ -42,6 +44,7 @@ __all__ = [
     "StreamingReconstructor",
     "bin_localizations",
     "evaluate",
+    "export",
     "load_model",
     "localize",
     "open_run",

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from dblink_live.cli.acquire import demo, resume
 from dblink_live.cli.acquire import run as run_verb
-from dblink_live.cli.afterwards import analyze, convert, localize, reconstruct, refine, report
+from dblink_live.cli.afterwards import analyze, convert, export, localize, reconstruct, refine, report
 from dblink_live.cli.develop import evaluate, simulate, train
 from dblink_live.cli.look import verify, view
 from dblink_live.cli.options import Parser, UsageError
@@ -39,6 +39,7 @@ VERBS: tuple[ModuleType, ...] = (
     verify,
     refine,
     report,
+    export,
     reconstruct,
     localize,
     calibrate,

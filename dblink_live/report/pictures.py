@@ -15,8 +15,9 @@ from dblink_live.analysis.resolution.regions import RegionFrc
 from dblink_live.display.contrast import RECONSTRUCTION, SUM, ContrastPolicy, Limits, contrast_limits
 from dblink_live.display.drawing import FAINT, TEXT, draw_scale_bar, shade, write_text
 from dblink_live.report.facts import MainSegment
-from dblink_live.store import Run
+from dblink_live.store import Run, RunningSum
 from dblink_live.store.journal import CommittedWindow
+from dblink_live.store.running_sum import CountSum
 from dblink_live.types import FloatImage, Grid
 
 SUM_WINDOWS = 25
@@ -31,7 +32,7 @@ class Moment:
     """Plain sum and reconstruction at one window, both [H, W]."""
 
     row: CommittedWindow
-    plain_sum: npt.NDArray[np.uint32]
+    plain_sum: CountSum
     n_summed: int
     """Windows that were there to be summed: fewer at the start."""
     probability: FloatImage
@@ -51,33 +52,17 @@ class MomentReader:
 
     def __init__(self, run: Run, main: MainSegment) -> None:
         self._run = run
-        self._counts = {row.window: row for row in main.counts}
-        self._scale: dict[str, float] = {}
+        self._sum = RunningSum(run, main.counts, main.stored.grid.shape)
         self.grid: Grid = main.stored.grid
 
     def read(self, row: CommittedWindow) -> Moment:
-        """The moment of one committed picture."""
-        total, n_summed = self._sum(range(row.window - SUM_WINDOWS + 1, row.window + 1))
-        return Moment(row, total, n_summed, self.probability(row))
+        """Return the moment of one committed picture."""
+        total, n_summed = self._sum.over(range(row.window - SUM_WINDOWS + 1, row.window + 1))
+        return Moment(row, total, n_summed, self._run.read_picture(row))
 
-    def sum_around(self, row: CommittedWindow, half_width: int) -> tuple[npt.NDArray[np.uint32], int]:
-        """Localizations per pixel [H, W] within +-``half_width`` windows of ``row``, and the number of windows."""
-        return self._sum(range(row.window - half_width, row.window + half_width + 1))
-
-    def _sum(self, windows: range) -> tuple[npt.NDArray[np.uint32], int]:
-        found = [self._counts[window] for window in windows if window in self._counts]
-        total = np.zeros(self.grid.shape, np.uint32)
-        for counts in found:
-            total += self._run.read_window(counts)
-        return total, len(found)
-
-    def probability(self, row: CommittedWindow) -> FloatImage:
-        """One committed picture [H, W] on its own, in [0, 1]."""
-        if row.series not in self._scale:
-            array = self._run.array(row.series)
-            self._scale[row.series] = 1.0 if array is None else array.value_scale
-        picture: FloatImage = self._run.read_window(row).astype(np.float32) * np.float32(self._scale[row.series])
-        return picture
+    def sum_around(self, row: CommittedWindow, half_width: int) -> tuple[CountSum, int]:
+        """Return localizations per pixel [H, W] within +-``half_width`` windows of ``row``, and how many windows."""
+        return self._sum.over(range(row.window - half_width, row.window + half_width + 1))
 
 
 def moments_to_show(main: MainSegment) -> list[CommittedWindow]:
@@ -135,9 +120,16 @@ def region_still(total: npt.NDArray[np.uint32], grid: Grid, regions: RegionFrc) 
 
 
 def painted(
-    image: npt.NDArray[Any], grid: Grid, policy: ContrastPolicy, limits: Limits, longer_side_px: int, even: bool = False
+    image: npt.NDArray[Any],
+    grid: Grid,
+    policy: ContrastPolicy,
+    limits: Limits,
+    longer_side_px: int,
+    *,
+    even: bool = False,
+    scale_bar: bool = True,
 ) -> Image.Image:
-    """``image`` [H, W] at ``longer_side_px``, with a scale bar; ``even`` sides, as video wants them, cut off one."""
+    """Return ``image`` [H, W] at ``longer_side_px``; ``even`` sides, as video wants them, cut off one pixel."""
     field_nm = (grid.shape.height * grid.pitch_nm, grid.shape.width * grid.pitch_nm)
     nm_per_px = max(field_nm) / longer_side_px
     height, width = (max(2, round(side / nm_per_px)) for side in field_nm)
@@ -146,7 +138,7 @@ def painted(
     shaded = shade(image, grid.pitch_nm, nm_per_px, (height, width), policy, limits, "ember")
     picture = Image.fromarray(shaded)
     # On a sliver of a field the bar would cover what there is to see.
-    if min(height, width) >= 64:
+    if scale_bar and min(height, width) >= 64:
         draw_scale_bar(ImageDraw.Draw(picture), 0, 0, height, field_nm[1], nm_per_px)
     return picture
 

@@ -14,6 +14,7 @@ from dblink_live.store.forecast import (
 from dblink_live.store.journal import CommittedWindow, Event, FullFacts, Product, Status, StoredSegment
 from dblink_live.store.raw.frames import RawFrames, RawWriter, create_raw, read_raw, trim_raw
 from dblink_live.store.reader import CommittedArray, Run, open_run
+from dblink_live.store.running_sum import RunningSum
 from dblink_live.store.segment_counts import SegmentCounts
 from dblink_live.store.verify.ledger import ledger_from_journal
 from dblink_live.store.verify.run import VerifyReport, verify_run
@@ -29,6 +30,7 @@ __all__ = [
     "RawWriter",
     "Run",
     "RunWriter",
+    "RunningSum",
     "SegmentCounts",
     "Status",
     "StoredSegment",

@@ -34,7 +34,7 @@ from dblink_live.store.journal import (
 )
 from dblink_live.store.localizations import LocalizationReader, Table, concatenate
 from dblink_live.store.lock import is_being_written
-from dblink_live.types import Gap, Localizations, RunInfo
+from dblink_live.types import FloatImage, Gap, Localizations, RunInfo
 
 
 class CommittedArray:
@@ -202,9 +202,28 @@ class Run:
     def read_window(
         self, window: CommittedWindow, region: tuple[slice, slice] = (slice(None), slice(None))
     ) -> npt.NDArray[Any]:
-        """The stored pixels of one committed window [H, W], or of a ``region`` of it, on whatever lattice it lies."""
+        """The stored pixels of one committed window [H, W], or of a ``region`` of it, on whatever lattice it lies.
+
+        Raises
+        ------
+        StoreError
+            They are damaged or missing.
+        """
         array = self._open(window.series, window.array_index + 1)
-        return np.asarray(array[(window.array_index, *region)])
+        try:
+            return np.asarray(array[(window.array_index, *region)])
+        except (OSError, ValueError, RuntimeError) as error:
+            raise StoreError(
+                f"expected window {window.window} of segment {window.segment} in {window.series}, found: {error}; run "
+                "`dblink-live verify`"
+            ) from error
+
+    def read_picture(
+        self, window: CommittedWindow, region: tuple[slice, slice] = (slice(None), slice(None))
+    ) -> FloatImage:
+        """Return one committed window [H, W], or a ``region`` of it, as probability, or as localizations per pixel."""
+        stored = self.read_window(window, region).astype(np.float32)
+        return np.asarray(stored * np.float32(self._scales[window.series]), np.float32)
 
     def localizations(
         self, segment: int | None = None, window: int | None = None, product: MapProduct = "counts"

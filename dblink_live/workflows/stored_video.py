@@ -45,7 +45,5 @@ class StoredVideo:
         for picture, place in zip(pictures, index.tolist(), strict=True):
             row = self._rows.get(self._windows[place])
             if row is not None:
-                array = self._run.array(row.series)
-                scale = 1.0 if array is None else array.value_scale
-                np.multiply(self._run.read_window(row, self._region), scale, out=picture, casting="unsafe")
+                picture[...] = self._run.read_picture(row, self._region)
         return pictures

@@ -170,7 +170,7 @@ def _check_window(run: Run, row: CommittedWindow, stored: StoredSegment | None) 
     try:
         image = run.read_window(row)
     except Exception as error:  # damaged bytes make codecs fail in their own ways
-        return f"{_name(row)}: cannot be read: {error}"
+        return f"{_name(row)}: cannot be read: {error.__cause__ or error}"
     if checksum(image) != row.checksum:
         place = f"{FOLDER_NAME}/{row.series}/0 at t = {row.array_index}"
         return f"{_name(row)}: its pixels in {place} differ from what was committed"
