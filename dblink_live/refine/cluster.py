@@ -21,6 +21,7 @@ from dblink_live.refine.scratch import Permit
 from dblink_live.refine.session import Refinement, RefineSummary, Work
 from dblink_live.refine.tile_job import TileJob, run_tile_job
 
+LOOPBACK = "127.0.0.1"
 CONNECT_TIMEOUT_S = 15.0
 WORKERS_TIMEOUT_S = 60.0
 _LOOK_S = 0.2
@@ -71,7 +72,7 @@ def start_workers(n_workers: int) -> Iterator[Any]:
     }
     scheduler = {
         "cls": distributed.Scheduler,
-        "options": {"dashboard_address": "127.0.0.1:0", "host": "127.0.0.1", "port": 0},
+        "options": {"dashboard_address": f"{LOOPBACK}:0", "host": LOOPBACK, "port": 0},
     }
     with (
         distributed.SpecCluster(workers=workers, scheduler=scheduler, silence_logs=40) as cluster,
@@ -94,8 +95,18 @@ def worker_options(n_workers: int, n_gpus: int, n_cores: int) -> list[dict[str, 
     options = []
     for number in range(n_workers):
         gpu = {"CUDA_VISIBLE_DEVICES": str(number % n_gpus)} if n_gpus else {}
-        # Our own budget decides about memory; Dask would only stop and kill what is large on purpose.
-        options.append({"nthreads": 1, "memory_limit": 0, "env": {"OMP_NUM_THREADS": threads, **gpu}})
+        options.append(
+            {
+                # Nanny, worker and the worker's page of figures would else listen on all interfaces, and whoever
+                # reaches a worker can run programs as its user.
+                "host": LOOPBACK,
+                "dashboard_address": f"{LOOPBACK}:0",
+                "nthreads": 1,
+                # Our own budget decides about memory; Dask would only stop and kill what is large on purpose.
+                "memory_limit": 0,
+                "env": {"OMP_NUM_THREADS": threads, **gpu},
+            }
+        )
     return options
 
 
