@@ -6,11 +6,12 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from dblink_live.errors import ConfigError, input_accepted
+from dblink_live.errors import ConfigError, StoreError, input_accepted
+from dblink_live.files import FileHeldError, replacing
+from dblink_live.pixel_sizes import UnusualPixelSize
 from dblink_live.report.mp4 import can_make_movies
 from dblink_live.store import Run, open_run
-from dblink_live.tables import WRITTEN_SUFFIXES, format_of, write_localizations
-from dblink_live.tables.files import replacing
+from dblink_live.tables import format_of, write_localizations, written_suffixes
 from dblink_live.workflows.export_files import write_movie, write_picture, write_tiff
 from dblink_live.workflows.progress import Progress, progress_of
 from dblink_live.workflows.run_excerpt import Excerpt, ExportProduct, choose_excerpt
@@ -19,9 +20,8 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
     "movie": (".mp4",),
     "tiff": (".tif", ".tiff"),
     "picture": (".png",),
-    "locs": WRITTEN_SUFFIXES,
 }
-"""Endings that each kind of file may have."""
+"""Endings that each kind of file may have; those of ``locs`` are `dblink_live.tables.written_suffixes`."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,9 @@ def _check_files(files: dict[str, Path], overwrite: bool) -> None:
     if not files:
         raise ConfigError("expected something to export, found nothing: ask for a movie, tiff, picture or locs")
     for kind, path in files.items():
-        if path.suffix.lower() not in SUFFIXES[kind]:
-            raise ConfigError(f"expected {kind} to end in {' or '.join(SUFFIXES[kind])}, found {path}")
+        known = written_suffixes() if kind == "locs" else SUFFIXES[kind]
+        if path.suffix.lower() not in known:
+            raise ConfigError(f"expected {kind} to end in {' or '.join(known)}, found {path}")
         if not path.absolute().parent.is_dir():
             raise ConfigError(f"expected a folder to write {kind} to, found none at {path.absolute().parent}")
         if path.is_dir():
@@ -128,13 +129,21 @@ def _check_files(files: dict[str, Path], overwrite: bool) -> None:
 def _write(kind: str, path: Path, excerpt: Excerpt, scale_bar: bool, report: Progress) -> ExportedFile:
     if kind == "locs":
         return ExportedFile(kind, path, _write_locs(path, excerpt))
-    with replacing(path) as unfinished, report.bar(f"writing {path.name}", len(excerpt.windows), "windows") as advance:
-        if kind == "movie":
-            n_items = write_movie(unfinished, excerpt, advance)
-        elif kind == "tiff":
-            n_items = write_tiff(unfinished, excerpt, advance)
-        else:
-            n_items = write_picture(unfinished, excerpt, scale_bar)
+    try:
+        with (
+            replacing(path) as unfinished,
+            report.bar(f"writing {path.name}", len(excerpt.windows), "windows") as advance,
+        ):
+            if kind == "movie":
+                n_items = write_movie(unfinished, excerpt, advance)
+            elif kind == "tiff":
+                n_items = write_tiff(unfinished, excerpt, advance)
+            else:
+                n_items = write_picture(unfinished, excerpt, scale_bar)
+    except FileHeldError as error:
+        raise StoreError(str(error)) from error
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error}; choose another folder or free space") from error
     return ExportedFile(kind, path, n_items)
 
 
@@ -143,5 +152,7 @@ def _write_locs(path: Path, excerpt: Excerpt) -> int:
     if pixel_size_nm is None:
         raise ConfigError("expected no locs: the run does not state how large a camera pixel is")
     rows = excerpt.localizations()
-    write_localizations(path, rows, excerpt.stored.segment.shape, pixel_size_nm, excerpt.n_frames)
+    # The run was made with this size: it was asked about then.
+    confirmed = UnusualPixelSize(pixel_size_nm)
+    write_localizations(path, rows, excerpt.stored.segment.shape, confirmed, excerpt.n_frames)
     return len(rows)
