@@ -19,10 +19,9 @@ from dblink_live.errors import ConfigError, ModelError, SourceError
 from dblink_live.localization import DeepStormLocalizer, DenseLocalizer, GaussianLocalizer
 from dblink_live.localization.neural.deepstorm.brightness import photons_of
 from dblink_live.localization.neural.deepstorm.checkpoint import (
+    DEEPSTORM_CHECKPOINTS,
     DeepStormFacts,
     Precision,
-    load_deepstorm,
-    save_deepstorm,
 )
 from dblink_live.localization.neural.deepstorm.crowding import LEAST, REACH_SIGMAS, crowding_about
 from dblink_live.localization.neural.deepstorm.network import SPIKE, DeepStormConfig, DeepStormNetwork, smoothed
@@ -66,7 +65,7 @@ def tiny_checkpoint(path: Path, **changes: object) -> Path:
         precision=Precision(scale=1.0, by_brightness=0.0, by_height=0.0),
     )
     torch.manual_seed(2)
-    save_deepstorm(path, DeepStormNetwork(TINY), msgspec.structs.replace(facts, **changes))
+    DEEPSTORM_CHECKPOINTS.save(path, DeepStormNetwork(TINY), msgspec.structs.replace(facts, **changes))
     return path
 
 
@@ -252,7 +251,7 @@ def test_what_cannot_be_is_refused_in_one_line() -> None:
 
 def test_a_bad_checkpoint_is_refused(tmp_path: Path) -> None:
     good = tiny_checkpoint(tmp_path / "good.safetensors")
-    assert load_deepstorm(good, torch.device("cpu")).facts.config == TINY
+    assert DEEPSTORM_CHECKPOINTS.load(good, torch.device("cpu")).facts.config == TINY
     with pytest.raises(ModelError, match=r"of the localizer 'deepstorm', found .* of 'dense'"):
         DeepStormLocalizer(CAMERA, weights="dense")
     with pytest.raises(ModelError, match=r"of the localizer 'dense', found .* of 'deepstorm'"):
@@ -283,7 +282,7 @@ def test_models_lists_it_beside_the_dense_one_and_prints_its_card(capsys: pytest
     listed = {row["name"]: row for row in json.loads(capsys.readouterr().out)["localizers"]}
     assert set(listed) == {"deepstorm", "dense"}
     assert listed["dense"]["architecture"] == "dense"
-    network = load_deepstorm("deepstorm", torch.device("cpu"))
+    network = DEEPSTORM_CHECKPOINTS.load("deepstorm", torch.device("cpu"))
     # Normalisations are folded in there, two trained numbers a channel to one.
     assert listed["deepstorm"]["parameters"] == sum(
         weight.numel() for weight in DeepStormNetwork(network.facts.config).parameters()

@@ -13,7 +13,7 @@ import torch
 from dblink_live.cli import main
 from dblink_live.errors import ConfigError, ModelError
 from dblink_live.localization import DeepStormLocalizer
-from dblink_live.localization.neural.deepstorm.checkpoint import Precision, load_deepstorm
+from dblink_live.localization.neural.deepstorm.checkpoint import DEEPSTORM_CHECKPOINTS, Precision
 from dblink_live.localization.neural.deepstorm.network import SPIKE, DeepStormConfig
 from dblink_live.localization.neural.inputs import CHANNELS, seen_in
 from dblink_live.registry import get_localizer_factory
@@ -38,7 +38,7 @@ def test_the_recipe_names_its_sizes_and_the_scenes_of_the_dense_one() -> None:
     assert isinstance(recipe, DeepStormSettings)
     assert recipe.description
     assert recipe.scenes == LocalizerScenes()
-    assert recipe.network == load_deepstorm("deepstorm", torch.device("cpu")).facts.config
+    assert recipe.network == DEEPSTORM_CHECKPOINTS.load("deepstorm", torch.device("cpu")).facts.config
     assert DeepStormSettings().network == DeepStormConfig()
 
 
@@ -92,7 +92,7 @@ def test_a_short_run_lowers_the_loss_and_learns_where_molecules_are(tmp_path: Pa
     train_localizer_to_checkpoint(settings, path, lambda progress: losses.append(progress.validation_loss))
     # A molecule costs less than when it is not drawn at all.
     assert losses[-1] < 0.8 * losses[0]
-    facts = load_deepstorm(path, torch.device("cpu")).facts
+    facts = DEEPSTORM_CHECKPOINTS.load(path, torch.device("cpu")).facts
     assert facts.training["jaccard_within_a_width"] > 0.15
     assert facts.min_height in np.round(np.arange(0.02, 0.61, 0.02), 2)
 
@@ -123,7 +123,7 @@ def test_a_run_writes_a_checkpoint_that_localizes_and_can_be_gone_on_with(tmp_pa
 def test_what_was_never_found_has_the_precision_of_a_width(tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     train_localizer_to_checkpoint(msgspec.structs.replace(TINY, steps=1, learning_rate=1e-9), path)
-    facts = load_deepstorm(path, torch.device("cpu")).facts
+    facts = DEEPSTORM_CHECKPOINTS.load(path, torch.device("cpu")).facts
     brightness, height, crowding = np.array([50.0, 100.0]), np.array([0.5, 1.0]), np.array([0.01, 0.04])
     if facts.training["jaccard_within_a_width"] < 0.01:
         assert facts.precision.of(brightness, height, crowding).tolist() == [1.0, 1.0]
@@ -136,7 +136,7 @@ def test_the_verb_trains_it_and_refuses_what_cannot_be(tmp_path: Path, capsys: p
     text = 'kind = "deepstorm"\nsteps = 1\nbatch = 1\ncrop_px = 16\nthreads = 1\n'
     settings.write_text(text + "[network]\nchannels = [2, 2, 2, 2]\nupsampling = 2\n")
     assert main(["train", "--config", str(settings), "--out", str(out), "--json"]) == 0
-    assert load_deepstorm(out, torch.device("cpu")).facts.config.upsampling == 2
+    assert DEEPSTORM_CHECKPOINTS.load(out, torch.device("cpu")).facts.config.upsampling == 2
     for wrong, message in (
         ("sparse = 1.0\n", "did you mean 'sparsity'"),
         ("[network]\nchannel = 1\n", "unknown key 'network.channel'"),

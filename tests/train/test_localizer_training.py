@@ -12,7 +12,7 @@ import torch
 
 from dblink_live.cli import main
 from dblink_live.errors import ConfigError
-from dblink_live.localization.neural.dense.checkpoint import load_localizer
+from dblink_live.localization.neural.dense.checkpoint import DENSE_CHECKPOINTS
 from dblink_live.localization.neural.dense.network import SHIPPED, DenseConfig, Predictions
 from dblink_live.localization.neural.dense.recovery import recover
 from dblink_live.localization.neural.inputs import CHANNELS
@@ -32,7 +32,7 @@ def test_the_recipe_is_the_default_and_trains() -> None:
     assert recipe.description
     assert recipe.scenes == LocalizerScenes()
     assert recipe.network is None
-    assert load_localizer("dense", torch.device("cpu")).facts.config == SHIPPED
+    assert DENSE_CHECKPOINTS.load("dense", torch.device("cpu")).facts.config == SHIPPED
 
 
 def test_examples_follow_from_the_seed() -> None:
@@ -117,7 +117,7 @@ def test_sizes_can_be_chosen_and_are_kept_when_it_is_gone_on_with(tmp_path: Path
     path = tmp_path / "small.safetensors"
     train_localizer_to_checkpoint(msgspec.structs.replace(TINY, network=SIZES), path)
     train_localizer_to_checkpoint(msgspec.structs.replace(TINY, start_from=str(path), steps=1), path, overwrite=True)
-    assert load_localizer(path, torch.device("cpu")).facts.config == SIZES
+    assert DENSE_CHECKPOINTS.load(path, torch.device("cpu")).facts.config == SIZES
     localizer = get_localizer_factory(str(path))(Camera(100.0), min_probability=0.9)
     assert len(localizer.localize(np.full((2, 16, 16), 100, np.uint16), np.arange(2))) == 0
 

@@ -39,6 +39,9 @@ class NetworkFacts(Facts, frozen=True, kw_only=True):
     training: dict[str, str | int | float | bool | None] = msgspec.field(default_factory=dict)
     """Provenance of the weights: settings, figures, versions."""
 
+    def check(self, path: Path) -> None:
+        """Raise ModelError unless the facts make sense beyond their types; ``path`` is named in the message."""
+
 
 AnyFacts = TypeVar("AnyFacts", bound=NetworkFacts)
 

@@ -18,9 +18,9 @@ from msgspec.structs import asdict
 from torch import Tensor, nn
 
 from dblink_live.errors import ConfigError
-from dblink_live.localization.neural.deepstorm.checkpoint import first_deepstorm
+from dblink_live.localization.neural.deepstorm.checkpoint import DEEPSTORM_CHECKPOINTS
 from dblink_live.localization.neural.deepstorm.network import DeepStormNetwork, of_one_frame
-from dblink_live.localization.neural.dense.checkpoint import first_network
+from dblink_live.localization.neural.dense.checkpoint import DENSE_CHECKPOINTS
 from dblink_live.localization.neural.dense.network import DenseNetwork, Predictions
 from dblink_live.train.errors import TrainingStoppedError
 from dblink_live.train.localizer.data import Examples, make_examples
@@ -66,7 +66,9 @@ def begin_localizer(settings: LocalizerSettings) -> LocalizerTraining[DenseNetwo
         It is of other sizes than the settings.
     """
     torch.manual_seed(settings.seed)
-    network = first_network(settings.start_from) if settings.start_from else DenseNetwork(settings.network)
+    network = (
+        DENSE_CHECKPOINTS.load_trained(settings.start_from) if settings.start_from else DenseNetwork(settings.network)
+    )
     if settings.network is not None and settings.network != network.config:
         raise ConfigError(
             f"expected the sizes of {settings.start_from} in network, {asdict(network.config)}, "
@@ -86,7 +88,11 @@ def begin_deepstorm(settings: DeepStormSettings) -> LocalizerTraining[DeepStormN
         It is of other sizes than the settings.
     """
     torch.manual_seed(settings.seed)
-    network = first_deepstorm(settings.start_from) if settings.start_from else DeepStormNetwork(settings.network)
+    network = (
+        DEEPSTORM_CHECKPOINTS.load_trained(settings.start_from)
+        if settings.start_from
+        else DeepStormNetwork(settings.network)
+    )
     if network.config != settings.network:
         raise ConfigError(
             f"expected the sizes of {settings.start_from} in network, {network.config.channels} and upsampling "

@@ -11,9 +11,9 @@ import msgspec
 import torch
 
 from dblink_live.errors import ConfigError, ModelError
-from dblink_live.localization.neural.deepstorm.checkpoint import DeepStormFacts, save_deepstorm
+from dblink_live.localization.neural.deepstorm.checkpoint import DEEPSTORM_CHECKPOINTS, DeepStormFacts
 from dblink_live.localization.neural.deepstorm.network import DeepStormNetwork
-from dblink_live.localization.neural.dense.checkpoint import LocalizerFacts, save_localizer
+from dblink_live.localization.neural.dense.checkpoint import DENSE_CHECKPOINTS, DenseFacts
 from dblink_live.localization.neural.weights import FORMAT_VERSION, Range
 from dblink_live.train.errors import TrainingStoppedError
 from dblink_live.train.localizer.deepstorm_measure import measure
@@ -67,8 +67,8 @@ def train_localizer_to_checkpoint(
         dense,
         settings,
         on_progress,
-        lambda progress: save_localizer(
-            path, dense.average, LocalizerFacts(config=dense.average.config, **_stated(settings, progress))
+        lambda progress: DENSE_CHECKPOINTS.save(
+            path, dense.average, DenseFacts(config=dense.average.config, **_stated(settings, progress))
         ),
     )
 
@@ -111,7 +111,7 @@ def _save_deepstorm(
         precision=measured.precision,
         **stated,
     )
-    return save_deepstorm(path, training.average, facts)
+    return DEEPSTORM_CHECKPOINTS.save(path, training.average, facts)
 
 
 def _stated(settings: NetworkSettings, progress: TrainingProgress) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from torch import Tensor
 from dblink_live.errors import ConfigError
 from dblink_live.localization.gaussian.filters import Filters
 from dblink_live.localization.neural.deepstorm.brightness import photons_of
-from dblink_live.localization.neural.deepstorm.checkpoint import load_deepstorm
+from dblink_live.localization.neural.deepstorm.checkpoint import DEEPSTORM_CHECKPOINTS
 from dblink_live.localization.neural.deepstorm.crowding import crowding_about
 from dblink_live.localization.neural.deepstorm.network import DeepStormConfig, DeepStormNetwork, network_input
 from dblink_live.localization.neural.deepstorm.recovery import peaks
@@ -101,7 +101,7 @@ class DeepStormLocalizer(NetworkLocalizer):
     ) -> None:
         if min_height is not None and not 0 < min_height < 1:
             raise ConfigError(f"expected min_height between 0 and 1, found {min_height}")
-        self._model = load_deepstorm(weights, torch.device(device))
+        self._model = DEEPSTORM_CHECKPOINTS.load(weights, torch.device(device))
         facts = self._model.facts
         self._least_height = facts.min_height if min_height is None else min_height
         super().__init__(

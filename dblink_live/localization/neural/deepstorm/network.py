@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from dblink_live.errors import ConfigError
-from dblink_live.localization.neural.blocks import Block, fuse
+from dblink_live.localization.neural.blocks import Block
 from dblink_live.localization.neural.inputs import CONTEXT_FRAMES, channels
 
 SPIKE = 100.0
@@ -98,13 +98,6 @@ def of_one_frame(inputs: Tensor) -> Tensor:
     """The channels of `network_input` out of those that the dense network sees [N, C, H, W]."""
     n_frames = CONTEXT_FRAMES + 1
     return inputs[:, [0, n_frames, 2 * n_frames, 2 * n_frames + 1]]
-
-
-def fused(network: DeepStormNetwork) -> DeepStormNetwork:
-    """A copy of ``network`` for inference, its normalisations folded into the convolutions before them."""
-    copy = DeepStormNetwork(network.config)
-    copy.load_state_dict(network.state_dict())
-    return fuse(copy)
 
 
 def smoothed(image: Tensor) -> Tensor:

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from dblink_live.errors import ConfigError
 from dblink_live.localization.gaussian.filters import Filters
-from dblink_live.localization.neural.dense.checkpoint import LocalizerModel, load_localizer
-from dblink_live.localization.neural.dense.network import REACH_PX, Predictions
+from dblink_live.localization.neural.dense.checkpoint import DENSE_CHECKPOINTS
+from dblink_live.localization.neural.dense.network import REACH_PX, DenseNetwork, Predictions
 from dblink_live.localization.neural.dense.recovery import recover
 from dblink_live.localization.neural.inputs import NetworkInput, channels
 from dblink_live.localization.neural.localizer import NetworkLocalizer, in_bands, log_width, whole_batch
@@ -81,15 +81,15 @@ class DenseLocalizer(NetworkLocalizer):
     ) -> None:
         if not 0 < min_probability < 1:
             raise ConfigError(f"expected min_probability between 0 and 1, found {min_probability}")
-        self._model = load_localizer(weights, torch.device(device))
+        self._model = DENSE_CHECKPOINTS.load(weights, torch.device(device))
         self._least_probability = min_probability
         super().__init__(
             camera,
             psf_sigma_px,
             {"threshold_sigma": threshold_sigma, "fit": fit, "max_misfit": max_misfit},
             Filters(min_photons, max_precision_px),
-            self._model.name,
-            self._model.psf_sigma_px,
+            self._model.facts.name,
+            self._model.facts.psf_sigma_px,
             torch.device(device),
         )
 
@@ -98,7 +98,7 @@ class DenseLocalizer(NetworkLocalizer):
 
     def _find(self, seen: NetworkInput, units: Tensor, batch: int, excess: float) -> Localizations:
         sigma_px, told_px = self._told_width()
-        found = recover(_predict(self._model, seen, units, told_px, batch), self._least_probability)
+        found = recover(_predict(self._model.network, seen, units, told_px, batch), self._least_probability)
         place = (found.frame, found.row, found.col)
         rows = empty_localizations(len(found.frame))
         columns = {
@@ -117,7 +117,7 @@ class DenseLocalizer(NetworkLocalizer):
         return self._chosen(rows)
 
 
-def _predict(model: LocalizerModel, seen: NetworkInput, units: Tensor, psf_sigma_px: float, batch: int) -> Predictions:
+def _predict(network: DenseNetwork, seen: NetworkInput, units: Tensor, psf_sigma_px: float, batch: int) -> Predictions:
     """Run the network on ``units`` [N, CONTEXT_FRAMES + 1, H, W] of N frames, at most ``batch``."""
     n, _, height, width = units.shape
     whole, variance_e = whole_batch(seen, units, batch, _SIDE_PX)
@@ -125,5 +125,5 @@ def _predict(model: LocalizerModel, seen: NetworkInput, units: Tensor, psf_sigma
     # As the convolutions fill up what lies outside of a frame.
     inputs[:, :, height:] = 0.0
     inputs[:, :, :, width:] = 0.0
-    raw = in_bands(model.network, inputs, REACH_PX, _BAND_PIXELS, _EVEN)
+    raw = in_bands(network, inputs, REACH_PX, _BAND_PIXELS, _EVEN)
     return Predictions.of(raw.contiguous()).cropped(n, height, width)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dblink_live.localization.neural.blocks import Block, fuse
+from dblink_live.localization.neural.blocks import Block
 from dblink_live.localization.neural.inputs import CHANNELS
 
 OUTPUTS = 7
@@ -110,10 +110,3 @@ class DenseNetwork(nn.Module):
         seen_from_afar = self.up(self.coarse(self.down(fine)))
         out: Tensor = self.out(self.leave(F.relu(seen_from_afar.add_(fine), inplace=True)))
         return out
-
-
-def fused(network: DenseNetwork) -> DenseNetwork:
-    """A copy of ``network`` for inference, its normalisations folded into the convolutions before them."""
-    copy = DenseNetwork(network.config)
-    copy.load_state_dict(network.state_dict())
-    return fuse(copy)
