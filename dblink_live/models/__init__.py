@@ -11,9 +11,10 @@ from dblink_live.models.checkpoint import (
 )
 from dblink_live.models.dblink import DblinkConfig, DblinkNetwork
 from dblink_live.models.device import resolve_device
+from dblink_live.models.gated import GatedConfig, GatedNetwork
 from dblink_live.models.light import LightConfig, LightNetwork
 from dblink_live.models.memory import CheckpointPlan, PassMemory, measure_pass, plan_checkpoints, smallest_plan
-from dblink_live.models.network import BidirectionalNetwork, DirectionState
+from dblink_live.models.network import BidirectionalNetwork, Decoded, DirectionState, Encoded
 from dblink_live.models.offline import bounded_pass, full_pass, iter_reconstruct, reconstruct
 from dblink_live.models.reconstructor import StreamingReconstructor
 from dblink_live.models.released import import_released_weights
@@ -24,8 +25,12 @@ __all__ = [
     "CheckpointPlan",
     "DblinkConfig",
     "DblinkNetwork",
+    "Decoded",
     "DirectionState",
+    "Encoded",
     "Envelope",
+    "GatedConfig",
+    "GatedNetwork",
     "LightConfig",
     "LightNetwork",
     "Model",

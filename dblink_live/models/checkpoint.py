@@ -18,6 +18,7 @@ import torch
 from dblink_live.errors import ModelError
 from dblink_live.models.dblink import DblinkConfig, DblinkNetwork
 from dblink_live.models.device import resolve_device
+from dblink_live.models.gated import GatedConfig, GatedNetwork
 from dblink_live.models.light import LightConfig, LightNetwork
 from dblink_live.models.network import BidirectionalNetwork
 from dblink_live.weight_files import SUFFIX, Facts, detached, digest, find_weights, read_weights, write_weights
@@ -81,7 +82,7 @@ class Model:
 
     @property
     def architecture(self) -> str:
-        """ "light" or "dblink"."""
+        """ "gated", "light" or "dblink"."""
         return self.network.architecture
 
     @classmethod
@@ -100,7 +101,7 @@ class Model:
 
 
 def build_network(architecture: str, config: bytes | msgspec.Raw = b"{}") -> BidirectionalNetwork:
-    """A network with fresh weights, from its name ("light" or "dblink") and its configuration as JSON.
+    """A network with fresh weights, from its name ("gated", "light" or "dblink") and its configuration as JSON.
 
     Raises
     ------
@@ -108,13 +109,17 @@ def build_network(architecture: str, config: bytes | msgspec.Raw = b"{}") -> Bid
         The architecture is unknown, or the configuration has unknown or impossible values.
     """
     try:
+        if architecture == GatedNetwork.architecture:
+            return GatedNetwork(msgspec.json.decode(config, type=GatedConfig))
         if architecture == LightNetwork.architecture:
             return LightNetwork(msgspec.json.decode(config, type=LightConfig))
         if architecture == DblinkNetwork.architecture:
             return DblinkNetwork(msgspec.json.decode(config, type=DblinkConfig))
     except msgspec.MsgspecError as error:
         raise ModelError(f"expected a configuration of a {architecture!r} network, found one with: {error}") from error
-    raise ModelError(f"expected a network 'light' or 'dblink', found {architecture!r}; a newer dblink-live may know it")
+    raise ModelError(
+        f"expected a network 'gated', 'light' or 'dblink', found {architecture!r}; a newer dblink-live may know it"
+    )
 
 
 def save_checkpoint(

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from dblink_live.models.convlstm import ConvLSTM, Direction
-from dblink_live.models.network import BidirectionalNetwork, DirectionState, check_span
+from dblink_live.models.network import BidirectionalNetwork, Decoded, DirectionState, last_of_scan
 
 RELEASED_OUTPUT_SCALE = 1.0 / 255.0
 """The authors trained on targets in 0..255."""
@@ -63,16 +63,20 @@ class DblinkNetwork(BidirectionalNetwork):
         return DirectionState(h=h, c=c)
 
     def scan(
-        self, direction: Direction, counts: Tensor, present: Tensor, state: DirectionState
+        self,
+        direction: Direction,
+        windows: tuple[Tensor, ...],
+        state: DirectionState,
+        n_features: int | None = None,
     ) -> tuple[Tensor, DirectionState]:
-        check_span(counts, present)
+        counts, _ = windows  # the network knows no mask
         stack = self.forward_net if direction == "forward" else self.reverse_net
         features, h, c = stack(counts.unsqueeze(2), state.h, state.c, direction)
-        return features, DirectionState(h=h, c=c)
+        return last_of_scan(direction, features, n_features), DirectionState(h=h, c=c)
 
-    def decode(self, forward_features: Tensor, reverse_features: Tensor) -> Tensor:
+    def decode(self, forward_features: Tensor, reverse_features: Tensor) -> Decoded:
         pictures: Tensor = self.conv_net(torch.cat([forward_features, reverse_features], dim=1))
-        return pictures.squeeze(1)
+        return Decoded(pictures.squeeze(1))
 
     def probability(self, logits: Tensor) -> Tensor:
         """The scaled linear output, clamped to [0, 1] in evaluation mode.

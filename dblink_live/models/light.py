@@ -21,8 +21,9 @@ from torch.nn import functional as F  # noqa: N812
 from dblink_live.models.convlstm import ConvLSTM, Direction
 from dblink_live.models.network import (
     BidirectionalNetwork,
+    Decoded,
     DirectionState,
-    check_span,
+    last_of_scan,
     pad_to_stride,
     padded_size,
 )
@@ -86,9 +87,13 @@ class LightNetwork(BidirectionalNetwork):
         return DirectionState(h=h, c=c, leaky=torch.zeros((batch, n_leaky, rows, cols), device=device))
 
     def scan(
-        self, direction: Direction, counts: Tensor, present: Tensor, state: DirectionState
+        self,
+        direction: Direction,
+        windows: tuple[Tensor, ...],
+        state: DirectionState,
+        n_features: int | None = None,
     ) -> tuple[Tensor, DirectionState]:
-        check_span(counts, present)
+        counts, present = windows
         # [B, T, H, W] -> [B, T, 4, H', W'], and the mask as a plane [B, T, 1, H', W'].
         folded = F.pixel_unshuffle(pad_to_stride(counts.float(), self.stride).unsqueeze(2), FOLD)
         mask = present.float()[:, :, None, None, None].expand_as(folded[:, :, :1])
@@ -99,13 +104,14 @@ class LightNetwork(BidirectionalNetwork):
         inputs = torch.cat([folded.log1p(), folded / (1.0 + folded), mask, evidence], dim=2)
         lstm = self.forward_lstm if direction == "forward" else self.reverse_lstm
         hidden, h, c = lstm(inputs, state.h, state.c, direction)
-        return torch.cat([hidden, evidence], dim=2), DirectionState(h=h, c=c, leaky=last_leaky)
+        features = last_of_scan(direction, torch.cat([hidden, evidence], dim=2), n_features)
+        return features, DirectionState(h=h, c=c, leaky=last_leaky)
 
-    def decode(self, forward_features: Tensor, reverse_features: Tensor) -> Tensor:
+    def decode(self, forward_features: Tensor, reverse_features: Tensor) -> Decoded:
         features = torch.cat([forward_features, reverse_features], dim=1)
         # Channels-last saves an eighth of the head's time on CPUs.
         pictures: Tensor = self.head(features.contiguous(memory_format=torch.channels_last))
-        return pictures.squeeze(1)
+        return Decoded(pictures.squeeze(1))
 
     def probability(self, logits: Tensor) -> Tensor:
         return logits.sigmoid()

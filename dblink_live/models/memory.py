@@ -39,7 +39,7 @@ class PassMemory:
     state: int
     """One kept state of one direction."""
     window: int
-    """One window whose counts and reverse features are held."""
+    """One window that is held: what is known of it for the forward direction, and its reverse features."""
     working: int
     """While a step of windows is scanned, or a picture is decoded."""
 
@@ -67,16 +67,19 @@ def measure_pass(network: BidirectionalNetwork, height: int, width: int) -> Pass
         counts = torch.zeros((1, step, height, width), device="meta")
         present = torch.ones((1, step), device="meta")
         before = live.now
-        features, _ = rehearsed.scan("reverse", counts, present, state)
+        encoded = rehearsed.encode(counts, present)
+        features, _ = rehearsed.scan("reverse", encoded.reverse, state)
         scanning = live.peak - before
+        held = sum(part.numel() * part.element_size() for part in encoded.forward)
         live.peak = before = live.now
-        rehearsed.probability(rehearsed.decode(features[:, 0], features[:, 0]))
+        decoded = rehearsed.decode(features[:, 0], features[:, 0])
+        rehearsed.probability(decoded.logits)
         decoding = live.peak - before
     # The forward state and features of the window at hand, and its picture, are there as well.
     own = _state_bytes(state) + features.nbytes // step + 2 * counts.nbytes // step
     return PassMemory(
         state=_state_bytes(state),
-        window=(features.nbytes + counts.nbytes) // step,
+        window=(features.nbytes + held) // step,
         working=own + round(WORKSPACE * max(scanning, decoding)),
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import msgspec
 import torch
@@ -41,12 +41,31 @@ class DirectionState:
         )
 
 
+class Encoded(NamedTuple):
+    """What a network knows of a span of windows before it looks at others: tensors [B, T, ...].
+
+    It is computed once per window. Every later pass over the window, in its direction, needs nothing else.
+    """
+
+    forward: tuple[Tensor, ...]
+    reverse: tuple[Tensor, ...]
+
+
+class Decoded(NamedTuple):
+    """What a network says of N pictures, [N, H, W] of the padded field."""
+
+    logits: Tensor
+    """`BidirectionalNetwork.probability` turns them into the probability of structure."""
+    error_logits: Tensor | None = None
+    """Logits of the probability that the picture is wrong here by more than one pixel; None where none is predicted."""
+
+
 class BidirectionalNetwork(nn.Module, ABC):
     """Base of the networks that `StreamingEngine` can run.
 
-    A subclass says how one direction is run over a span (`scan`) and how two feature maps become a picture (`decode`).
-    Fields of any size are allowed: `scan` pads with zeros on the right and at the bottom to a multiple of `stride`,
-    `decode` returns the padded field, and callers cut it with `crop`.
+    A subclass says what is computed of each window alone (`encode`), how one direction is run over a span of them
+    (`scan`) and how two feature maps become a picture (`decode`). Fields of any size are allowed: `encode`
+    pads with zeros on the right and at the bottom to a multiple of `stride`, `decode` returns the padded field, and callers cut it with `crop`.
     """
 
     architecture: ClassVar[str]
@@ -65,9 +84,31 @@ class BidirectionalNetwork(nn.Module, ABC):
     ) -> DirectionState:
         """The state before anything was seen, for either direction; ``height`` and ``width`` of the fine grid."""
 
+    def encode(self, counts: Tensor, present: Tensor) -> Encoded:
+        """Compute what each window says by itself; by default the window's own data.
+
+        Parameters
+        ----------
+        counts
+            [B, T, H, W] float32, T >= 1: localizations per pixel and window.
+        present
+            [B, T] float32: share of each window's frames that were seen; 0 for a missing window, whose counts are 0.
+
+        Raises
+        ------
+        ModelError
+            The shapes are others.
+        """
+        check_span(counts, present)
+        return Encoded(forward=(counts, present), reverse=(counts, present))
+
     @abstractmethod
     def scan(
-        self, direction: Direction, counts: Tensor, present: Tensor, state: DirectionState
+        self,
+        direction: Direction,
+        windows: tuple[Tensor, ...],
+        state: DirectionState,
+        n_features: int | None = None,
     ) -> tuple[Tensor, DirectionState]:
         """Run one direction over a span of windows.
 
@@ -75,24 +116,24 @@ class BidirectionalNetwork(nn.Module, ABC):
         ----------
         direction
             "forward" from the first window to the last, "reverse" from the last to the first.
-        counts
-            [B, T, H, W] float32, T >= 1: localizations per pixel and window.
-        present
-            [B, T] float32: share of each window's frames that were seen; 0 for a missing window, whose counts are 0.
+        windows
+            The direction's part of `encode`'s answer.
         state
             As `initial_state` or an earlier call returned it.
+        n_features
+            Windows whose features are wanted, the last of the scan; all by default.
 
         Returns
         -------
         features
-            [B, T, C, H', W'] in time order, whatever the direction.
+            [B, n_features, C, H', W'] in time order, whatever the direction.
         state
             To be carried into the next span.
         """
 
     @abstractmethod
-    def decode(self, forward_features: Tensor, reverse_features: Tensor) -> Tensor:
-        """Join features [N, C, H', W'] of the two directions into logits [N, H, W] of the padded field."""
+    def decode(self, forward_features: Tensor, reverse_features: Tensor) -> Decoded:
+        """Join features [N, C, H', W'] of the two directions into pictures of the padded field."""
 
     @abstractmethod
     def probability(self, logits: Tensor) -> Tensor:
@@ -109,14 +150,15 @@ class BidirectionalNetwork(nn.Module, ABC):
         if present is None:
             present = counts.new_ones(batch, windows)
         state = self.initial_state(batch, height, width, counts.device)
-        forward_features, _ = self.scan("forward", counts, present, state)
-        reverse_features, _ = self.scan("reverse", counts, present, state)
-        logits = self.decode(forward_features.flatten(0, 1), reverse_features.flatten(0, 1))
+        encoded = self.encode(counts, present)
+        forward_features, _ = self.scan("forward", encoded.forward, state)
+        reverse_features, _ = self.scan("reverse", encoded.reverse, state)
+        logits = self.decode(forward_features.flatten(0, 1), reverse_features.flatten(0, 1)).logits
         return torch.unflatten(crop(logits, height, width), 0, (batch, windows))
 
 
 def crop(pictures: Tensor, height: int, width: int) -> Tensor:
-    """Undo the padding of `scan` on pictures [..., H, W]."""
+    """Undo the padding of `encode` on pictures [..., H, W]."""
     return pictures[..., :height, :width]
 
 
@@ -130,6 +172,13 @@ def pad_to_stride(counts: Tensor, stride: int) -> Tensor:
     height, width = counts.shape[-2:]
     bottom, right = padded_size(height, stride) - height, padded_size(width, stride) - width
     return F.pad(counts, (0, right, 0, bottom)) if bottom or right else counts
+
+
+def last_of_scan(direction: Direction, features: Tensor, n_features: int | None) -> Tensor:
+    """Features [B, T, ...] of the ``n_features`` windows that a scan reaches last; all where it is None."""
+    if n_features is None:
+        return features
+    return features[:, features.shape[1] - n_features :] if direction == "forward" else features[:, :n_features]
 
 
 def check_span(counts: Tensor, present: Tensor) -> None:

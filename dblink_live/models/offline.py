@@ -143,7 +143,7 @@ def full_pass(
         """The reverse state before ``start``, from the one after ``stop``."""
         with torch.inference_mode():
             for begin, end in reversed(_cut(start, stop, step)):
-                _, state = network.scan("reverse", *load(begin, end), state)
+                _, state = network.scan("reverse", network.encode(*load(begin, end)).reverse, state, 0)
         return state
 
     # Inference mode is entered for each piece of work: a generator must not leave it on for its caller meanwhile.
@@ -151,24 +151,26 @@ def full_pass(
         state = network.initial_state(1, height, width, device)
         forward = state
         for begin, end in _cut(0, first, step):
-            _, forward = network.scan("forward", *load(begin, end), forward)
+            _, forward = network.scan("forward", network.encode(*load(begin, end)).forward, forward, 0)
     for start, stop, after in _spans(sweep, first, windows, state, strides):
-        held: list[tuple[Tensor, Tensor, Tensor]] = []  # of each window, the last one first
+        held: list[tuple[tuple[Tensor, ...], Tensor]] = []  # of each window, the last one first
         reverse = after
         for begin, end in reversed(_cut(start, stop, step)):
             with torch.inference_mode():
-                values, mask = load(begin, end)
-                features, reverse = network.scan("reverse", values, mask, reverse)
-            for t in range(end - begin - 1, -1, -1):
-                held.append((values[:, t : t + 1], mask[:, t : t + 1], features[:, t]))
-        del after, reverse, values, mask, features  # what is no longer needed would count against the budget
+                encoded = network.encode(*load(begin, end))
+                features, reverse = network.scan("reverse", encoded.reverse, reverse)
+                for t in range(end - begin - 1, -1, -1):
+                    # Copies, so that nothing else of the span stays in memory.
+                    forward_inputs = tuple(part[:, t : t + 1].clone() for part in encoded.forward)
+                    held.append((forward_inputs, features[:, t].clone()))
+        del after, reverse, encoded, features, forward_inputs  # they would count against the budget
         for window in range(start, stop):
             with torch.inference_mode():
-                one, seen, reverse_features = held.pop()
-                forward_features, forward = network.scan("forward", one, seen, forward)
-                logits = crop(network.decode(forward_features[:, 0], reverse_features), height, width)
-                picture = network.probability(logits)[0].cpu().numpy()
-                del one, seen, reverse_features, forward_features, logits
+                forward_inputs, reverse_features = held.pop()
+                forward_features, forward = network.scan("forward", forward_inputs, forward)
+                decoded = network.decode(forward_features[:, 0], reverse_features)
+                picture = network.probability(crop(decoded.logits, height, width))[0].cpu().numpy()
+                del forward_inputs, reverse_features, forward_features, decoded
             yield window, picture
 
 

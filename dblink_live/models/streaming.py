@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from dblink_live.errors import ModelError
-from dblink_live.models.network import BidirectionalNetwork, DirectionState, crop
+from dblink_live.models.network import BidirectionalNetwork, DirectionState, Encoded, crop
 from dblink_live.types import Shape, Stage
 
 REVERSE_SPAN = 8
@@ -30,10 +30,8 @@ REVERSE_SPAN = 8
 class PendingWindow:
     """A window that has been pushed and waits for its lookahead."""
 
-    counts: Tensor
-    """[1, 1, H, W] float32."""
-    present: Tensor
-    """[1, 1] float32, the share of the window's frames that were seen."""
+    reverse_inputs: tuple[Tensor, ...]
+    """What the network has computed of this window for the reverse direction, [1, 1, ...] each."""
     forward_features: Tensor
     """[1, 1, C, H', W']."""
 
@@ -61,6 +59,9 @@ class Picture:
     window: int
     probability: Tensor
     """[H, W] float32 on the network's device."""
+    error: Tensor | None
+    """[H, W] float32: probability that the picture is wrong here by more than one pixel; None where the network
+    predicts none."""
     stage: Stage
     lookahead: int
     """Windows after this one that the reverse pass has really seen."""
@@ -76,8 +77,10 @@ class StreamingEngine:
     lookahead
         L >= 0: the least number of later windows that a picture waits for; only the stream's tail has fewer.
     hop
-        k >= 1: windows that share one reverse pass. Each pass covers k + L windows, so its cost a picture falls with k,
-        and a picture waits for up to k - 1 windows more.
+        k >= 1: windows that share one reverse pass. Each pass covers k + L windows, so its cost per picture falls with
+        k, and a picture waits for up to k - 1 windows more. What a network knows of a window is computed once and kept
+        until its picture is made, so for a network whose reverse pass is elementwise (`GatedNetwork`) 1 costs little
+        more than 4.
     provisional
         Also answer for the newest window of each push at once, from the forward direction and itself alone.
 
@@ -124,14 +127,13 @@ class StreamingEngine:
             )
         pictures: list[Picture] = []
         for t in range(counts.shape[0]):
-            window_counts = counts[None, t : t + 1].to(self.device, torch.float32)
-            window_present = present[None, t : t + 1].to(self.device, torch.float32)
-            features, forward = self.network.scan("forward", window_counts, window_present, state.forward)
+            encoded = self._encode(counts[t], present[t])
+            features, forward = self.network.scan("forward", encoded.forward, state.forward)
             state = replace(
                 state,
                 next_window=state.next_window + 1,
                 forward=forward,
-                pending=(*state.pending, PendingWindow(window_counts, window_present, features)),
+                pending=(*state.pending, PendingWindow(encoded.reverse, features)),
             )
             group_end = (state.first_pending // self.hop + 1) * self.hop
             if state.next_window >= group_end + self.lookahead:
@@ -157,9 +159,8 @@ class StreamingEngine:
                 f"expected no window to wait for its picture, found {len(state.pending)}; flush them first"
             )
         for t in range(counts.shape[0]):
-            window_counts = counts[None, t : t + 1].to(self.device, torch.float32)
-            window_present = present[None, t : t + 1].to(self.device, torch.float32)
-            _, forward = self.network.scan("forward", window_counts, window_present, state.forward)
+            encoded = self._encode(counts[t], present[t])
+            _, forward = self.network.scan("forward", encoded.forward, state.forward, 0)
             state = replace(state, next_window=state.next_window + 1, forward=forward)
         return state
 
@@ -171,6 +172,12 @@ class StreamingEngine:
         """
         return self._decode(state, len(state.pending))
 
+    def _encode(self, counts: Tensor, present: Tensor) -> Encoded:
+        """What the network computes of one window [H, W] alone, once."""
+        return self.network.encode(
+            counts[None, None].to(self.device, torch.float32), present.view(1, 1).to(self.device, torch.float32)
+        )
+
     def _decode(self, state: StreamState, n_ready: int) -> list[Picture]:
         """Pictures of the first ``n_ready`` pending windows, after one reverse pass over all that are pending."""
         height, width = state.shape
@@ -179,16 +186,18 @@ class StreamingEngine:
         for stop in range(len(state.pending), 0, -REVERSE_SPAN):
             start = max(stop - REVERSE_SPAN, 0)
             span = state.pending[start:stop]
-            counts = torch.cat([window.counts for window in span], dim=1)
-            present = torch.cat([window.present for window in span], dim=1)
-            reverse_features, reverse = self.network.scan("reverse", counts, present, reverse)
-            for i in range(min(stop, n_ready) - 1, start - 1, -1):
+            inputs = tuple(torch.cat(parts, dim=1) for parts in zip(*(w.reverse_inputs for w in span), strict=True))
+            n_wanted = max(min(stop, n_ready) - start, 0)
+            reverse_features, reverse = self.network.scan("reverse", inputs, reverse, n_wanted)
+            for i in range(start + n_wanted - 1, start - 1, -1):
                 # One picture at a time: the decoder's intermediate maps are by far the largest tensors here.
-                logits = self.network.decode(state.pending[i].forward_features[:, 0], reverse_features[:, i - start])
+                decoded = self.network.decode(state.pending[i].forward_features[:, 0], reverse_features[:, i - start])
+                error = decoded.error_logits
                 newest_first.append(
                     Picture(
                         window=state.first_pending + i,
-                        probability=self.network.probability(crop(logits, height, width))[0],
+                        probability=self.network.probability(crop(decoded.logits, height, width))[0],
+                        error=None if error is None else crop(error, height, width)[0].sigmoid(),
                         stage="bounded",
                         lookahead=len(state.pending) - 1 - i,
                     )

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 Points = npt.NDArray[np.float64]
 """[N, 2]: y and x in nm from the outer corner of the field."""
+Frames = float | npt.NDArray[np.float64]
+"""One frame number for all points, or one per point [N]."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,10 @@ class Bending:
     phase: npt.NDArray[np.float64]
     """[K] radian."""
 
-    def displacement(self, points_nm: Points, frame: float) -> Points:
-        """By how much each of ``points_nm`` [N, 2] is displaced at ``frame``."""
-        waves = np.sin(points_nm @ self.wave_per_nm.T + (self.turn_per_frame * frame + self.phase))
+    def displacement(self, points_nm: Points, frame: Frames) -> Points:
+        """By how much each of ``points_nm`` [N, 2] is displaced at ``frame``, one for all or one per point [N]."""
+        turned = self.turn_per_frame * np.asarray(frame)[..., None] + self.phase
+        waves = np.sin(points_nm @ self.wave_per_nm.T + turned)
         displaced: Points = waves @ self.amplitude_nm
         return displaced
 
@@ -82,15 +85,20 @@ class JointMotion:
         self._reach = np.array([motion.reach_nm for motion in motions])[:, None]
         self._bending = bending
 
-    def apply(self, points_nm: Points, owner: npt.NDArray[np.int64], frame: float) -> Points:
-        """Where ``points_nm`` [N, 2] are at ``frame``; ``owner`` [N] says which structure each belongs to."""
-        angle = self._rate * frame
+    def apply(self, points_nm: Points, owner: npt.NDArray[np.int64], frame: Frames) -> Points:
+        """Where ``points_nm`` [N, 2] are at ``frame``, one for all or one per point [N].
+
+        ``owner`` [N] says which structure each point belongs to.
+        """
+        frames = np.asarray(frame, np.float64)
+        # Of one frame for all: angles and shifts per structure, which are then looked up; else per point.
+        of = owner if frames.ndim and not self._is_shared else slice(None)
+        angle = self._rate[of] * frames
         cos, sin = np.cos(angle), np.sin(angle)
-        shift = self._centre + turned_back(self._velocity * frame, self._reach)
-        centre = self._centre
-        if self._is_shared:
-            centre, shift = centre[0], shift[0]
-        else:
+        reach = np.broadcast_to(self._reach, self._velocity.shape)[of]
+        centre = self._centre[of]
+        shift = centre + turned_back(self._velocity[of] * frames[..., None], reach)
+        if not frames.ndim and not self._is_shared:
             cos, sin, centre, shift = cos[owner], sin[owner], centre[owner], shift[owner]
         y, x = (points_nm - centre).T
         moved: Points = np.stack([y * cos - x * sin, y * sin + x * cos], axis=1) + shift

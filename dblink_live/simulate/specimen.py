@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from dblink_live.errors import ConfigError
 from dblink_live.simulate.checks import require, require_seed
-from dblink_live.simulate.motion import Bending, JointMotion, Points, RigidMotion
+from dblink_live.simulate.motion import Bending, Frames, JointMotion, Points, RigidMotion
 from dblink_live.simulate.structures.bodies import BodySpecimen
 from dblink_live.simulate.structures.filaments import draw_network, normals, sample_curve
 from dblink_live.simulate.structures.instability import LengthHistory, lengths_at
@@ -114,7 +114,7 @@ class FilamentSpecimen:
             points, owner = points[is_there], owner[is_there]
         return rasterise(self._motion.apply(points, owner, frame), self.grid, self._width_nm)
 
-    def place(self, shares: npt.NDArray[np.float64], frame: float) -> Points:
+    def place(self, shares: npt.NDArray[np.float64], frame: Frames) -> Points:
         if not len(self._samples):
             return np.zeros((0, 2))
         chosen = (shares[:, 0] * len(self._samples)).astype(np.int64)
@@ -127,10 +127,11 @@ class FilamentSpecimen:
             placed[~self._is_there(chosen, frame)] = np.nan
         return self._motion.apply(placed, self._owner[chosen], frame)
 
-    def _is_there(self, samples: npt.NDArray[np.int64], frame: float) -> npt.NDArray[np.bool_]:
-        """Which of these ``samples`` [N] lie on the part that their filament has grown to."""
-        lengths = lengths_at(self._histories or (), frame * self._s_per_frame)
-        there: npt.NDArray[np.bool_] = self._from_start_nm[samples] < lengths[self._owner[samples]]
+    def _is_there(self, samples: npt.NDArray[np.int64], frame: Frames) -> npt.NDArray[np.bool_]:
+        """Which of these ``samples`` [N] lie on the part that their filament has grown to at ``frame``, one or [N]."""
+        frames, which = np.unique(frame, return_inverse=True)
+        lengths = np.stack([lengths_at(self._histories or (), one * self._s_per_frame) for one in frames])
+        there: npt.NDArray[np.bool_] = self._from_start_nm[samples] < lengths[which, self._owner[samples]]
         return there
 
 

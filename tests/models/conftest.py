@@ -10,32 +10,43 @@ import torch
 from dblink_live.models import (
     BidirectionalNetwork,
     DblinkNetwork,
+    GatedConfig,
+    GatedNetwork,
     LightConfig,
     LightNetwork,
     Model,
 )
 
 SMALL_LIGHT = LightConfig(hidden=(8, 8), head=(8, 16))
+SMALL_GATED = GatedConfig(encoder=8, hidden=12, head=16, error=8)
 
 
 def build_lively(architecture: str) -> BidirectionalNetwork:
     """A network whose pictures vary by tenths between neighbouring pixels and windows."""
     generator = torch.Generator().manual_seed(7)
-    network: LightNetwork | DblinkNetwork = LightNetwork(SMALL_LIGHT) if architecture == "light" else DblinkNetwork()
+    network: GatedNetwork | LightNetwork | DblinkNetwork
+    if architecture == "gated":
+        network = GatedNetwork(SMALL_GATED)
+    else:
+        network = LightNetwork(SMALL_LIGHT) if architecture == "light" else DblinkNetwork()
     network.eval().requires_grad_(False)
     for parameter in network.parameters():
         parameter.normal_(0.0, 1.5 / parameter[0].numel() ** 0.5 if parameter.ndim == 4 else 0.1, generator=generator)
     # Scale the last layer to pictures around the middle of the range, away from where they saturate.
-    is_light = isinstance(network, LightNetwork)
-    weight, bias = (network.head.last.weight, network.head.bias) if is_light else network.conv_net[6].parameters()
-    mean, spread = (0.0, 0.5) if is_light else (0.5, 0.1)
+    mean, spread = (0.5, 0.1) if isinstance(network, DblinkNetwork) else (0.0, 0.5)
+    if isinstance(network, GatedNetwork):
+        weight, bias = network.head.last.weight, network.head.last.bias
+    elif isinstance(network, LightNetwork):
+        weight, bias = network.head.last.weight, network.head.bias
+    else:
+        weight, bias = network.conv_net[6].parameters()
     sample = torch.poisson(torch.full((1, 8, 16, 16), 0.3), generator=generator)
     weight.mul_(spread / network(sample).std(dim=1).mean())
     bias.add_(mean - network(sample).mean())
     return network
 
 
-@pytest.fixture(params=["light", "dblink"])
+@pytest.fixture(params=["gated", "light", "dblink"])
 def network(request: pytest.FixtureRequest) -> BidirectionalNetwork:
     return build_lively(request.param)
 
@@ -43,6 +54,11 @@ def network(request: pytest.FixtureRequest) -> BidirectionalNetwork:
 @pytest.fixture
 def light() -> BidirectionalNetwork:
     return build_lively("light")
+
+
+@pytest.fixture
+def gated() -> BidirectionalNetwork:
+    return build_lively("gated")
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dblink_live.models import DblinkNetwork, LightNetwork, PassMemory, measure_pass, plan_checkpoints
+from dblink_live.models import DblinkNetwork, GatedNetwork, LightNetwork, PassMemory, measure_pass, plan_checkpoints
 
 MEMORY = PassMemory(state=300, window=100, working=1000)
 
@@ -11,8 +11,13 @@ def test_the_rehearsal_counts_what_the_network_holds():
     light = measure_pass(LightNetwork(), 64, 96)
     # At half resolution: two layers of h and c with 16 channels, and 3 leaky averages of 5 planes; 4 bytes each.
     assert light.state == (4 * 16 + 15) * 32 * 48 * 4
-    # 16 hidden channels and the averages, and the counts themselves.
-    assert light.window == ((16 + 15) * 32 * 48 + 64 * 96) * 4
+    # 16 hidden channels and the averages, and the counts themselves with their share of frames.
+    assert light.window == ((16 + 15) * 32 * 48 + 64 * 96 + 1) * 4
+    gated = measure_pass(GatedNetwork(), 64, 96)
+    # At quarter resolution: 64 hidden channels, and 3 leaky averages of 17 planes.
+    assert gated.state == (64 + 3 * 17) * 16 * 24 * 4
+    # The same as features; and the window's 17 planes, gates and candidates.
+    assert gated.window == (64 + 3 * 17 + 17 + 2 * 64) * 16 * 24 * 4
     dblink = measure_pass(DblinkNetwork(), 64, 96)
     # The decoder's widest moment: 128 channels in, 256 out, at full resolution.
     assert dblink.working > (128 + 256) * 64 * 96 * 4

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dblink_live.errors import ModelError
-from dblink_live.models import DblinkConfig, DblinkNetwork, LightConfig, LightNetwork
+from dblink_live.models import DblinkConfig, DblinkNetwork, GatedConfig, GatedNetwork, LightConfig, LightNetwork
 from dblink_live.models.convlstm import ConvLSTM
 
 # Both sides run the same float32 operations on the same windows; only batching and padding differ, which moves a
@@ -70,10 +70,10 @@ def test_gates_are_input_forget_output_candidate():
 def test_reverse_runs_from_the_last_window_to_the_first(network, make_counts):
     counts, present = make_counts(6)[None], torch.ones(1, 6)
     state = network.initial_state(1, *counts.shape[-2:])
-    features, after = network.scan("reverse", counts, present, state)
+    features, after = network.scan("reverse", network.encode(counts, present).reverse, state)
     changed = counts.clone()
     changed[:, 2] += 1
-    other, _ = network.scan("reverse", changed, present, state)
+    other, _ = network.scan("reverse", network.encode(changed, present).reverse, state)
     assert torch.equal(features[:, 3:], other[:, 3:])
     assert all(not torch.equal(features[:, t], other[:, t]) for t in range(3))
     # Time order: the state after the scan belongs to the first window, whose top hidden state leads the features.
@@ -86,14 +86,15 @@ def test_a_scan_does_not_depend_on_where_it_is_cut(network, make_counts, directi
     counts = make_counts(11)[None]
     present = torch.linspace(0, 1, 11)[None]
     start = network.initial_state(1, *counts.shape[-2:])
-    whole, last = network.scan(direction, counts, present, start)
+    whole, last = network.scan(direction, getattr(network.encode(counts, present), direction), start)
     spans, begin = [], 0
     for length in cuts:
         spans.append(slice(begin, begin + length))
         begin += length
     state, parts = start, {}
     for span in spans if direction == "forward" else reversed(spans):
-        parts[span.start], state = network.scan(direction, counts[:, span], present[:, span], state)
+        encoded = network.encode(counts[:, span], present[:, span])
+        parts[span.start], state = network.scan(direction, getattr(encoded, direction), state)
     joined = torch.cat([parts[key] for key in sorted(parts)], dim=1)
     assert (whole - joined).abs().max() <= TOLERANCE
     assert all((a - b).abs().max() <= TOLERANCE for a, b in zip(last.c, state.c, strict=True))
@@ -142,9 +143,9 @@ def test_the_papers_network_knows_no_mask(make_counts):
 def test_leaky_averages_forget_and_do_not_grow_with_age():
     network = LightNetwork(LightConfig(time_constants=(4.0, 16.0)))
     counts, present = torch.ones(1, 200, 4, 4), torch.ones(1, 200)
-    _, old = network.scan("forward", counts, present, network.initial_state(1, 4, 4))
+    _, old = network.scan("forward", (counts, present), network.initial_state(1, 4, 4))
     assert torch.allclose(old.leaky, torch.ones_like(old.leaky), atol=1e-4)
-    _, later = network.scan("forward", torch.zeros(1, 16, 4, 4), torch.zeros(1, 16), old)
+    _, later = network.scan("forward", (torch.zeros(1, 16, 4, 4), torch.zeros(1, 16)), old)
     assert torch.allclose(later.leaky[0, :5].mean(), torch.tensor(math.exp(-16 / 4)), atol=1e-4)
     assert torch.allclose(later.leaky[0, 5:].mean(), torch.tensor(math.exp(-16 / 16)), atol=1e-4)
 
@@ -158,14 +159,16 @@ def test_hundreds_of_counts_in_a_pixel_stay_tame(make_counts):
 def test_sums_stay_float32_under_autocast(network, make_counts):
     counts = make_counts(3)[None]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        _, state = network.scan("forward", counts, torch.ones(1, 3), network.initial_state(1, *counts.shape[-2:]))
-    assert all(c.dtype == torch.float32 for c in state.c)
+        windows = network.encode(counts, torch.ones(1, 3)).forward
+        _, state = network.scan("forward", windows, network.initial_state(1, *counts.shape[-2:]))
+    sums = state.h if isinstance(network, GatedNetwork) else state.c
+    assert all(part.dtype == torch.float32 for part in sums)
     assert state.leaky is None or state.leaky.dtype == torch.float32
 
 
 def test_detach_cuts_the_graph_and_keeps_the_values(make_counts):
     network, counts = LightNetwork(LightConfig(hidden=(4,), head=(4, 4))), make_counts(2)[None]
-    _, state = network.scan("forward", counts, torch.ones(1, 2), network.initial_state(1, *counts.shape[-2:]))
+    _, state = network.scan("forward", (counts, torch.ones(1, 2)), network.initial_state(1, *counts.shape[-2:]))
     cut = state.detach()
     assert state.c[0].requires_grad and not cut.c[0].requires_grad
     assert torch.equal(state.h[0], cut.h[0]) and torch.equal(state.c[0], cut.c[0])
@@ -179,7 +182,11 @@ def test_a_network_can_be_copied_and_pickled(network, make_counts):
 
 def test_gradients_reach_every_parameter(make_counts):
     torch.manual_seed(0)
-    for network in (LightNetwork(LightConfig(hidden=(4, 4), head=(16, 16))), DblinkNetwork()):
+    for network in (
+        GatedNetwork(GatedConfig(encoder=4, hidden=4, head=16)),
+        LightNetwork(LightConfig(hidden=(4, 4), head=(16, 16))),
+        DblinkNetwork(),
+    ):
         network(make_counts(3, 8, 8)[None]).square().mean().backward()
         assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
@@ -200,7 +207,7 @@ def test_an_untrained_light_network_expects_little_structure():
 
 
 @pytest.mark.parametrize("shapes", [((1, 0, 8, 8), (1, 0)), ((2, 8, 8), (2, 8)), ((1, 2, 8, 8), (1, 3))], ids=str)
-def test_a_scan_refuses_other_shapes(network, shapes):
+def test_encoding_refuses_other_shapes(network, shapes):
     counts, present = (torch.zeros(shape) for shape in shapes)
     with pytest.raises(ModelError, match="expected counts"):
-        network.scan("forward", counts, present, network.initial_state(1, 8, 8))
+        network.encode(counts, present)

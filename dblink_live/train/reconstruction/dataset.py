@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from dblink_live.binning import count_per_window
+from dblink_live.simulate.varied import VariedParameters, draw_bands_video, draw_lines_video
 from dblink_live.simulate.video import Structure, Video, VideoParameters, simulate_video
 from dblink_live.train.reconstruction.settings import VIDEO_SIDE_PX, Specimens, TrainingSettings
 from dblink_live.types import Shape
@@ -126,6 +127,13 @@ def draw_video(settings: TrainingSettings, rng: np.random.Generator) -> Video:
     """A video to train on, long enough for a clip with its longest warm-ups."""
     n_windows = settings.video_windows or settings.longest_clip
     specimens = settings.specimens
+    varied = rng.random()
+    if varied < specimens.lines_share + specimens.bands_share:
+        wanted = VariedParameters(shape=VIDEO_SHAPE, n_windows=n_windows)
+        if varied < specimens.lines_share:
+            return draw_lines_video(wanted, rng)
+        video = draw_bands_video(wanted, rng)
+        return add_beads(video, rng) if rng.random() < specimens.bead_share else video
     if rng.random() < specimens.released_share:
         return simulate_video(draw_released_parameters(specimens, n_windows, rng), rng)
     video = simulate_video(draw_parameters(specimens, n_windows, rng), rng)

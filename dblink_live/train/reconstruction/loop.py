@@ -21,7 +21,7 @@ from dblink_live.models.network import BidirectionalNetwork, crop
 from dblink_live.train.errors import TrainingStoppedError
 from dblink_live.train.reconstruction.curve import RECORD_EVERY_STEPS, CurvePoint
 from dblink_live.train.reconstruction.dataset import Clip, ClipSampler, validation_clips
-from dblink_live.train.reconstruction.losses import LOSSES, reconstruction_loss
+from dblink_live.train.reconstruction.losses import LOSSES, error_loss, reconstruction_loss
 from dblink_live.train.reconstruction.settings import TrainingSettings
 from dblink_live.train.reconstruction.state import TrainingState
 from dblink_live.train.reconstruction.workers import average_gradients, largest, n_workers, rank, share_weights, total
@@ -141,21 +141,33 @@ def clip_loss(network: BidirectionalNetwork, clip: Clip, settings: TrainingSetti
     with torch.no_grad(), mixed_precision(settings, device):
         earlier = later = network.initial_state(batch, height, width, device)
         if begin:
-            _, earlier = network.scan("forward", counts[:, :begin], present[:, :begin], earlier)
+            before = network.encode(counts[:, :begin], present[:, :begin])
+            _, earlier = network.scan("forward", before.forward, earlier, 0)
         if clip.warmup_reverse:
-            _, later = network.scan("reverse", counts[:, end:], present[:, end:], later)
+            after = network.encode(counts[:, end:], present[:, end:])
+            _, later = network.scan("reverse", after.reverse, later, 0)
     with mixed_precision(settings, device):
-        forward_features, _ = network.scan("forward", counts[:, begin:end], present[:, begin:end], earlier)
-        reverse_features, _ = network.scan("reverse", counts[:, begin:end], present[:, begin:end], later)
-        logits = network.decode(forward_features[:, chosen].flatten(0, 1), reverse_features[:, chosen].flatten(0, 1))
-    logits = torch.unflatten(crop(logits, height, width), 0, (batch, n)).float()
+        encoded = network.encode(counts[:, begin:end], present[:, begin:end])
+        forward_features, _ = network.scan("forward", encoded.forward, earlier)
+        reverse_features, _ = network.scan("reverse", encoded.reverse, later)
+        decoded = network.decode(forward_features[:, chosen].flatten(0, 1), reverse_features[:, chosen].flatten(0, 1))
+
+    def clips(pictures: Tensor) -> Tensor:
+        return torch.unflatten(crop(pictures, height, width), 0, (batch, n)).float()
+
+    logits = clips(decoded.logits)
     structure = clip.structure[:, begin:end][:, chosen].to(device)
-    return reconstruction_loss(logits, network.probability(logits), structure, LOSSES[settings.loss])
+    probability = network.probability(logits)
+    loss = reconstruction_loss(logits, probability, structure, LOSSES[settings.loss])
+    if decoded.error_logits is not None:
+        loss = loss + error_loss(clips(decoded.error_logits), probability, structure, settings.error_threshold)
+    return loss
 
 
 def mixed_precision(settings: TrainingSettings, device: torch.device) -> torch.autocast:
-    """Convolutions in bfloat16 on CUDA devices, where the settings want it; float32 everywhere else."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16 and device.type == "cuda")
+    """Convolutions in bfloat16 where the settings want it and the device computes in it; float32 everywhere else."""
+    has_bf16 = device.type == "cuda" or torch.cpu.get_capabilities().get("avx512_bf16", False)
+    return torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16 and has_bf16)
 
 
 def learning_rate_factor(fraction: float, warmup: float = 0.02) -> float:

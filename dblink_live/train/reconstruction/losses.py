@@ -50,10 +50,30 @@ def reconstruction_loss(logits: Tensor, probability: Tensor, structure: Tensor, 
     if weights.dice:
         loss = loss + weights.dice * soft_dice(probability, structure)
     if weights.temporal and probability.shape[1] > 1:
-        loss = loss + weights.temporal * (probability[:, 1:] - probability[:, :-1]).abs().mean()
+        unlike = (probability[:, 1:] - probability[:, :-1]) - (structure[:, 1:] - structure[:, :-1])
+        loss = loss + weights.temporal * unlike.abs().mean()
     if weights.total_variation:
         loss = loss + weights.total_variation * total_variation(probability)
     return loss
+
+
+def error_loss(error_logits: Tensor, probability: Tensor, structure: Tensor, threshold: float) -> Tensor:
+    """Cross-entropy (scalar) of the predicted errors [B, T, H, W] of pictures that are cut at ``threshold``.
+
+    Unweighted, so that the prediction is a probability.
+    """
+    wrong = wrong_pixels(probability.detach() > threshold, structure > 0.5)
+    return F.binary_cross_entropy_with_logits(error_logits, wrong.to(error_logits.dtype))
+
+
+def wrong_pixels(drawn: Tensor, structure: Tensor) -> Tensor:
+    """Where a picture is wrong by more than one pixel, bool [B, T, H, W]: drawn where no structure lies within a pixel
+    (chessboard distance), or structure with nothing drawn within one."""
+    return (drawn & ~_widened(structure)) | (structure & ~_widened(drawn))
+
+
+def _widened(mask: Tensor) -> Tensor:
+    return F.max_pool2d(mask.float(), kernel_size=3, stride=1, padding=1) > 0.5
 
 
 def soft_dice(probability: Tensor, structure: Tensor, smooth: float = 1.0) -> Tensor:

@@ -63,8 +63,11 @@ def _reconstruct(
     height, width = counts.shape[1:]
     maps, shares = torch.from_numpy(counts)[None].to(device), torch.from_numpy(present)[None].to(device)
     state = network.initial_state(1, height, width, device)
-    before, _ = network.scan("forward", maps[:, : window + 1], shares[:, : window + 1], state)
-    after, _ = network.scan("reverse", maps[:, window:], shares[:, window:], state)
-    logits = network.decode(before[:, -1], after[:, 0])
+    earlier, later = (
+        network.encode(maps[:, span], shares[:, span]) for span in (slice(window + 1), slice(window, None))
+    )
+    before, _ = network.scan("forward", earlier.forward, state, 1)
+    after, _ = network.scan("reverse", later.reverse, state, 1)
+    logits = network.decode(before[:, 0], after[:, 0]).logits
     picture: Picture = network.probability(crop(logits, height, width))[0].float().cpu().numpy()
     return picture

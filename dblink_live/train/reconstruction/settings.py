@@ -34,6 +34,12 @@ class Specimens(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     released_share: Share = 0.0
     """Share of videos as the released simulator draws them, on which scores are reported: nothing but density and speed
     varies, the field moves as one and is cut at its border. The shares and ranges below are those of the rest."""
+    lines_share: Share = 0.0
+    """Share of videos of filaments with the conventions of the released simulator, in fields of every density:
+    `dblink_live.simulate.varied.draw_lines_video`."""
+    bands_share: Share = 0.0
+    """Share of videos of filaments as bands of any width that move in every way and up to 60 nm per window:
+    `dblink_live.simulate.varied.draw_bands_video`."""
     released_speed_power: Annotated[float, msgspec.Meta(gt=0.0)] = 2.0
     """Their speeds are the fastest one times a uniform number to this power: 2 puts half of them below a quarter of
     it, 1 draws them evenly."""
@@ -67,9 +73,13 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str = "filaments"
     description: str = ""
     """One line for `dblink-live train --list`."""
-    network: Literal["light", "dblink"] = "light"
+    network: Literal["gated", "light", "dblink"] = "gated"
     loss: Literal["live", "paper", "mse"] = "live"
     """Which terms: see `dblink_live.train.reconstruction.losses`."""
+    error_channels: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 24
+    """Channels of the branch of a "gated" network that predicts where its own picture is wrong; 0 leaves it out."""
+    error_threshold: Share = 0.5
+    """Where pictures are cut to find their errors during training."""
     specimens: Specimens = Specimens()
     start_from: str = ""
     """A checkpoint whose weights are the first ones; empty begins anew."""

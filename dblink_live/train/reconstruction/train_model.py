@@ -16,6 +16,8 @@ from dblink_live.files import remove
 from dblink_live.models import (
     BidirectionalNetwork,
     Envelope,
+    GatedConfig,
+    GatedNetwork,
     build_network,
     load_model,
     resolve_device,
@@ -34,6 +36,8 @@ from dblink_live.train.reconstruction.workers import joined_workers, n_workers, 
 
 PITCH_NM = 40.0
 UNCALIBRATED_THRESHOLD = 0.5
+ERROR_BRANCH = "head.error."
+"""How the names of its weights begin."""
 CALIBRATION_PRESETS = {
     "filaments": ("default", "half density", "3x speed", "8x speed"),
     "mitochondria": ("mitochondria",),
@@ -133,7 +137,8 @@ def check_folder(folder: Path) -> None:
 
 def _first_network(settings: TrainingSettings, is_resumed: bool) -> BidirectionalNetwork:
     torch.manual_seed(settings.seed)
-    network = build_network(settings.network)
+    config = GatedConfig(error=settings.error_channels)
+    network = GatedNetwork(config) if settings.network == "gated" else build_network(settings.network)
     if settings.start_from and not is_resumed:
         model = load_model(settings.start_from, device="cpu")
         if model.architecture != settings.network:
@@ -141,7 +146,15 @@ def _first_network(settings: TrainingSettings, is_resumed: bool) -> Bidirectiona
                 f"expected start_from to be a {settings.network!r} network, found {model.architecture!r} in "
                 f"{settings.start_from}; set network to it, or start from another"
             )
-        network.load_state_dict(model.network.state_dict())
+        # A network without the branch that predicts errors may be given one, whose weights begin fresh.
+        found = model.network.state_dict()
+        fresh = {name: value for name, value in network.state_dict().items() if name.startswith(ERROR_BRANCH)}
+        try:
+            network.load_state_dict(fresh | found)
+        except RuntimeError as error:
+            raise ConfigError(
+                f"expected start_from to be a network of the same sizes, found others in {settings.start_from}"
+            ) from error
     return network
 
 

@@ -1,0 +1,276 @@
+"""The live network: a bidirectional gated linear recurrence at quarter resolution.
+
+Gates and candidates of a window follow from that window alone, as in minimal gated units (Feng et al., "Were RNNs all
+we needed?", 2024): an encoder computes them once, for both directions, and what is left to do from window to window is
+elementwise but for a depthwise 3x3 kernel that lets the state move. The reverse pass over a stream's known windows thus
+costs next to nothing, and a picture for every window is affordable.
+
+Beside this memory each direction keeps leaky averages of the counts and of the mask. For a pixel whose blinks are
+Poisson, the evidence for structure depends on the discounted sum of counts and the discounted exposure alone, so the
+network need not learn to count.
+
+Shapes: B batch, T windows, K time constants, N pictures, C channels, H, W pixels of the fine grid; H', W' a quarter of
+them, after padding to `stride`.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+from typing import Annotated, ClassVar
+
+import msgspec
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from dblink_live.models.convlstm import Direction
+from dblink_live.models.network import (
+    BidirectionalNetwork,
+    Decoded,
+    DirectionState,
+    Encoded,
+    check_span,
+    pad_to_stride,
+    padded_size,
+)
+
+FOLD = 4
+"""The network runs on the grid folded by this: FOLD^2 pixels become channels, and nothing is averaged away."""
+FINE_CHANNELS = 4
+"""Channels on the fine grid, before the last convolution."""
+
+Channels = Annotated[int, msgspec.Meta(ge=1, le=1024)]
+Windows = Annotated[float, msgspec.Meta(gt=0.0)]
+
+
+class GatedConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sizes of a `GatedNetwork`."""
+
+    encoder: Channels = 48
+    """Channels of the encoder, which sees one window."""
+    hidden: Channels = 64
+    """State channels of each direction."""
+    head: Channels = 64
+    """Channels of the decoder."""
+    dilations: Annotated[tuple[Annotated[int, msgspec.Meta(ge=1, le=16)], ...], msgspec.Meta(max_length=8)] = (1, 2)
+    """Of the decoder's residual blocks, from the bottom."""
+    time_constants: Annotated[tuple[Windows, ...], msgspec.Meta(min_length=1, max_length=16)] = (4.0, 16.0, 48.0)
+    """Windows after which a leaky average has forgotten all but 1/e."""
+    error: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
+    """Channels of the branch that predicts errors; 0 leaves it out."""
+    initial_probability: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.03
+    """Share of structure pixels that the untrained network assumes."""
+
+
+class GatedNetwork(BidirectionalNetwork):
+    """A gated linear recurrence in each direction, leaky sums, and a residual decoder at quarter resolution.
+
+    Examples
+    --------
+    >>> sum(p.numel() for p in GatedNetwork().parameters())
+    223589
+    """
+
+    architecture: ClassVar[str] = "gated"
+    stride: ClassVar[int] = FOLD
+    halo: ClassVar[int] = 48
+    _decay: Tensor
+
+    def __init__(self, config: GatedConfig | None = None) -> None:
+        super().__init__()
+        self.config: GatedConfig = config or GatedConfig()
+        width, hidden = self.config.encoder, self.config.hidden
+        # Two compressions of the counts, and the mask.
+        self.stem = nn.Conv2d(2 * FOLD**2 + 1, width, 1)
+        self.encoder = _Residual(width)
+        self.forward_cell = _GatedCell(width, hidden)
+        self.reverse_cell = _GatedCell(width, hidden)
+        n_leaky = len(self.config.time_constants) * (FOLD**2 + 1)
+        self.head = _Head(2 * (hidden + n_leaky), self.config)
+        # [K]; derived from the configuration, hence not in the checkpoint.
+        decay = torch.exp(-1.0 / torch.tensor(self.config.time_constants))
+        self.register_buffer("_decay", decay, persistent=False)
+
+    def initial_state(
+        self, batch: int, height: int, width: int, device: torch.device | str | None = None
+    ) -> DirectionState:
+        rows, cols = padded_size(height, self.stride) // FOLD, padded_size(width, self.stride) // FOLD
+        h = torch.zeros((batch, self.config.hidden, rows, cols), device=device)
+        n_constants = len(self.config.time_constants)
+        leaky = torch.zeros((batch, n_constants * (FOLD**2 + 1), rows, cols), device=device)
+        return DirectionState(h=(h,), c=(), leaky=leaky)
+
+    def encode(self, counts: Tensor, present: Tensor) -> Encoded:
+        check_span(counts, present)
+        # [B, T, H, W] -> [B, T, 16, H', W'], and the mask as a plane [B, T, 1, H', W'].
+        folded = F.pixel_unshuffle(pad_to_stride(counts.float(), self.stride).unsqueeze(2), FOLD)
+        mask = present.float()[:, :, None, None, None].expand_as(folded[:, :, :1])
+        planes = torch.cat([folded, mask], dim=2)
+        # Real maps hold anything from 0 to hundreds in a pixel: the first compression keeps their order of magnitude,
+        # the second is bounded and resolves 0, 1 and 2.
+        inputs = torch.cat([folded.log1p(), folded / (1.0 + folded), mask], dim=2).flatten(0, 1)
+        features = self.encoder(F.relu(self.stem(inputs.contiguous(memory_format=torch.channels_last))))
+        shape = counts.shape[:2]
+        return Encoded(
+            forward=(planes, *(torch.unflatten(gate, 0, shape) for gate in self.forward_cell.gates(features))),
+            reverse=(planes, *(torch.unflatten(gate, 0, shape) for gate in self.reverse_cell.gates(features))),
+        )
+
+    def scan(
+        self,
+        direction: Direction,
+        windows: tuple[Tensor, ...],
+        state: DirectionState,
+        n_features: int | None = None,
+    ) -> tuple[Tensor, DirectionState]:
+        planes, update, candidate = windows
+        n_windows = planes.shape[1]
+        wanted = n_windows if n_features is None else n_features
+        cell = self.forward_cell if direction == "forward" else self.reverse_cell
+        kernel = cell.kernel()
+        h = state.h[0]
+        hidden: list[Tensor] = []
+        for step in range(n_windows):
+            t = step if direction == "forward" else n_windows - 1 - step
+            h = torch.lerp(cell.mix(h, kernel), candidate[:, t], update[:, t])
+            if step >= n_windows - wanted:
+                hidden.append(h)
+        evidence, leaky = self._leaky_averages(direction, planes, state.leaky, wanted)
+        if direction == "reverse":
+            hidden.reverse()
+        states = torch.stack(hidden, dim=1) if hidden else h.new_zeros((h.shape[0], 0, *h.shape[1:]))
+        return torch.cat([states, evidence], dim=2), DirectionState(h=(h,), c=(), leaky=leaky)
+
+    def decode(self, forward_features: Tensor, reverse_features: Tensor) -> Decoded:
+        features = torch.cat([forward_features, reverse_features], dim=1)
+        decoded: Decoded = self.head(features.contiguous(memory_format=torch.channels_last))
+        return decoded
+
+    def probability(self, logits: Tensor) -> Tensor:
+        return logits.sigmoid()
+
+    def _leaky_averages(
+        self, direction: Direction, planes: Tensor, leaky: Tensor | None, wanted: int
+    ) -> tuple[Tensor, Tensor]:
+        """Exponential averages of ``planes`` [B, T, 17, H', W'] over time, for each time constant.
+
+        Returns those of the last ``wanted`` windows of the scan, as features [B, wanted, K*17, H', W'] in time order
+        (log(1 + counts in about tau), exposure), and the last as the state [B, K*17, H', W'].
+        """
+        batch, n_windows, n_planes, rows, cols = planes.shape
+        n_constants = len(self._decay)
+        # The recurrence in closed form: average i of the scan is a sum over the windows j <= i before it.
+        first = n_windows - max(wanted, 1)
+        steps = torch.arange(n_windows, device=planes.device)
+        age = (steps[first:, None] - steps[None, :]).float()
+        gain = (1.0 - self._decay)[:, None, None]
+        weights = torch.where(age >= 0, gain * self._decay[:, None, None] ** age.clamp(min=0.0), 0.0)
+        if direction == "reverse":  # to windows in time order
+            weights = weights.flip(1, 2)
+        flat = planes.reshape(batch, n_windows, -1)
+        with _float32(planes.device):
+            summed = weights.flatten(0, 1) @ flat
+        averages = summed.view(batch, n_constants, -1, n_planes, rows, cols)
+        if leaky is not None:
+            since = steps[first:] + 1.0
+            kept = self._decay[:, None] ** (since if direction == "forward" else since.flip(0))
+            earlier = leaky.view(batch, n_constants, 1, n_planes, rows, cols)
+            averages = averages + kept[:, :, None, None, None] * earlier
+        last = averages[:, :, -1 if direction == "forward" else 0].reshape(batch, -1, rows, cols)
+        averages = averages[:, :, :wanted].transpose(1, 2)  # [B, wanted, K, 17, H', W']
+        constants = -1.0 / self._decay.log()
+        counts = (constants[:, None, None, None] * averages[:, :, :, :-1]).clamp(min=0.0).log1p()
+        return torch.cat([counts, averages[:, :, :, -1:]], dim=3).flatten(2, 3), last
+
+
+def _float32(device: torch.device) -> AbstractContextManager[object]:
+    """Leave autocast: the state is a sum over the whole stream, and half precision would drift."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
+
+
+class _GatedCell(nn.Module):
+    """Gates and candidates of one direction, and the kernel that mixes its state.
+
+    A window's state is ``(1 - z) * mix(h) + z * n``. ``mix`` is a depthwise 3x3 kernel of weights that are positive and
+    sum to 1 (softmax), so that no state grows without bound.
+    """
+
+    def __init__(self, input_channels: int, hidden: int) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.inputs = nn.Conv2d(input_channels, 2 * hidden, 1)
+        with torch.no_grad():
+            # Channels begin with memories of 2 to 64 windows, and with little mixing.
+            memory = torch.logspace(math.log10(2.0), math.log10(64.0), hidden)
+            if self.inputs.bias is not None:
+                self.inputs.bias[:hidden] = torch.logit(1.0 / memory)
+            logits = torch.zeros(hidden, 9)
+            logits[:, 4] = torch.linspace(4.0, 8.0, hidden).flip(0)[torch.randperm(hidden)]
+        self.mixing = nn.Parameter(logits)
+
+    def gates(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Update gate and candidate [N, hidden, H', W'] of encoded windows [N, C, H', W']."""
+        gates = self.inputs(features)
+        return gates[:, : self.hidden].float().sigmoid(), gates[:, self.hidden :].float()
+
+    def kernel(self) -> Tensor:
+        """[hidden, 1, 3, 3]."""
+        return self.mixing.softmax(dim=1).view(self.hidden, 1, 3, 3)
+
+    def mix(self, h: Tensor, kernel: Tensor) -> Tensor:
+        """Move the state [B, hidden, H', W']."""
+        with _float32(h.device):
+            return F.conv2d(h.float(), kernel.float(), padding=1, groups=self.hidden)
+
+
+class _Head(nn.Module):
+    """Features [N, C, H', W'] -> logits [N, H, W] of structure and, where it is wanted, of error."""
+
+    def __init__(self, input_channels: int, config: GatedConfig) -> None:
+        super().__init__()
+        width = config.head
+        self.stem = nn.Conv2d(input_channels, width, 1)
+        self.blocks = nn.Sequential(*(_Residual(width, dilation) for dilation in config.dilations))
+        self.unfold = nn.Conv2d(width, FINE_CHANNELS * FOLD**2, 1)
+        self.last = nn.Conv2d(FINE_CHANNELS, 1, 3, padding=1)
+        odds = config.initial_probability / (1.0 - config.initial_probability)
+        nn.init.constant_(self.last.bias, math.log(odds))  # type: ignore[arg-type]
+        self.error = _ErrorBranch(width, config.error) if config.error else None
+
+    def forward(self, features: Tensor) -> Decoded:
+        trunk = self.blocks(F.relu(self.stem(features)))
+        fine = F.pixel_shuffle(F.relu(self.unfold(trunk)), FOLD)
+        logits = self.last(fine).squeeze(1)
+        return Decoded(logits, None if self.error is None else self.error(trunk.detach(), logits.detach()))
+
+
+class _ErrorBranch(nn.Module):
+    """Predicts where the picture is wrong from what it was made of; no gradient reaches the picture from here."""
+
+    def __init__(self, input_channels: int, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(input_channels + FOLD**2, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 1)
+        self.unfold = nn.Conv2d(width, FOLD**2, 1)
+
+    def forward(self, trunk: Tensor, logits: Tensor) -> Tensor:
+        """Error logits [N, H, W] of features [N, C, H', W'] and the picture's logits [N, H, W]."""
+        folded = F.pixel_unshuffle(logits.sigmoid().unsqueeze(1), FOLD)
+        hidden = F.relu(self.second(F.relu(self.first(torch.cat([trunk, folded], dim=1)))))
+        return F.pixel_shuffle(self.unfold(hidden), FOLD).squeeze(1)
+
+
+class _Residual(nn.Module):
+    """Two convolutions around a skip (He et al., 2016), unnormalized: batch statistics would tie windows together."""
+
+    def __init__(self, channels: int, dilation: int = 1) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        # Starting small, each block begins as the identity.
+        with torch.no_grad():
+            self.second.weight.mul_(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.second(F.relu(self.first(x))))
