@@ -64,8 +64,9 @@ class BidirectionalNetwork(nn.Module, ABC):
     """Base of the networks that `StreamingEngine` can run.
 
     A subclass says what is computed of each window alone (`encode`), how one direction is run over a span of them
-    (`scan`) and how two feature maps become a picture (`decode`). Fields of any size are allowed: `encode`
-    pads with zeros on the right and at the bottom to a multiple of `stride`, `decode` returns the padded field, and callers cut it with `crop`.
+    (`scan`) and how two feature maps become a picture (`decode`). Fields of any size are allowed: `encode` pads with
+    zeros on the right and at the bottom to a multiple of `stride`, `decode` returns the padded field, and callers cut
+    it with `crop`.
     """
 
     architecture: ClassVar[str]

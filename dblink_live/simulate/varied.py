@@ -17,11 +17,11 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from dblink_live.simulate.blinking import MapBlinking, memoryless_counts
-from dblink_live.simulate.labelling import Labelling
 from dblink_live.simulate.motion import Points, RigidMotion, draw_bending
 from dblink_live.simulate.specimen import AUTHORS_DRIFT_NM, AUTHORS_ROTATION_DEG, FilamentSpecimen
 from dblink_live.simulate.structures.filaments import draw_authors_field, draw_filament
 from dblink_live.simulate.structures.gray_lines import GrayLines
+from dblink_live.simulate.structures.labelling import Labelling
 from dblink_live.simulate.video import FIELD, Video
 from dblink_live.types import Grid, Shape
 
