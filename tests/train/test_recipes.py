@@ -88,16 +88,18 @@ def test_the_learning_rate_falls_where_validation_stands_still() -> None:
     assert rates == pytest.approx([1e-12, 1e-12, 1e-13, 1e-13])
 
 
-def test_mixed_precision_is_for_cuda_alone_and_keeps_every_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mixed_precision_is_for_devices_that_have_it_and_keeps_every_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = tiny("live", warmup_forward=2, warmup_reverse=2, cold_forward_share=0.0, cold_reverse_share=0.0)
     with loop.mixed_precision(settings, CPU):
+        assert torch.is_autocast_enabled("cpu") == torch.cpu.get_capabilities().get("avx512_bf16", False)
+    with loop.mixed_precision(msgspec.structs.replace(settings, bf16=False), CPU):
         assert not torch.is_autocast_enabled("cpu")
     assert own_device(CPU) == CPU
     sampler = ClipSampler(settings)
     clip = next(clip for clip in map(sampler.sample, range(20)) if clip.warmup_forward and clip.warmup_reverse)
     torch.manual_seed(0)
     network = build_network("light")
-    exact = loop.clip_loss(network, clip, settings, CPU)
+    exact = loop.clip_loss(network, clip, msgspec.structs.replace(settings, bf16=False), CPU)
     # What a GPU would do, tried on the CPU.
     monkeypatch.setattr(loop, "mixed_precision", lambda settings, device: torch.autocast("cpu", torch.bfloat16))
     rounded = loop.clip_loss(network, clip, settings, CPU)

@@ -17,7 +17,15 @@ from dblink_live.simulate import VideoParameters, simulate_video
 from dblink_live.train import Specimens, TrainingSettings, TrainingStoppedError, load_settings, train_to_checkpoint
 from dblink_live.train.reconstruction.dataset import ClipSampler, add_beads, draw_released_parameters, draw_video
 from dblink_live.train.reconstruction.loop import clip_loss, fraction_done, learning_rate_factor, train
-from dblink_live.train.reconstruction.losses import LOSSES, reconstruction_loss, soft_dice, total_variation
+from dblink_live.train.reconstruction.losses import (
+    LOSSES,
+    LossWeights,
+    error_loss,
+    reconstruction_loss,
+    soft_dice,
+    total_variation,
+    wrong_pixels,
+)
 from dblink_live.train.reconstruction.state import begin
 
 SMALL = TrainingSettings(
@@ -123,6 +131,35 @@ def test_the_paper_loss_is_mean_square_plus_its_two_terms() -> None:
     )
     found = reconstruction_loss(probability, probability, structure, LOSSES["paper"])
     assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_the_live_loss_lets_move_what_moves() -> None:
+    moving = torch.eye(6)[None]  # one column of structure per window, a step further each
+    structure = moving.unsqueeze(2).expand(1, 6, 6, 6)
+    still = structure[:, :1].expand_as(structure)
+    only_motion = LossWeights(bce=0.0, dice=0.0, total_variation=0.0)
+    assert reconstruction_loss(structure, structure, structure, only_motion).item() == 0.0
+    assert reconstruction_loss(still, still, structure, only_motion).item() > 0.01
+
+
+def test_wrong_pixels_are_off_by_more_than_one() -> None:
+    structure = torch.zeros(1, 1, 5, 9, dtype=torch.bool)
+    structure[..., 2, 1] = True
+    beside = torch.zeros_like(structure)
+    beside[..., 3, 2] = True
+    assert not wrong_pixels(beside, structure).any()
+    apart = torch.zeros_like(structure)
+    apart[..., 2, 3] = True
+    assert wrong_pixels(apart, structure).nonzero()[:, 2:].tolist() == [[2, 1], [2, 3]]
+
+
+def test_a_right_forecast_of_errors_costs_less_than_a_wrong_one() -> None:
+    structure = torch.zeros(1, 1, 5, 9)
+    structure[..., 2, 1] = 1.0
+    picture = structure.roll(4, dims=-1)
+    wrong = wrong_pixels(picture > 0.5, structure > 0.5).float()
+    right, reverse = (error_loss(sign * 8 * (wrong - 0.5), picture, structure, 0.5).item() for sign in (1, -1))
+    assert right < 0.05 < 3 < reverse
 
 
 def test_the_gradient_ends_at_the_clip_but_the_warm_up_changes_the_loss() -> None:

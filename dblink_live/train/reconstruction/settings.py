@@ -119,7 +119,8 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     average_decay: Decay = 0.998
     """Of the exponential moving average of the weights, which is what is saved; 0 saves the weights themselves."""
     bf16: bool = True
-    """Compute in bfloat16 where it pays, which is on CUDA devices only; the weights stay float32."""
+    """Compute convolutions in bfloat16 where it pays: on CUDA devices, and on CPUs with AVX512-BF16. The weights stay
+    float32."""
     pool_videos: PositiveInt = 48
     """Simulated videos kept in memory; crops are drawn from all of them."""
     steps_per_video: PositiveInt = 3
