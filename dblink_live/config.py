@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 
 import msgspec
 
@@ -22,6 +22,8 @@ Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 NonNegative = Annotated[float, msgspec.Meta(ge=0.0)]
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 NonNegativeInt = Annotated[int, msgspec.Meta(ge=0)]
+OptionValue = bool | int | float | str | list[bool | int | float | str]
+AUTO = "auto"
 
 
 class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,12 +71,27 @@ class LocalizerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_misfit: Positive | None = None
     """Largest excess of a fit's deviance over a single molecule's, in standard deviations; 3
     rejects most unresolved pairs."""
+    device: str = AUTO
+    """auto, cpu, cuda or cuda:N. ``auto`` fits on the CPU, and runs a network on a CUDA device if there is one."""
+    options: dict[str, OptionValue] = {}
+    """Further options of the localizer by their own names, for instance those of a plug-in."""
 
     def to_options(self) -> dict[str, object]:
-        """What the localizer is called with: whatever is set, and the width in any case."""
+        """Return what the localizer is called with: whatever is set, and the width in any case.
+
+        Raises
+        ------
+        ConfigError
+            ``options`` holds what is a setting of its own.
+        """
         plain: dict[str, object] = msgspec.structs.asdict(self)
-        del plain["name"]
-        return {key: value for key, value in plain.items() if value is not None or key == "psf_sigma_px"}
+        del plain["name"], plain["options"]
+        for name in self.options.keys() & {*plain, "name", "options"}:
+            raise ConfigError(f"expected localizer.{name}, found localizer.options.{name}; give the former")
+        if self.device == AUTO:  # plug-ins need not know of devices
+            del plain["device"]
+        stated = {key: value for key, value in plain.items() if value is not None}
+        return {"psf_sigma_px": self.psf_sigma_px, **stated, **self.options}
 
 
 class WindowsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -146,7 +163,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Nested dict of TOML-able values; settings that are None are left out."""
         plain: dict[str, Any] = msgspec.to_builtins(self)
         return {
-            section: {key: value for key, value in values.items() if value is not None}
+            section: {key: value for key, value in values.items() if value is not None and value != {}}
             for section, values in plain.items()
         }
 
@@ -171,12 +188,15 @@ def load_run_config(
     """
     merged: dict[str, Any] = _read_toml(Path(path)) if path is not None else copy.deepcopy(dict(base))
     for text in overrides:
-        section, key, value = _parse_override(text)
-        table = merged.setdefault(section, {})
-        if not isinstance(table, dict):
-            raise ConfigError(f"expected a table [{section}] in the configuration, found {table!r}")
+        name, value = _parse_override(text)
+        *sections, key = name.split(".")
+        table = merged
+        for section in sections:
+            table = table.setdefault(section, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"expected a table [{section}] in the configuration, found {table!r}")
         table[key] = value
-        if (section, key) == ("camera", "maps"):
+        if name == "camera.maps":
             table.pop("maps_sha256", None)
             _anchor(merged, Path())
     return run_config_from_plain(merged)
@@ -234,11 +254,12 @@ def _with_current_names(plain: Mapping[str, Any]) -> dict[str, Any]:
 def _wrong_value(plain: Mapping[str, Any], message: str) -> str:
     """Say which setting has which wrong value; msgspec names the place as ``$.section.key``."""
     expected, found, place = message.partition(" - at `$.")
-    keys = place.rstrip("`").split(".")
-    if not found or len(keys) != 2:
+    name = place.rstrip("`").replace("[...]", "")
+    if not found or name.count(".") != 1:
         return f"a setting has a wrong value: {message}"
-    value = plain.get(keys[0], {}).get(keys[1])
-    return f"{expected[0].lower()}{expected[1:]} for {'.'.join(keys)}, found {value!r}"
+    section, key = name.split(".")
+    value = plain.get(section, {}).get(key)
+    return f"{expected[0].lower()}{expected[1:]} for {name}, found {value!r}"
 
 
 def _anchor(plain: dict[str, Any], folder: Path) -> None:
@@ -261,16 +282,16 @@ def _read_toml(path: Path) -> dict[str, Any]:
     return plain
 
 
-def _parse_override(text: str) -> tuple[str, str, Any]:
+def _parse_override(text: str) -> tuple[str, Any]:
     name, equals, raw = text.partition("=")
-    section, dot, key = name.strip().partition(".")
-    if not (equals and dot and section and key):
+    name = name.strip()
+    if not (equals and "." in name and all(name.split("."))):
         raise ConfigError(f"expected --set section.key=value, found {text!r}; for instance camera.pixel_size_nm=108")
     try:
         value = tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
         value = raw  # a bare word is a string: reconstruct.model=mitochondria
-    return section, key, value
+    return name, value
 
 
 def _refuse_unknown(plain: Mapping[str, Any], struct: type[msgspec.Struct], prefix: str) -> None:
@@ -283,6 +304,8 @@ def _refuse_unknown(plain: Mapping[str, Any], struct: type[msgspec.Struct], pref
             if not isinstance(value, Mapping):
                 raise ConfigError(f"expected a table [{name}], found {value!r}")
             _refuse_unknown(value, kind, prefix=f"{prefix}{name}.")
+        elif get_origin(kind) is dict and not isinstance(value, Mapping):
+            raise ConfigError(f"expected a table [{prefix}{name}], found {value!r}; for instance {prefix}{name}.key=1")
 
 
 def _unknown(name: str, known: list[str]) -> str:

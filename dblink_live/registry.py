@@ -56,11 +56,11 @@ def get_localizer_factory(name: str) -> LocalizerFactory:
         factory: LocalizerFactory = point.load()
     except (ImportError, AttributeError) as error:
         raise PluginError(f"expected the localizer {name!r} at {point.value}, found: {error}; reinstall it") from error
-    return factory if name in _BUILT_IN else _checking_options(name, factory)
+    return _checking_options(name, factory)
 
 
 def _checking_options(name: str, factory: LocalizerFactory) -> LocalizerFactory:
-    """The factory of a plug-in, which need not know every setting that ours have."""
+    """Return the factory of a localizer, which need not know every setting that others have."""
 
     @functools.wraps(factory, updated=())
     def checked(*arguments: object, **options: object) -> Localizer:
@@ -71,7 +71,11 @@ def _checking_options(name: str, factory: LocalizerFactory) -> LocalizerFactory:
                 f"expected settings that the localizer {name!r} has ({', '.join(known or ())}), found "
                 f"{', '.join(unknown)}; leave that out"
             )
-        return factory(*arguments, **options)
+        try:
+            return factory(*arguments, **options)
+        except (TypeError, ValueError) as error:
+            told = ", ".join(f"{option}={value!r}" for option, value in options.items())
+            raise ConfigError(f"expected settings that the localizer {name!r} takes, found {told}: {error}") from error
 
     return checked
 

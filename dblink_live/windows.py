@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dblink_live.binning import MAX_COUNT, count_per_pixel, count_per_window
+from dblink_live.count_maps import CountMaps
 from dblink_live.errors import ConfigError, SourceError
 from dblink_live.types import CountImage, Gap, Grid, LocalizationMap, Localizations, Shape, empty_localizations
 
@@ -32,8 +33,8 @@ def bin_localizations(
     scale: int = 4,
     window: int = 10,
     first_frame: int = 0,
-) -> npt.NDArray[np.uint16]:
-    """Count a finished table into window maps, uint16 [T, scale * H, scale * W].
+) -> CountMaps:
+    """Count a finished table into window maps, uint16 [T, scale * H, scale * W], which know their pitch.
 
     Parameters
     ----------
@@ -65,8 +66,8 @@ def bin_localizations(
     --------
     >>> table = np.array([(0, 0.0, 0.0), (25, 1.0, 0.0)], dtype=[("frame", "i8"), ("x", "f4"), ("y", "f4")])
     >>> maps = bin_localizations(table, (2, 2), 160.0)
-    >>> maps.shape, int(maps[0, 2, 2]), int(maps[2, 2, 6])
-    ((3, 8, 8), 1, 1)
+    >>> maps.shape, maps.pitch_nm, int(maps[0, 2, 2]), int(maps[2, 2, 6])
+    ((3, 8, 8), 40.0, 1, 1)
     """
     if scale < 1 or window < 1:
         raise ConfigError(f"expected scale and window of 1 or more, found scale {scale} and window {window}")
@@ -75,14 +76,15 @@ def bin_localizations(
     localizations = np.asarray(localizations)  # also a table of `dblink_live.tables`
     grid = Grid(pixel_size_nm / scale, Shape(scale * shape[0], scale * shape[1]))
     if not len(localizations):
-        return np.zeros((0, *grid.shape), np.uint16)
+        return CountMaps(np.zeros((0, *grid.shape), np.uint16), grid.pitch_nm)
     windows = (np.asarray(localizations["frame"], np.int64) - first_frame) // window
     if windows.min() < 0:
         raise SourceError(
             f"expected frames from {first_frame} on, found frame {int(localizations['frame'].min())}; pass first_frame"
         )
     rows, cols = grid.index_of(localizations["y"], localizations["x"], pixel_size_nm)
-    return count_per_window(windows, rows, cols, int(windows.max()) + 1, grid.shape)
+    counts = count_per_window(windows, rows, cols, int(windows.max()) + 1, grid.shape)
+    return CountMaps(counts, grid.pitch_nm)
 
 
 class WindowAccumulator:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, Protocol
 
 from dblink_live.cli.result import Outcome
-from dblink_live.config import CameraConfig, LocalizerConfig, load_run_config
+from dblink_live.config import RunConfig, load_run_config
 from dblink_live.errors import CalibrationError, ConfigError
 from dblink_live.pixel_sizes import UnusualPixelSize, check_pixel_size
 
@@ -66,9 +66,8 @@ def add_localizer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--localizer",
         metavar="NAME",
-        default="auto",
-        help="how molecules are found: gaussian (fit), dense (network, for crowded frames), auto (picks between them "
-        "frame by frame, the default), deepstorm (the published network), a plug-in's name, or the .safetensors file "
+        help="how molecules are found: gaussian (fit, the default), dense (network, for crowded frames), auto (picks "
+        "between them frame by frame), deepstorm (the published network), a plug-in's name, or the .safetensors file "
         "of a network of your own",
     )
     parser.add_argument(
@@ -103,19 +102,6 @@ def add_localizer(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def localizer_settings(options: argparse.Namespace) -> LocalizerConfig:
-    """What the options of `add_localizer` say."""
-    return LocalizerConfig(
-        name=options.localizer,
-        psf_sigma_px=options.psf_sigma_px,
-        threshold_sigma=options.threshold_sigma,
-        fit=options.fit,
-        min_photons=options.min_photons,
-        max_precision_px=options.max_precision_px,
-        max_misfit=options.max_misfit,
-    )
-
-
 def add_camera(parser: argparse.ArgumentParser) -> None:
     add_pixel_size(parser, "side of a camera pixel in the sample plane")
     parser.add_argument("--offset-adu", metavar="ADU", type=not_negative, help="mean count of a dark pixel")
@@ -132,20 +118,49 @@ def add_camera(parser: argparse.ArgumentParser) -> None:
         help="read noise in electrons, standard deviation (default: 0)",
     )
     parser.add_argument("--em-gain", metavar="G", type=em_gain, help="electron-multiplying gain (default: 1, none)")
+
+
+def add_settings(parser: argparse.ArgumentParser, config: str = "settings of a run, as a file; options win") -> None:
+    """Options that name any setting of a run; see `settings_of`."""
+    parser.add_argument("--config", metavar="F.toml", type=Path, help=config)
     parser.add_argument(
-        "--config",
-        metavar="TOML",
-        type=Path,
-        help="camera settings of a configuration, as calibrate writes it and run takes it; the options above win",
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        dest="overrides",
+        action="append",
+        default=[],
+        help="one setting, over those of --config, for instance localizer.device=cuda; may be repeated",
     )
 
 
-def camera_settings(options: argparse.Namespace) -> CameraConfig:
-    """What the options of `add_camera` say: the camera of ``--config``, with single facts over it."""
-    names = ("pixel_size_nm", "offset_adu", "electrons_per_adu", "read_noise_e", "em_gain")
-    stated = {f"camera.{name}": getattr(options, name) for name in names}
-    stated["camera.unusual_pixel_size"] = confirmation(options.pixel_size_nm)
-    return load_run_config(options.config, as_overrides(stated)).camera
+def settings_of(options: argparse.Namespace) -> RunConfig:
+    """What ``--config`` and ``--set`` say, and over them the options that are a setting with a shorter name.
+
+    Raises
+    ------
+    ConfigError
+        An unknown setting, or one out of its range.
+    """
+    stated = {setting: getattr(options, name, None) for name, setting in _SETTINGS.items()}
+    stated["camera.unusual_pixel_size"] = confirmation(stated["camera.pixel_size_nm"])
+    return load_run_config(options.config, [*options.overrides, *as_overrides(stated)])
+
+
+_SETTINGS = {
+    **{
+        name: f"camera.{name}"
+        for name in ("pixel_size_nm", "offset_adu", "electrons_per_adu", "read_noise_e", "em_gain")
+    },
+    "localizer": "localizer.name",
+    **{
+        name: f"localizer.{name}"
+        for name in ("psf_sigma_px", "threshold_sigma", "fit", "min_photons", "max_precision_px", "max_misfit")
+    },
+    "window": "windows.frames",
+    "model": "reconstruct.model",
+    "device": "reconstruct.device",
+}
+"""Options by their name in the namespace: the setting that each is short for."""
 
 
 def as_overrides(settings: dict[str, Any]) -> list[str]:

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from dblink_live.config import AUTO
+from dblink_live.device import resolve_device
 from dblink_live.errors import ConfigError
 from dblink_live.interfaces import Localizer
 from dblink_live.localization.crowding import crowding
@@ -61,11 +63,11 @@ class AutoLocalizer:
         min_photons: float = 0.0,
         max_precision_px: float = MAX_PRECISION_PX,
         max_misfit: float = float("inf"),
-        device: str | torch.device = "cpu",
+        device: str | torch.device = AUTO,
     ) -> None:
         self._camera = camera
         self._faults = FrameFaults(camera)
-        self._device = torch.device(device)
+        self._device = resolve_device("cpu" if device == AUTO else device)
         self._counting_sigma_px = psf_sigma_px or NOMINAL_SIGMA_PX
         self._threshold_sigma = threshold_sigma
         self._sparse = GaussianLocalizer(

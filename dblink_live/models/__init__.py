@@ -1,5 +1,6 @@
 """Networks, their checkpoints, and the streaming engine that runs them."""
 
+from dblink_live.device import resolve_device
 from dblink_live.models.checkpoint import (
     Envelope,
     Model,
@@ -10,7 +11,6 @@ from dblink_live.models.checkpoint import (
     save_checkpoint,
 )
 from dblink_live.models.dblink import DblinkConfig, DblinkNetwork
-from dblink_live.models.device import resolve_device
 from dblink_live.models.gated import GatedConfig, GatedNetwork
 from dblink_live.models.light import LightConfig, LightNetwork
 from dblink_live.models.memory import CheckpointPlan, PassMemory, measure_pass, plan_checkpoints, smallest_plan

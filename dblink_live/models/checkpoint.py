@@ -15,9 +15,9 @@ from typing import Annotated
 import msgspec
 import torch
 
+from dblink_live.device import resolve_device
 from dblink_live.errors import ModelError
 from dblink_live.models.dblink import DblinkConfig, DblinkNetwork
-from dblink_live.models.device import resolve_device
 from dblink_live.models.gated import GatedConfig, GatedNetwork
 from dblink_live.models.light import LightConfig, LightNetwork
 from dblink_live.models.network import BidirectionalNetwork

@@ -17,10 +17,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from dblink_live.device import resolve_device
 from dblink_live.errors import ModelError
 from dblink_live.models.checkpoint import Model, load_model
-from dblink_live.models.device import resolve_device
-from dblink_live.models.maps import check_counts
+from dblink_live.models.maps import check_counts, check_maps
 from dblink_live.models.memory import CheckpointPlan, step_windows
 from dblink_live.models.network import BidirectionalNetwork, DirectionState, crop
 from dblink_live.models.streaming import Picture, StreamingEngine
@@ -53,7 +53,8 @@ def reconstruct(
     Parameters
     ----------
     counts
-        [T, H, W], integer or float, of any size: localizations per pixel and window, on the model's grid.
+        [T, H, W], integer or float, of any size: localizations per pixel and window, on the model's grid. What
+        `bin_localizations` returns is checked for its pitch; a plain array is taken as maps on that grid.
     model
         A loaded model, or the name or path of one.
     lookahead
@@ -70,7 +71,7 @@ def reconstruct(
     Raises
     ------
     ModelError
-        The model is unknown, or the counts are not finite, negative or not [T, H, W].
+        The model is unknown, or the counts are on another grid, not finite, negative or not [T, H, W].
 
     Examples
     --------
@@ -97,6 +98,7 @@ def iter_reconstruct(
         model = load_model(model, device)
     elif device is not None and resolve_device(device) != model.device:
         raise ModelError(f"expected no device beside a loaded model, which is on {model.device}, found {device}")
+    check_maps(counts, model)
     windows, height, width = _as_source(counts).shape
     if windows == 0 or height == 0 or width == 0:
         yield from ((t, np.zeros((height, width), np.float32)) for t in range(windows))

@@ -12,12 +12,9 @@ import torch
 
 from dblink_live.errors import ModelError
 from dblink_live.models.checkpoint import Model, load_model
-from dblink_live.models.maps import check_counts
+from dblink_live.models.maps import check_counts, check_maps, check_pitch
 from dblink_live.models.streaming import Picture, StreamingEngine, StreamState
 from dblink_live.types import LocalizationMap, Reconstruction, Shape
-
-PITCH_TOLERANCE = 0.005
-"""Relative difference of grid pitch and model pitch that is still the same scale: 2.6 px over 512."""
 
 
 @dataclass
@@ -80,9 +77,10 @@ class StreamingReconstructor:
         counts = check_counts(map.counts if isinstance(map, LocalizationMap) else map, ndim=2)
         shape = Shape(*counts.shape)
         if isinstance(map, LocalizationMap):
-            self._check_pitch(map)
+            check_pitch(map.grid.pitch_nm, self.model)
             segment, window, present, t_ns = map.segment, map.window, map.fraction_present, map.t_last_frame_ns
         else:
+            check_maps(map, self.model)
             segment, present, t_ns = (self._stream.segment if self._stream else 0), 1.0, 0
             window = self._stream.state.next_window if self._stream else 0
         if self._stream is not None and segment == self._stream.segment:
@@ -127,14 +125,6 @@ class StreamingReconstructor:
                 )
             )
         return finished
-
-    def _check_pitch(self, map: LocalizationMap) -> None:
-        expected, found = self.model.pixel_size_nm, map.grid.pitch_nm
-        if abs(found - expected) > PITCH_TOLERANCE * expected:
-            raise ModelError(
-                f"expected maps on a grid of {expected:g} nm, which model {self.model.name!r} was trained on, "
-                f"found {found:g} nm; bin the localizations on a grid of {expected:g} nm"
-            )
 
     def _check_next(self, stream: _Stream, shape: Shape, window: int) -> None:
         if shape != stream.state.shape:

@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from dblink_live.device import resolve_device
 from dblink_live.errors import ModelError
 from dblink_live.models.checkpoint import Envelope, Model, load_weights
 from dblink_live.models.dblink import RELEASED_OUTPUT_SCALE, DblinkConfig, DblinkNetwork
-from dblink_live.models.device import resolve_device
 
 RELEASED_PIXEL_SIZE_NM = 40.0
 RELEASED_THRESHOLD = 100.0 / 255.0

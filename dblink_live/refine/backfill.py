@@ -17,9 +17,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
-from dblink_live.config import RunConfig, run_config_from_plain
+from dblink_live.config import AUTO, RunConfig, run_config_from_plain
 from dblink_live.errors import StoreError
 from dblink_live.interfaces import Localizer
 from dblink_live.registry import get_localizer_factory
@@ -216,11 +217,10 @@ def _beyond(last: CommittedWindow, window_frames: int, limit: int, raw: RawFrame
 
 def _mend(segment: LackingSegment, config: RunConfig) -> Iterator[tuple[LocalizationMap, Localizations]]:
     """The windows of one segment, localized and counted again."""
-    options = {"psf_sigma_px": config.localizer.psf_sigma_px}
-    if config.localizer.threshold_sigma is not None:
-        options["threshold_sigma"] = config.localizer.threshold_sigma
-    localizer = get_localizer_factory(config.localizer.name)(segment.camera, **options)
-    learns = config.localizer.psf_sigma_px is None
+    # The run may come from a machine with another device.
+    settings = msgspec.structs.replace(config.localizer, device=AUTO)
+    localizer = get_localizer_factory(settings.name)(segment.camera, **settings.to_options())
+    learns = settings.psf_sigma_px is None
     shown_to = segment.first_frame
     for window in segment.windows:
         _show_what_comes_before(localizer, segment, shown_to, window, learns)

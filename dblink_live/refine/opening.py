@@ -10,7 +10,7 @@ import numpy as np
 from dblink_live.config import run_config_from_plain
 from dblink_live.errors import ConfigError, ModelError, StoreError
 from dblink_live.models import Model, load_model
-from dblink_live.models.reconstructor import PITCH_TOLERANCE
+from dblink_live.models.maps import check_pitch
 from dblink_live.refine.passes import PassSettings
 from dblink_live.refine.plan import Stretch, TilePlan, choose_tile, plan_stretch
 from dblink_live.refine.session import Refinement, RefineSettings, Work
@@ -47,7 +47,8 @@ def open_refinement(
         config = run_config_from_plain(run.config)
         chosen = _load(run, model, config.reconstruct.model, device)
         segments = [stored for stored in run.segments if run.windows("counts", stored.segment.index)]
-        _check_pitch(segments, chosen)
+        for stored in segments:
+            check_pitch(stored.grid.pitch_nm, chosen)
         hop = config.reconstruct.hop
         facts, plans = _decide(run, segments, chosen, settings, hop)
         work = []
@@ -73,16 +74,6 @@ def _load(run: Run, asked: str | None, own: str, device: str) -> Model:
             f"({model.sha256[:12]}); give --model {own} to refine with the one that is there now"
         )
     return model
-
-
-def _check_pitch(segments: list[StoredSegment], model: Model) -> None:
-    for stored in segments:
-        pitch_nm = stored.grid.pitch_nm
-        if abs(pitch_nm - model.pixel_size_nm) > PITCH_TOLERANCE * model.pixel_size_nm:
-            raise ModelError(
-                f"expected a model for the run's grid of {pitch_nm:g} nm, found {model.name!r} for "
-                f"{model.pixel_size_nm:g} nm; give another --model"
-            )
 
 
 def _decide(

@@ -20,7 +20,7 @@ from dblink_live.workflows.lookahead_stages import stages_of
 from dblink_live.workflows.progress import Progress
 from dblink_live.workflows.split_frames import Region, split_reconstruction
 from dblink_live.workflows.stored_video import StoredVideo
-from dblink_live.workflows.video_files import as_probability, is_zarr, read_video, zarr_pitch_nm
+from dblink_live.workflows.video_files import as_probability, is_zarr, pitch_nm_of, read_video
 
 MAX_VALUES = 2**25
 """Pixels of pictures that are held at once: 128 MB, and a few times as much while they are moved."""
@@ -101,7 +101,7 @@ def _from_file(path: Path, settings: AnalysisSettings) -> Chosen:
     subject = Subject(
         pictures=as_probability(video)[index],
         windows=index,
-        pitch_nm=settings.pitch_nm or zarr_pitch_nm(path),
+        pitch_nm=settings.pitch_nm or pitch_nm_of(path),
         reference=_reference(settings.reference, video.shape, index),
         missing={
             "pitch_nm": f"{path.name} does not say how large a pixel is; give --pitch-nm",

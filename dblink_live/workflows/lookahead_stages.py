@@ -14,7 +14,7 @@ from dblink_live.errors import ModelError, PluginError
 from dblink_live.store import Product, Run, SegmentCounts, StoredSegment
 from dblink_live.types import FloatImage
 from dblink_live.workflows.progress import Progress
-from dblink_live.workflows.run_model import check_pitch, model_of
+from dblink_live.workflows.run_model import model_of
 from dblink_live.workflows.stored_video import Region, StoredVideo
 
 MAX_VALUES = 2**22
@@ -90,10 +90,11 @@ def _provisional(
     report: Progress,
 ) -> tuple[FloatImage | None, str]:
     from dblink_live.models import StreamingEngine, bounded_pass
+    from dblink_live.models.maps import check_pitch
 
     try:
         model = model_of(run, "live", asked)
-        check_pitch(stored, model)
+        check_pitch(stored.grid.pitch_nm, model)
     except (ModelError, PluginError) as error:
         if asked is not None:
             raise

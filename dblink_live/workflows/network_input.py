@@ -10,21 +10,18 @@ import numpy as np
 
 from dblink_live.binning import count_per_window, is_inside
 from dblink_live.config import CameraConfig, LocalizerConfig
-from dblink_live.errors import ModelError, SourceError
+from dblink_live.errors import SourceError
 from dblink_live.tables import LocalizationTable
 from dblink_live.tables.extent import covering_grid, first_frame_note, span_frames
 from dblink_live.types import CountImage, Grid, Localizations, Shape
 from dblink_live.workflows.localize import SCHEMES, LocalizedStack, localize_stack
 from dblink_live.workflows.progress import Progress, progress_of
 from dblink_live.workflows.table_input import pixel_size_of, read_table, report_notes
-from dblink_live.workflows.video_files import ARRAY_SUFFIXES, is_zarr, read_video, zarr_pitch_nm
+from dblink_live.workflows.video_files import ARRAY_SUFFIXES, is_zarr, pitch_nm_of, read_video
 
 if TYPE_CHECKING:
     from dblink_live.models import Model
     from dblink_live.models.offline import CountsArray
-
-PITCH_TOLERANCE = 0.005
-"""Relative difference at which two pitches are still the same scale: 2.6 pixels over 512."""
 
 
 @dataclass(frozen=True)
@@ -130,18 +127,16 @@ def read_maps(
 
 
 def _from_array(path: Path, model: Model, told_nm: float | None) -> Maps:
-    pitch_nm = model.pixel_size_nm
-    found_nm = told_nm or zarr_pitch_nm(path)
-    if found_nm is not None and abs(found_nm - pitch_nm) > PITCH_TOLERANCE * pitch_nm:
-        raise ModelError(
-            f"expected maps on a grid of {pitch_nm:g} nm, the pitch of model {model.name!r}, found {found_nm:g} nm; "
-            "bin the localizations on the model's grid"
-        )
+    from dblink_live.models.maps import check_pitch
+
+    for pitch_nm in (told_nm, pitch_nm_of(path)):
+        if pitch_nm is not None:
+            check_pitch(pitch_nm, model)
     counts = read_video(path, npz_keys=("X", "counts"), zarr_keys=("counts", "0"))
     if counts.size == 0:
         raise SourceError(f"expected maps [T, H, W], found none: shape {counts.shape} in {path}")
     total = int(counts.sum(dtype=np.float64)) if np.isfinite(counts).all() else 0
-    return Maps(counts, Grid(pitch_nm, Shape(*counts.shape[1:])), total)
+    return Maps(counts, Grid(model.pixel_size_nm, Shape(*counts.shape[1:])), total)
 
 
 def _from_stack(found: LocalizedStack, source: str, pitch_nm: float, window_frames: int) -> Maps:

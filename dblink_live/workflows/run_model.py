@@ -6,13 +6,10 @@ from typing import TYPE_CHECKING
 
 from dblink_live.config import run_config_from_plain
 from dblink_live.errors import ModelError
-from dblink_live.store import Product, Run, StoredSegment
+from dblink_live.store import Product, Run
 
 if TYPE_CHECKING:
     from dblink_live.models import Model
-
-PITCH_TOLERANCE = 0.005
-"""Relative difference of two pitches that are still the same scale."""
 
 
 def model_of(run: Run, product: Product, asked: str | None) -> Model:
@@ -34,13 +31,3 @@ def model_of(run: Run, product: Product, asked: str | None) -> Model:
             f"run's name {own!r} ({model.sha256[:12]}); give the right one with --model"
         )
     return model
-
-
-def check_pitch(stored: StoredSegment, model: Model) -> None:
-    """Raise `ModelError` where the model is for another grid than the segment's."""
-    pitch_nm = stored.grid.pitch_nm
-    if abs(pitch_nm - model.pixel_size_nm) > PITCH_TOLERANCE * model.pixel_size_nm:
-        raise ModelError(
-            f"expected a model for the run's grid of {pitch_nm:g} nm, found {model.name!r} for "
-            f"{model.pixel_size_nm:g} nm; give another --model"
-        )

@@ -19,7 +19,7 @@ from dblink_live.errors import AnalysisError, ModelError, PluginError
 from dblink_live.store import CommittedWindow, Product, Run, StoredSegment
 from dblink_live.types import CountImage, FloatImage, Shape
 from dblink_live.workflows.progress import Progress
-from dblink_live.workflows.run_model import check_pitch, model_of
+from dblink_live.workflows.run_model import model_of
 
 if TYPE_CHECKING:
     from dblink_live.models import Model
@@ -63,6 +63,8 @@ def split_reconstruction(
     ModelError, PluginError
         The model that was ``asked`` for is unknown, or for another pitch.
     """
+    from dblink_live.models.maps import check_pitch
+
     try:
         model = model_of(run, product, asked)
     except (ModelError, PluginError) as error:
@@ -79,7 +81,7 @@ def split_reconstruction(
         n_windows = max(1, MAX_VALUES // n_pixels)
         first = max(0, (len(rows) - n_windows) // 2)
         counts = count_halves(run, stored, rows[first : first + n_windows], region)
-        check_pitch(stored, model)
+        check_pitch(stored.grid.pitch_nm, model)
     except AnalysisError as error:
         return Halves(reason=str(error), threshold=model.threshold)
     except ModelError as error:

@@ -14,6 +14,8 @@ from dblink_live.errors import SourceError
 
 Video = npt.NDArray[np.number] | npt.NDArray[np.bool_]
 
+NPZ_PITCH_KEY = "pixel_size_nm"
+"""Of an .npz file: side of a pixel of its maps in nm."""
 ARRAY_SUFFIXES = (".npy", ".npz", ".zarr")
 TIFF_SUFFIXES = (".tif", ".tiff")
 SQUARE_TOLERANCE = 0.005
@@ -59,16 +61,33 @@ def read_video(path: Path, npz_keys: Sequence[str] = ("X",), zarr_keys: Sequence
     return video
 
 
-def zarr_pitch_nm(path: Path) -> float | None:
-    """Side of a pixel that an OME-Zarr image states, in nm; None where it states none, or is another kind of file.
+def pitch_nm_of(path: Path) -> float | None:
+    """Side of a pixel that an OME-Zarr image, or an .npz of `simulate`, states in nm; None where none is stated.
 
     Raises
     ------
     SourceError
-        Its pixels are not square.
+        Its pixels are not square, or their size is no number above 0.
     """
-    if not is_zarr(path):
-        return None
+    if is_zarr(path):
+        return _zarr_pitch_nm(path)
+    return _npz_pitch_nm(path) if path.suffix.lower() == ".npz" and path.is_file() else None
+
+
+def _npz_pitch_nm(path: Path) -> float | None:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if NPZ_PITCH_KEY not in archive:
+                return None
+            pitch_nm = float(archive[NPZ_PITCH_KEY])
+    except Exception as error:  # as of `read_video`
+        raise SourceError(f"cannot read {NPZ_PITCH_KEY} of {path}: {error}") from error
+    if not (math.isfinite(pitch_nm) and pitch_nm > 0):
+        raise SourceError(f"expected {NPZ_PITCH_KEY} above 0 in {path}, found {pitch_nm:g}")
+    return pitch_nm
+
+
+def _zarr_pitch_nm(path: Path) -> float | None:
     import zarr
 
     node = zarr.open(path, mode="r")

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+import torch
 import zarr
 
 from benchmarks.ndtiff_writers import open_writer
+from dblink_live import registry
 from dblink_live.cli import main
+from dblink_live.store import open_run
 from dblink_live.tables import read_localizations
+from dblink_live.types import Localizations, empty_localizations
 
 PIXEL_NM = 108.0
 SPOT = (10.3, 15.6)
@@ -142,3 +147,55 @@ def test_a_recording_that_changes_on_the_way_is_refused(tmp_path: Path, capsys: 
     assert main(["localize", f"ndtiff:{folder}", "--out", str(out), "--pixel-size-nm", "108"]) == 2
     assert "change of shape after frame" in capsys.readouterr().err
     assert not out.exists()
+
+
+def plugged_in(camera: object, psf_sigma_px: float | None = None, row: int = 0, scale: float = 1.0) -> BrightestInRow:
+    return BrightestInRow(row, scale)
+
+
+class BrightestInRow:
+    """A plug-in with options of its own."""
+
+    name = "mine"
+
+    def __init__(self, row: int, scale: float) -> None:
+        self._row, self._scale = row, scale
+
+    def localize(self, frames: np.ndarray, frame_numbers: np.ndarray) -> Localizations:
+        rows = empty_localizations(len(frames))
+        rows["frame"], rows["y"], rows["photons"] = frame_numbers, self._row, self._scale
+        rows["x"] = frames[:, self._row].argmax(axis=1)
+        return rows
+
+
+def test_options_of_a_plug_in_reach_it_from_the_command_line(
+    stack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    point = EntryPoint("mine", f"{__name__}:plugged_in", registry.LOCALIZERS)
+    monkeypatch.setattr(registry, "entry_points", lambda group: EntryPoints([point]))
+    told = ["--localizer", "mine", "--set", "localizer.options.row=10", "--set", "localizer.options.scale=70.0"]
+    facts = ["--pixel-size-nm", "100", "--electrons-per-adu", "1", "--offset-adu", "0"]
+    assert main(["localize", str(stack), "--out", str(tmp_path / "t.csv"), *told, *facts]) == 0
+    table = read_localizations(tmp_path / "t.csv", 100.0)
+    assert set(np.round(table["y"]).tolist()) == {10.0} and set(table["photons"].tolist()) == {70.0}
+    out = tmp_path / "mine.run"
+    source = f"tiff:{stack}"
+    assert main(["run", "--source", source, "--out", str(out), "--no-view", *told[2:], "--set", "localizer.name=mine",
+                 "--set", "camera.pixel_size_nm=100"]) == 0  # fmt: skip
+    with open_run(out) as run:
+        assert set(run.localizations(0)["y"].tolist()) == {10.0}
+    assert main(["localize", str(stack), "--out", str(tmp_path / "u.csv"), *facts, *told[:2], "--set",
+                 "localizer.options.rwo=10"]) == 2  # fmt: skip
+    assert "found rwo; leave that out" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device, on which it would run")
+@pytest.mark.parametrize("verb", ["localize", "reconstruct", "run"])
+def test_a_device_for_the_localizer_reaches_it(
+    stack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    source = ["--source", f"tiff:{stack}", "--no-view"] if verb == "run" else [str(stack)]
+    told = ["--set", "localizer.device=cuda", "--set", "camera.pixel_size_nm=100"]
+    out = tmp_path / ("t.csv" if verb == "localize" else "out.ome.zarr")
+    assert main([verb, *source, "--out", str(out), *told]) == 2
+    assert "expected a CUDA device for 'cuda', found 0" in capsys.readouterr().err

@@ -195,3 +195,16 @@ def test_a_real_storm_table_is_read_whole(
     figures = json.loads(capsys.readouterr().out)
     assert figures["windows"] == 1
     assert figures["localizations"] == len(table.read_text().splitlines()) - 1
+
+
+def test_maps_that_state_another_pitch_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    counts = np.zeros((2, 8, 8), np.uint16)
+    np.savez(tmp_path / "fine.npz", X=counts, pixel_size_nm=27.0)
+    command = ["reconstruct", str(tmp_path / "fine.npz"), "--out", str(tmp_path / "o.ome.zarr")]
+    # What the file states is not overridden by an option: one of the two is wrong.
+    for told in ([], ["--pixel-size-nm", "40"]):
+        assert main([*command, *told]) == 2
+        assert "grid of 40 nm" in (said := capsys.readouterr().err) and "found 27 nm" in said
+    np.savez(tmp_path / "fine.npz", X=counts, pixel_size_nm=-1.0)
+    assert main(command) == 2
+    assert "expected pixel_size_nm above 0" in capsys.readouterr().err

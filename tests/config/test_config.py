@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dblink_live.config import RunConfig, load_run_config, run_config_from_plain
+from dblink_live.config import RunConfig, changed_settings, load_run_config, run_config_from_plain
 from dblink_live.errors import ConfigError
 
 
@@ -33,6 +33,10 @@ def test_a_stored_configuration_reads_back_the_same() -> None:
         pytest.param("camera.pixel_size_nm=-65", "found -65", id="negative"),
         pytest.param("windows.frames=ten", "windows.frames, found 'ten'", id="a word for a number"),
         pytest.param("windows.frames=0", "windows.frames, found 0", id="no frames"),
+        pytest.param("localizer.options=3", r"a table \[localizer.options\], found 3", id="a number for a table"),
+        pytest.param("localizer.options.a={b=1}", "localizer.options", id="a table for a value"),
+        pytest.param("localizer.name.first=x", r"unknown setting|expected `str`", id="a key too many"),
+        pytest.param("localizer.options.=1", "section.key=value", id="no key"),
         pytest.param("windows", "section.key=value", id="no value"),
     ],
 )
@@ -60,3 +64,24 @@ def test_settings_of_version_0_1_are_still_read() -> None:
 def test_an_old_name_beside_its_new_one_is_refused() -> None:
     with pytest.raises(ConfigError, match="least_photons is now called"):
         run_config_from_plain({"localizer": {"least_photons": 100.0, "min_photons": 200.0}})
+
+
+def test_options_of_a_plug_in_are_handed_on_by_their_own_names(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text("[localizer]\nname = 'mine'\n[localizer.options]\nbox_px = 7\nkind = 'mle'\n", encoding="utf-8")
+    config = load_run_config(path, ["localizer.options.box_px=9", "localizer.fit=free"])
+    options = {"psf_sigma_px": None, "fit": "free", "box_px": 9, "kind": "mle"}
+    assert config.localizer.to_options() == options
+    assert run_config_from_plain(config.to_plain()) == config
+    assert changed_settings(RunConfig(), config)["localizer.options"] == ({}, {"box_px": 9, "kind": "mle"})
+
+
+def test_a_setting_is_no_option_of_a_plug_in() -> None:
+    config = load_run_config(None, ["localizer.options.fit=free"])
+    with pytest.raises(ConfigError, match=r"expected localizer\.fit, found localizer\.options\.fit"):
+        config.localizer.to_options()
+
+
+def test_a_device_is_only_told_to_a_localizer_where_it_is_set() -> None:
+    assert "device" not in RunConfig().localizer.to_options()
+    assert load_run_config(None, ["localizer.device=cuda"]).localizer.to_options()["device"] == "cuda"

@@ -33,13 +33,13 @@ def frames() -> FrameArray:
     return np.stack([camera.frame(n) for n in range(N_FRAMES)])
 
 
-def write_run(folder: Path, frames: FrameArray, n_slots: int, sigma_px: float | None) -> None:
+def write_run(folder: Path, frames: FrameArray, n_slots: int, sigma_px: float | None, **localizer: object) -> None:
     """The live line over what comes through a ring of ``n_slots``."""
     model = load_model("filaments", "cpu")
     config = make_config(
         windows={"frames": WINDOW_FRAMES, "max_gap_windows": MAX_GAP_WINDOWS},
         reconstruct={"lookahead": 1, "hop": 4, "device": "cpu"},
-        localizer={} if sigma_px is None else {"psf_sigma_px": sigma_px},
+        localizer=localizer if sigma_px is None else {"psf_sigma_px": sigma_px, **localizer},
     )
     bursts = itertools.chain(BURSTS, itertools.repeat(N_FRAMES))
     source = RingSource(SHAPE, n_slots, camera_of(frames, lambda: next(bursts)))
@@ -62,13 +62,22 @@ def committed(run: Run) -> dict[tuple[str, int, int], bytes]:
     return {(row.product, row.segment, row.window): run.read_window(row).tobytes() for row in run.windows()}
 
 
-@pytest.mark.parametrize("sigma_px", [0.875, None], ids=["a width that was stated", "a width that is learned"])
+@pytest.mark.parametrize(
+    ("sigma_px", "localizer"),
+    [
+        pytest.param(0.875, {}, id="a width that was stated"),
+        pytest.param(None, {}, id="a width that is learned"),
+        pytest.param(
+            0.875, {"fit": "free", "min_photons": 300.0, "max_precision_px": 0.2, "max_misfit": 3.0}, id="every setting"
+        ),
+    ],
+)
 def test_skipped_windows_are_what_an_undisturbed_run_counts(
-    tmp_path: Path, frames: FrameArray, sigma_px: float | None
+    tmp_path: Path, frames: FrameArray, sigma_px: float | None, localizer: dict[str, object]
 ) -> None:
     folder, whole = tmp_path / "skipping.run", tmp_path / "whole.run"
-    write_run(folder, frames, N_SLOTS, sigma_px)
-    write_run(whole, frames, N_FRAMES, sigma_px)
+    write_run(folder, frames, N_SLOTS, sigma_px, **localizer)
+    write_run(whole, frames, N_FRAMES, sigma_px, **localizer)
     with open_run(folder) as run:
         before, ledger = committed(run), run.ledger
         segments = run.segments

@@ -13,6 +13,11 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from dblink_live.config import load_run_config
+from dblink_live.errors import ModelError
+from dblink_live.localization import GaussianLocalizer
+from dblink_live.localization.gaussian import detect
+from dblink_live.localization.gaussian import fit as fit_module
 from dblink_live.localization.gaussian.band_pass import band_pass_for
 from dblink_live.localization.gaussian.detect import Spots
 from dblink_live.localization.gaussian.detect_batched import detect_batched
@@ -22,7 +27,8 @@ from dblink_live.localization.gaussian.fit_compiled import fit_compiled
 from dblink_live.localization.gaussian.psf import Width
 from dblink_live.localization.gaussian.regions import Regions
 from dblink_live.localization.photoelectrons import PhotonFrames, to_photons
-from dblink_live.types import Camera
+from dblink_live.registry import get_localizer_factory
+from dblink_live.types import Camera, Localizations
 
 Render = Callable[..., npt.NDArray[np.float64]]
 SIDE_ROWS, SIDE_COLS = 61, 74
@@ -95,6 +101,46 @@ def test_the_same_molecules_are_fitted(render: Render, width: Width, sigma_px: f
     # At rest photons are within 2e-3 of the top; what follows from them is so within about twice that.
     for name in ("photons", "background", "precision_x", "precision_y", "precision_photons", "deviance"):
         torch.testing.assert_close(getattr(found, name)[both], getattr(expected, name)[both], rtol=5e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("fit", ["fixed", "elliptic"])
+def test_a_whole_localizer_finds_the_same_by_either_path(
+    render: Render, monkeypatch: pytest.MonkeyPatch, fit: Width
+) -> None:
+    """What torch does on an accelerator, here on a CPU, from the frames to the table."""
+    rng = np.random.default_rng(16)
+    n_frames, per_frame = 12, 6
+    frame = np.repeat(np.arange(n_frames), per_frame)
+    x, y = rng.uniform(4, SIDE_COLS - 5, len(frame)), rng.uniform(4, SIDE_ROWS - 5, len(frame))
+    shape, photons = (n_frames, SIDE_ROWS, SIDE_COLS), np.full(len(frame), 2000.0)
+    mean = render(frame, x, y, photons, shape=shape, sigma_px=1.2, background=20.0)
+    frames = rng.poisson(mean).astype(np.uint16)
+
+    def localize() -> Localizations:
+        return GaussianLocalizer(sensor("maps"), fit=fit).localize(frames, np.arange(n_frames))
+
+    compiled = localize()
+    monkeypatch.setattr(detect, "detect_compiled", detect_batched)
+    monkeypatch.setattr(fit_module, "fit_compiled", fit_batched)
+    batched = localize()
+    assert len(compiled) == len(batched) > 0.8 * len(frame)
+    assert np.array_equal(compiled["frame"], batched["frame"])
+    for name in ("x", "y", "sx", "sy"):
+        assert np.abs(compiled[name] - batched[name]).max() < 1e-3  # as above
+    for name in ("photons", "bg", "lpx", "lpy"):
+        np.testing.assert_allclose(compiled[name], batched[name], rtol=5e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["gaussian", "auto", "dense", "deepstorm"])
+def test_a_localizer_runs_on_the_device_of_its_setting(name: str, render: Render) -> None:
+    settings = load_run_config(None, [f"localizer.name={name}", "localizer.device=cuda"]).localizer
+    make = get_localizer_factory(settings.name)
+    if not torch.cuda.is_available():
+        with pytest.raises(ModelError, match="expected a CUDA device for 'cuda', found 0"):
+            make(sensor("one number"), **settings.to_options())
+        return
+    frames = np.full((3, SIDE_ROWS, SIDE_COLS), 20, np.uint16)
+    assert len(make(sensor("one number"), **settings.to_options()).localize(frames, np.arange(3))) == 0
 
 
 def test_nothing_is_fitted_where_nothing_was_found(render: Render) -> None:

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from dblink_live.count_maps import CountMaps
 from dblink_live.errors import ModelError
 from dblink_live.models import (
     CheckpointPlan,
     Model,
     StreamingEngine,
+    StreamingReconstructor,
     bounded_pass,
     full_pass,
     iter_reconstruct,
@@ -142,3 +144,17 @@ def test_a_loaded_model_stays_where_it_is(light_model):
     assert reconstruct(np.zeros((1, 4, 4)), light_model, device="cpu").shape == (1, 4, 4)
     with pytest.raises(ModelError, match="expected"):
         reconstruct(np.zeros((1, 4, 4)), light_model, device="cuda")
+
+
+def test_maps_on_another_grid_than_the_models_are_refused(light):
+    model = Model.untrained(light)
+    counts = np.ones((2, 12, 12), np.uint16)
+    right, wrong = CountMaps(counts, model.pixel_size_nm), CountMaps(counts, 0.675 * model.pixel_size_nm)
+    np.testing.assert_array_equal(reconstruct(right, model), reconstruct(counts, model))
+    for lookahead in ("full", 1):
+        with pytest.raises(ModelError, match=r"grid of 40 nm, .*found 27 nm"):
+            reconstruct(wrong, model, lookahead)
+    with pytest.raises(ModelError, match=r"grid of 40 nm, .*found 27 nm"):
+        StreamingReconstructor(model).push(wrong[0])
+    with pytest.raises(ModelError, match="unknown pitch; state it"):
+        reconstruct(right[:, ::2, ::2], model)

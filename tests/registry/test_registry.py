@@ -10,6 +10,7 @@ import pytest
 
 from dblink_live import registry
 from dblink_live.errors import ConfigError, PluginError
+from dblink_live.types import Camera
 
 
 def test_the_gaussian_localizer_is_built_in() -> None:
@@ -47,6 +48,13 @@ def test_a_setting_that_a_plug_in_lacks_is_named(monkeypatch: pytest.MonkeyPatch
     assert make("a camera", psf_sigma_px=1.2) == ("a camera", 1.2)
     with pytest.raises(ConfigError, match=r"'mine' has \(psf_sigma_px\), found fit, min_photons; leave"):
         make("a camera", psf_sigma_px=1.2, fit="free", min_photons=100.0)
+
+
+def test_an_unknown_option_of_a_built_in_localizer_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"'gaussian' has \(psf_sigma_px, .*found box_px; leave"):
+        registry.get_localizer_factory("gaussian")(Camera(100.0), box_px=7)
+    with pytest.raises(ConfigError, match="'dense' takes, found min_probability='high'"):
+        registry.get_localizer_factory("dense")(Camera(100.0), min_probability="high")
 
 
 def test_looking_a_plug_in_up_imports_no_torch() -> None:

@@ -10,9 +10,9 @@ from dblink_live.cli.options import (
     add_camera,
     add_json,
     add_localizer,
+    add_settings,
     add_verb,
-    camera_settings,
-    localizer_settings,
+    settings_of,
 )
 from dblink_live.cli.result import Outcome
 from dblink_live.errors import input_accepted
@@ -39,6 +39,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace TABLE if it exists")
     add_localizer(parser)
     add_camera(parser)
+    add_settings(parser)
     add_json(parser)
 
 
@@ -48,7 +49,8 @@ def run(options: argparse.Namespace) -> Outcome:
     from dblink_live.workflows.table_input import check_new_table
 
     check_new_table(options.out, options.overwrite)
-    found = localize_stack(options.stack, localizer_settings(options), camera_settings(options), progress=True)
+    settings = settings_of(options)
+    found = localize_stack(options.stack, settings.localizer, settings.camera, progress=True)
     with input_accepted():
         pixel_size_nm = found.camera.pixel_size_nm
         write_localizations(options.out, found.localizations, found.segment.shape, pixel_size_nm, found.n_frames)
@@ -60,7 +62,7 @@ def run(options: argparse.Namespace) -> Outcome:
             "table": str(options.out),
             "frames": found.n_frames,
             "localizations": n,
-            "localizer": options.localizer,
+            "localizer": settings.localizer.name,
             "pixel_size_nm": pixel_size_nm,
             "is_calibrated": found.camera.is_calibrated,
             "notes": list(found.notes),

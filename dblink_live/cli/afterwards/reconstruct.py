@@ -11,12 +11,12 @@ from dblink_live.cli.options import (
     add_camera,
     add_json,
     add_localizer,
+    add_settings,
     add_table,
     add_verb,
-    camera_settings,
-    localizer_settings,
     lookahead,
     positive_int,
+    settings_of,
 )
 from dblink_live.cli.result import Outcome
 from dblink_live.errors import input_accepted
@@ -39,9 +39,7 @@ def add_parser(verbs: Verbs) -> None:
     )
     parser.add_argument("--out", metavar="OUT.ome.zarr", type=Path, required=True, help="the OME-Zarr image to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the OME-Zarr image at OUT if it exists")
-    parser.add_argument(
-        "--model", metavar="M", default="filaments", help="a shipped model or a checkpoint (default filaments)"
-    )
+    parser.add_argument("--model", metavar="M", help="a shipped model or a checkpoint (default filaments)")
     parser.add_argument(
         "--lookahead",
         metavar="N|full",
@@ -49,12 +47,11 @@ def add_parser(verbs: Verbs) -> None:
         default="full",
         help="windows after a picture that it may see, or all of them (default full)",
     )
-    parser.add_argument(
-        "--window", metavar="N", type=positive_int, default=10, help="camera frames per window (default 10)"
-    )
-    parser.add_argument("--device", metavar="D", default="auto", help="auto, cpu, cuda or cuda:N (default auto)")
+    parser.add_argument("--window", metavar="N", type=positive_int, help="camera frames per window (default 10)")
+    parser.add_argument("--device", metavar="D", help="auto, cpu, cuda or cuda:N (default auto)")
     add_localizer(parser)
     add_camera(parser)
+    add_settings(parser)
     add_table(parser)
     add_json(parser)
 
@@ -66,13 +63,14 @@ def run(options: argparse.Namespace) -> Outcome:
     from dblink_live.workflows.network_input import read_maps
 
     check_new_image(options.out, options.overwrite)
-    model = load_model(options.model, device=options.device)
+    settings = settings_of(options)
+    model = load_model(settings.reconstruct.model, device=settings.reconstruct.device)
     maps = read_maps(
         options.input,
         model,
-        options.window,
-        localizer_settings(options),
-        camera_settings(options),
+        settings.windows.frames,
+        settings.localizer,
+        settings.camera,
         progress=True,
         channel=options.channel,
         unit=options.unit,
@@ -82,7 +80,7 @@ def run(options: argparse.Namespace) -> Outcome:
         lattice=0,
         grid=maps.grid,
         dtype="uint8",
-        window_frames=options.window,
+        window_frames=settings.windows.frames,
         window_s=maps.window_s,
     )
     started = time.perf_counter()

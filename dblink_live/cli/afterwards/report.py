@@ -11,14 +11,13 @@ from dblink_live.cli.options import (
     Verbs,
     add_json,
     add_pixel_size,
+    add_settings,
     add_table,
     add_verb,
-    as_overrides,
-    confirmation,
     positive_int,
+    settings_of,
 )
 from dblink_live.cli.result import Outcome
-from dblink_live.config import load_run_config
 from dblink_live.errors import ConfigError, DblinkError, ModelError, PluginError
 from dblink_live.workflows.progress import CONSOLE
 from dblink_live.workflows.run_recording import is_run, make_run
@@ -72,17 +71,7 @@ def _add_recording(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--window", metavar="N", type=positive_int, help="of a table or stack: frames per window (default 10)"
     )
-    parser.add_argument(
-        "--config", metavar="F.toml", type=Path, help="of a table or stack: settings, as `run` takes them"
-    )
-    parser.add_argument(
-        "--set",
-        metavar="SECTION.KEY=VALUE",
-        dest="overrides",
-        action="append",
-        default=[],
-        help="of a table or stack: one setting, for instance localizer.name=auto; may be repeated",
-    )
+    add_settings(parser, "of a table or stack: settings, as `run` takes them")
 
 
 def _refuse_recording_options(options: argparse.Namespace) -> None:
@@ -110,13 +99,7 @@ def run(options: argparse.Namespace) -> Outcome:
         # What is no run is refused before anything is worked out.
         open_run(options.path).close()
     else:
-        short = {
-            "camera.pixel_size_nm": options.pixel_size_nm,
-            "camera.unusual_pixel_size": confirmation(options.pixel_size_nm),
-            "windows.frames": options.window,
-            "reconstruct.model": options.model,
-        }
-        config = load_run_config(options.config, [*options.overrides, *as_overrides(short)])
+        config = settings_of(options)
         options.path = make_run(options.path, options.out, config, CONSOLE, channel=options.channel, unit=options.unit)
     found, measured = _figures(options)
     with CONSOLE.bar("reporting", None, "windows read") as advance:

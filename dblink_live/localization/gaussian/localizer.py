@@ -9,6 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from dblink_live.config import AUTO
+from dblink_live.device import resolve_device
 from dblink_live.errors import ConfigError
 from dblink_live.localization.frame_validation import MIN_SIDE_PX, FrameFaults, check_frames
 from dblink_live.localization.gaussian.detect import detect_spots
@@ -50,12 +52,15 @@ class GaussianLocalizer:
     min_photons, max_precision_px, max_misfit
         See `dblink_live.localization.gaussian.filters.Filters`.
     device
-        Where to compute.
+        Where to compute: cpu, where the fit is compiled, cuda or cuda:N, where torch fits many spots at once. "auto" is
+        the CPU.
 
     Raises
     ------
     ConfigError
         A width that no fit can have, an unknown kind of fit, or a limit that is not above 0.
+    ModelError
+        No such device.
     """
 
     name = "gaussian"
@@ -69,7 +74,7 @@ class GaussianLocalizer:
         min_photons: float = 0.0,
         max_precision_px: float = MAX_PRECISION_PX,
         max_misfit: float = float("inf"),
-        device: str | torch.device = "cpu",
+        device: str | torch.device = AUTO,
     ) -> None:
         if not (threshold_sigma > 0):
             raise ConfigError(f"expected threshold_sigma above 0, found {threshold_sigma}")
@@ -89,7 +94,7 @@ class GaussianLocalizer:
         self._fit: Width = fit
         self._filters = Filters(min_photons, max_precision_px, max_misfit)
         self._faults = FrameFaults(camera)
-        self._device = torch.device(device)
+        self._device = resolve_device("cpu" if device == AUTO else device)
         self._get_ready()
 
     @property

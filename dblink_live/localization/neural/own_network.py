@@ -6,12 +6,11 @@ import os
 
 from dblink_live.errors import ModelError
 from dblink_live.interfaces import Localizer
-from dblink_live.localization.neural.deepstorm import DeepStormLocalizer
-from dblink_live.localization.neural.dense import DenseLocalizer
 from dblink_live.localization.neural.weights import architecture_of, find_network
+from dblink_live.registry import get_localizer_factory
 from dblink_live.types import Camera
 
-_LOCALIZERS = {"deepstorm": DeepStormLocalizer, "dense": DenseLocalizer}
+_LOCALIZERS = ("deepstorm", "dense")
 
 
 def own_network(camera: Camera, *, weights: str | os.PathLike[str], **options: object) -> Localizer:
@@ -31,5 +30,4 @@ def own_network(camera: Camera, *, weights: str | os.PathLike[str], **options: o
             f"expected a network of the localizers {', '.join(_LOCALIZERS)}, found {path} of {architecture!r}; "
             "update dblink-live"
         )
-    localizer: Localizer = _LOCALIZERS[architecture](camera, weights=path, **options)  # type: ignore[arg-type]
-    return localizer
+    return get_localizer_factory(architecture)(camera, weights=path, **options)

@@ -17,6 +17,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from dblink_live.config import AUTO
+from dblink_live.device import resolve_device
 from dblink_live.errors import ConfigError
 from dblink_live.localization.gaussian.filters import Filters
 from dblink_live.localization.neural.deepstorm.brightness import photons_of
@@ -97,11 +99,12 @@ class DeepStormLocalizer(NetworkLocalizer):
         max_misfit: float | None = None,
         min_height: float | None = None,
         weights: str | os.PathLike[str] = "deepstorm",
-        device: str | torch.device = "cpu",
+        device: str | torch.device = AUTO,
     ) -> None:
         if min_height is not None and not 0 < min_height < 1:
             raise ConfigError(f"expected min_height between 0 and 1, found {min_height}")
-        self._model = DEEPSTORM_CHECKPOINTS.load(weights, torch.device(device))
+        chosen = resolve_device(device)
+        self._model = DEEPSTORM_CHECKPOINTS.load(weights, chosen)
         facts = self._model.facts
         self._least_height = facts.min_height if min_height is None else min_height
         super().__init__(
@@ -111,7 +114,7 @@ class DeepStormLocalizer(NetworkLocalizer):
             Filters(min_photons, max_precision_px),
             facts.name,
             facts.psf_sigma_px,
-            torch.device(device),
+            chosen,
         )
 
     def _batch_pixels(self) -> int:

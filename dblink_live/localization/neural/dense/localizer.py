@@ -15,6 +15,8 @@ import os
 import torch
 from torch import Tensor
 
+from dblink_live.config import AUTO
+from dblink_live.device import resolve_device
 from dblink_live.errors import ConfigError
 from dblink_live.localization.gaussian.filters import Filters
 from dblink_live.localization.neural.dense.checkpoint import DENSE_CHECKPOINTS
@@ -77,11 +79,12 @@ class DenseLocalizer(NetworkLocalizer):
         max_misfit: float | None = None,
         min_probability: float = MIN_PROBABILITY,
         weights: str | os.PathLike[str] = "dense",
-        device: str | torch.device = "cpu",
+        device: str | torch.device = AUTO,
     ) -> None:
         if not 0 < min_probability < 1:
             raise ConfigError(f"expected min_probability between 0 and 1, found {min_probability}")
-        self._model = DENSE_CHECKPOINTS.load(weights, torch.device(device))
+        chosen = resolve_device(device)
+        self._model = DENSE_CHECKPOINTS.load(weights, chosen)
         self._least_probability = min_probability
         super().__init__(
             camera,
@@ -90,7 +93,7 @@ class DenseLocalizer(NetworkLocalizer):
             Filters(min_photons, max_precision_px),
             self._model.facts.name,
             self._model.facts.psf_sigma_px,
-            torch.device(device),
+            chosen,
         )
 
     def _batch_pixels(self) -> int:

@@ -1,4 +1,4 @@
-"""The device that a network runs on: asked for by name, never silently another."""
+"""The device that torch computes on: asked for by name, never silently another."""
 
 from __future__ import annotations
 
