@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 
-import dblink_live
 from dblink_live.config import RunConfig
 from dblink_live.models import Model
 from dblink_live.types import RunInfo
@@ -67,7 +66,7 @@ def describe_host(device: torch.device) -> dict[str, str]:
 
 def git_revision() -> str | None:
     """The commit that the program runs from, ending in ``-dirty`` where files differ; None for an installed package."""
-    checkout = Path(dblink_live.__file__).parents[1]
+    checkout = Path(__file__).parents[2]
     # Only a checkout of this program: a package in a virtual environment may lie in another checkout.
     if not (checkout / ".git").exists():
         return None
