@@ -78,7 +78,8 @@ class JavaStyleWriter:
     """What the Java library of Micro-Manager does with its files, as its sources say (NDTiffWriter, IndexWriter).
 
     Index and data files are preallocated with zeros, each image and then its entry is written at once, and the files
-    are cut to their lengths at the end. The TIFF directory of each image is left as zeros: nobody here reads it.
+    are cut to their lengths at the end. ``code_page`` is the machine's, in which Java before 18 writes the index.
+    The TIFF directory of each image is left as zeros: nobody here reads it.
     """
 
     DIRECTORY_BYTES = 2 + 13 * 12 + 4 + 16
@@ -91,11 +92,13 @@ class JavaStyleWriter:
         name: str = "acq",
         max_file_bytes: int = 4 * _GIB,
         index_bytes: int = 25 * 2**20,
+        code_page: str = "utf-8",
     ) -> None:
         folder.mkdir(parents=True)
         self._folder = folder
         self._name = name
         self._summary = json.dumps(summary).encode()
+        self._code_page = code_page
         self._max_file_bytes = max_file_bytes
         self._n_files = 0
         self._index = (folder / "NDTiff.index").open("wb", buffering=0)
@@ -112,7 +115,7 @@ class JavaStyleWriter:
         pixel_type: int | None = None,
     ) -> None:
         """Write an image; ``bits`` or the bare ``pixel_type`` (2: RGB) say what the index calls it."""
-        text = json.dumps(metadata).encode()
+        text = json.dumps({"Axes": axes, **metadata}, ensure_ascii=False).encode()
         if self._at + self.DIRECTORY_BYTES + pixels.nbytes + len(text) + _PADDING >= self._max_file_bytes:
             self._end_file()
             self._begin_file()
@@ -124,7 +127,11 @@ class JavaStyleWriter:
         if pixel_type is None:
             pixel_type = _PIXEL_TYPES[bits or 8 * pixels.itemsize]
         numbers = (offset, pixels.shape[1], pixels.shape[0], pixel_type, 0, offset + pixels.nbytes, len(text), 0)
-        key, file = json.dumps(axes).encode(), self._file_name.encode()
+        # As Java does it: a character that the code page lacks becomes a question mark.
+        key, file = (
+            value.encode(self._code_page, "replace")
+            for value in (json.dumps(axes, ensure_ascii=False, separators=(",", ":")), self._file_name)
+        )
         self._index.write(
             struct.pack("<I", len(key)) + key + struct.pack("<I", len(file)) + file + struct.pack("<8I", *numbers)
         )

@@ -10,6 +10,7 @@ from dblink_live.errors import SourceError
 from dblink_live.sources.ndtiff.images import NdtiffImage, NdtiffImages
 from dblink_live.sources.ndtiff.index import INDEX_NAME, IndexEntry, IndexReader, NotWholeError
 from dblink_live.sources.ndtiff.metadata import Metadata
+from dblink_live.sources.ndtiff.names import NameResolver
 
 SETTLE_S = 0.5
 """A dataset that looks closed for so long is finished. A writer that goes on in the next file looks so for a moment."""
@@ -40,6 +41,7 @@ class GrowingDataset:
         self._patience_ns = int(patience_s * 1e9)
         self._index = _open_index(folder)
         self._images = NdtiffImages(folder)
+        self._names = NameResolver(folder, self._images)
         self._last: IndexEntry | None = None
         self._files: set[str] = set()
         """Data files that the index has named so far."""
@@ -62,12 +64,13 @@ class GrowingDataset:
         """
         try:
             entry = self._index.peek()
+            if entry is not None:
+                return self._names.resolve(entry)
         except NotWholeError as error:
             self._be_patient(error)
             return None
-        if entry is None:
-            self._partial_since_ns = None
-        return entry
+        self._partial_since_ns = None
+        return None
 
     def read(self, entry: IndexEntry) -> NdtiffImage | None:
         """The image of ``entry``; None while it is not whole.
@@ -110,7 +113,7 @@ class GrowingDataset:
         index = _open_index(self.folder)
         try:
             while (entry := index.peek()) is not None:
-                yield entry
+                yield self._names.resolve(entry)
                 index.take(entry)
         except NotWholeError:
             return  # The end of what can be read now.

@@ -62,12 +62,7 @@ class NdtiffImages:
         """
         bits = _grey_bits(entry)
         file = self._open(entry.file)
-        metadata = _json_object(file.read(entry.metadata_offset, entry.metadata_length))
-        if metadata is None:
-            raise NotWholeError(
-                f"expected {entry.metadata_length} bytes of metadata at {entry.metadata_offset} of "
-                f"{self._folder / entry.file}, found a file of {file.size()} bytes in which they are not whole"
-            )
+        metadata = self.metadata(entry)
         dtype: Literal["<u1", "<u2"] = "<u1" if bits == 8 else "<u2"
         data = np.empty((entry.height, entry.width), dtype)
         n_read = file.read_into(entry.pixel_offset, data.data.cast("B"))
@@ -76,6 +71,23 @@ class NdtiffImages:
                 f"expected {data.nbytes} bytes of pixels in {self._folder / entry.file}, found {n_read}"
             )
         return NdtiffImage(data, metadata, bits)
+
+    def metadata(self, entry: IndexEntry) -> Metadata:
+        """The metadata of the image that an entry of the index names.
+
+        Raises
+        ------
+        NotWholeError
+            They are not whole in their file yet.
+        """
+        file = self._open(entry.file)
+        metadata = _json_object(file.read(entry.metadata_offset, entry.metadata_length))
+        if metadata is None:
+            raise NotWholeError(
+                f"expected {entry.metadata_length} bytes of metadata at {entry.metadata_offset} of "
+                f"{self._folder / entry.file}, found a file of {file.size()} bytes in which they are not whole"
+            )
+        return metadata
 
     def summary(self, entry: IndexEntry) -> Metadata:
         """The dataset's summary, from the header of the file that ``entry`` names.

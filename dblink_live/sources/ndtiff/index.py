@@ -8,14 +8,15 @@ An entry is, in little-endian order (https://github.com/micro-manager/NDTiffStor
 
 The Python writer lets the file grow, in blocks of its buffer, so that it may end anywhere in an entry. The Java writer
 begins with 25 MB of zeros, fills them and cuts the file behind the last entry: there, an axes length of 0 means "not
-written yet".
+written yet". Texts are UTF-8, or of the code page of the machine that wrote them (`names`).
 """
 
 from __future__ import annotations
 
 import json
+import locale
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,10 @@ from dblink_live.sources.ndtiff.shared_file import SharedFile
 INDEX_NAME = "NDTiff.index"
 
 AxisValue = int | str
+
+_PAGES = ("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1257", "cp932", "cp936", "cp949", "cp950", "latin-1")
+"""Code pages of Windows: western and central Europe, Cyrillic, Greek, Turkish, Baltic, Japanese, Chinese, Korean."""
+
 
 _LENGTH = struct.Struct("<I")
 _NUMBERS = struct.Struct("<8I")
@@ -53,6 +58,10 @@ class IndexEntry:
     metadata_length: int
     n_bytes: int
     """Length of the entry itself."""
+    raw_file: bytes = b""
+    """The file's name as it stands in the index."""
+    is_certain: bool = True
+    """Whether names are what they were: in UTF-8, and with no character replaced by a question mark."""
 
     @property
     def stop(self) -> int:
@@ -68,11 +77,11 @@ def parse_entry(data: bytes, at: int = 0) -> IndexEntry | None:
     NotWholeError
         All its bytes are there, but they are no entry: a part of them has not arrived yet, or the index is damaged.
     """
-    axes_text, at_name = _text(data, at, "axes")
-    if axes_text is None:
+    raw_axes, at_name = _text(data, at, "axes")
+    if raw_axes is None:
         return None
-    name, at_numbers = _text(data, at_name, "file name")
-    if name is None or len(data) < at_numbers + _NUMBERS.size:
+    raw_name, at_numbers = _text(data, at_name, "file name")
+    if raw_name is None or len(data) < at_numbers + _NUMBERS.size:
         return None
     offset, width, height, pixel_type, _, metadata_offset, metadata_length, _ = _NUMBERS.unpack_from(data, at_numbers)
     # The metadata are never empty. Their length is the last number of an entry that is not always 0.
@@ -81,10 +90,11 @@ def parse_entry(data: bytes, at: int = 0) -> IndexEntry | None:
             f"expected where an image lies, found pixels of {height} x {width} at {offset} "
             f"and {metadata_length} bytes of metadata at {metadata_offset}"
         )
-    if "/" in name or "\\" in name:
+    name = next(_readings(raw_name))
+    if _is_certain(raw_name) and ("/" in name or "\\" in name):  # of others the folder tells the name
         raise NotWholeError(f"expected the name of a file in the dataset's folder, found {name!r}")
     return IndexEntry(
-        axes=_axes(axes_text),
+        axes=_axes(raw_axes),
         file=name,
         pixel_offset=offset,
         width=width,
@@ -93,10 +103,12 @@ def parse_entry(data: bytes, at: int = 0) -> IndexEntry | None:
         metadata_offset=metadata_offset,
         metadata_length=metadata_length,
         n_bytes=at_numbers + _NUMBERS.size - at,
+        raw_file=raw_name,
+        is_certain=_is_certain(raw_axes) and _is_certain(raw_name),
     )
 
 
-def _text(data: bytes, at: int, what: str) -> tuple[str | None, int]:
+def _text(data: bytes, at: int, what: str) -> tuple[bytes | None, int]:
     """A text behind its length, and where it ends; None where it is not there yet."""
     if len(data) < at + _LENGTH.size:
         return None, at
@@ -111,21 +123,42 @@ def _text(data: bytes, at: int, what: str) -> tuple[str | None, int]:
     text = data[start:stop]
     if b"\0" in text:
         raise NotWholeError(f"expected the {what} of an image, found bytes that are not written yet")
-    try:
-        return text.decode("utf-8"), stop
-    except UnicodeDecodeError as error:
-        raise NotWholeError(f"expected the {what} of an image as text, found {text[:40]!r}") from error
+    return text, stop
 
 
-def _axes(text: str) -> dict[str, AxisValue]:
+def _axes(raw: bytes) -> dict[str, AxisValue]:
+    for text in _readings(raw):
+        try:
+            axes = json.loads(text)
+        except ValueError:
+            continue  # in East Asian pages a letter's second byte may look like a backslash of JSON
+        # JSON's true is an int to Python.
+        if isinstance(axes, dict) and all(type(value) in (int, str) for value in axes.values()):
+            return axes
+    raise NotWholeError(f"expected the axes of an image, numbers or names, found {raw[:80]!r}")
+
+
+def _is_certain(raw: bytes) -> bool:
     try:
-        axes = json.loads(text)
-    except ValueError:
-        axes = None
-    # JSON's true is an int to Python.
-    if not isinstance(axes, dict) or any(type(value) not in (int, str) for value in axes.values()):
-        raise NotWholeError(f"expected the axes of an image, numbers or names, found {text[:80]!r}")
-    return axes
+        return "?" not in raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+
+
+def code_pages() -> Iterator[str]:
+    """Encodings that an index may have been written in, the likeliest first."""
+    yield "utf-8"
+    yield locale.getencoding()
+    yield from _PAGES
+
+
+def _readings(raw: bytes) -> Iterator[str]:
+    """What a text of an index may say, the likeliest first; at least one."""
+    for page in code_pages():
+        try:
+            yield raw.decode(page)
+        except UnicodeDecodeError:
+            continue
 
 
 class IndexReader:

@@ -111,7 +111,7 @@ def test_an_image_whose_bytes_never_came_is_not_taken_for_a_dark_one(folder: Pat
 def test_a_damaged_index_ends_after_the_images_before_the_damage(folder: Path) -> None:
     path = folder / "NDTiff.index"
     content = bytearray(path.read_bytes())
-    at = content.index(b'{"time": 6}')
+    at = content.index(b'{"time":6}')
     content[at : at + 4] = b"\xff\xfe\xfd\xfc"
     path.write_bytes(content)
     events, message = _read_until_error(f"ndtiff:{folder}")
