@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from dblink_live.errors import StoreError
@@ -94,6 +95,18 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
     raise StoreError(
         f"expected {path} to be a readable database, found: {last}; the file is damaged, or of another program"
     )
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit what the block executes all at once, after an fsync; roll it back where the block raises."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
 
 
 def find_damage(connection: sqlite3.Connection) -> str | None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
@@ -23,7 +23,7 @@ from typing import Literal, TypeVar, get_args
 import msgspec
 
 from dblink_live.errors import StoreError
-from dblink_live.store.connections import connect_read_only, connect_writable, create_database, find_damage
+from dblink_live.store.connections import connect_read_only, connect_writable, create_database, find_damage, transaction
 from dblink_live.types import Gap, GapCause, Grid, RunInfo, Segment, Shape
 
 FILE_NAME = "journal.sqlite"
@@ -161,16 +161,9 @@ class Journal:
         """Open the journal of an existing run for writing."""
         return cls(connect_writable(folder / FILE_NAME))
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """All or nothing; returns after the fsync."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._connection.rollback()
-            raise
-        self._connection.commit()
+        return transaction(self._connection)
 
     def set_status(self, status: Status) -> None:
         self._set_meta("status", status)

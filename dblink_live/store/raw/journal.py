@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dblink_live.errors import StoreError
-from dblink_live.store.connections import connect_read_only, connect_writable, create_database, find_damage
+from dblink_live.store.connections import connect_read_only, connect_writable, create_database, find_damage, transaction
 from dblink_live.store.hierarchy import is_series_name
 from dblink_live.types import Gap, GapCause
 
@@ -85,7 +83,7 @@ class RawJournal:
         return int(n_sessions)
 
     def add_session(self, session: RawSession) -> None:
-        with self._transaction():
+        with transaction(self._connection):
             self._connection.execute(
                 "INSERT INTO sessions VALUES (?, ?, ?, ?, NULL)",
                 (session.session, session.first_segment, session.series, session.shard_frames),
@@ -94,34 +92,24 @@ class RawJournal:
     def add_shard(self, shard: RawShard) -> None:
         """Commit a shard that is on disk; returns after the fsync."""
         numbers, times = (array.astype(_NUMBER).tobytes() for array in (shard.numbers, shard.t_host_ns))
-        with self._transaction():
+        with transaction(self._connection):
             self._connection.execute(
                 "INSERT INTO shards VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (shard.session, shard.shard, len(shard.numbers), numbers, times, shard.checksum, time.time_ns()),
             )
 
     def add_gap(self, session: int, gap: Gap) -> None:
-        with self._transaction():
+        with transaction(self._connection):
             self._connection.execute(
                 "INSERT INTO gaps VALUES (?, ?, ?, ?)", (session, gap.after, gap.count, gap.cause.value)
             )
 
     def end_session(self, session: int, ending: str) -> None:
-        with self._transaction():
+        with transaction(self._connection):
             self._connection.execute("UPDATE sessions SET ending = ? WHERE session = ?", (ending, session))
 
     def close(self) -> None:
         self._connection.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._connection.rollback()
-            raise
-        self._connection.commit()
 
 
 class RawJournalReader:
