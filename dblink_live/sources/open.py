@@ -10,11 +10,10 @@ from pathlib import Path
 from dblink_live.errors import SourceError
 from dblink_live.interfaces import FrameSource
 from dblink_live.sources import simulated
-from dblink_live.sources.files.picasso_raw import RawStack
-from dblink_live.sources.files.tiff import TiffStack
+from dblink_live.sources.files.stack_format import StackOptions, stack_formats
 from dblink_live.sources.micromanager import acquisition, core, live_preview, script
 from dblink_live.sources.ndtiff.follower import DEFAULT_IDLE_S, NdtiffFollower, NdtiffOptions
-from dblink_live.sources.replay import ReplaySource, StackOpener
+from dblink_live.sources.replay import ReplaySource
 from dblink_live.sources.spec import SourceSpec, parse_source
 from dblink_live.types import CameraRecipe
 
@@ -56,25 +55,17 @@ def open_source(source: str | SourceSpec, *, launch: CameraLauncher, n_kept: int
             return launch(script.recipe(spec))
         case "sim":
             return launch(simulated.recipe(spec))
-        case "tiff":
-            return _replay(spec, partial(TiffStack, Path(spec.target)), n_kept)
-        case "raw":
-            return _replay(spec, partial(RawStack, Path(spec.target)), n_kept)
-        case "zarr":
-            # Here: the process of a camera opens its source through this module too, and is to be light.
-            from dblink_live.sources.files.zarr import ZarrStack
-
-            return _replay(spec, partial(ZarrStack, Path(spec.target)), n_kept)
         case "ndtiff":
             return NdtiffFollower(Path(spec.target), _ndtiff_options(spec), first_frame=n_kept)
         case _:
-            raise SourceError(f"expected a source of this version, found {spec.scheme!r}")
+            return _replay(spec, n_kept)
 
 
 def _ndtiff_options(spec: SourceSpec) -> NdtiffOptions:
     return NdtiffOptions(
         channel=spec.channel,
         position=spec.position,
+        camera=spec.camera,
         start=spec.start or 0,
         n_frames=spec.frames,
         watch=spec.watch,
@@ -82,6 +73,11 @@ def _ndtiff_options(spec: SourceSpec) -> NdtiffOptions:
     )
 
 
-def _replay(spec: SourceSpec, opener: StackOpener, first_frame: int) -> ReplaySource:
+def _replay(spec: SourceSpec, first_frame: int) -> ReplaySource:
+    found = next((each for each in stack_formats() if each.scheme == spec.scheme), None)
+    if found is None:
+        raise SourceError(f"expected a source of this version, found {spec.scheme!r}")
+    options = StackOptions(spec.channel, spec.position, spec.frames, spec.partial)
+    opener = partial(found.open, Path(spec.target), options)
     name = f"{spec.scheme}:{spec.target}"
     return ReplaySource(name, opener, fps=spec.fps, n_frames=spec.frames, first_frame=first_frame)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import logging
 import time
 from dataclasses import replace
 from typing import Protocol
@@ -10,7 +12,9 @@ import numpy as np
 
 from dblink_live.errors import SourceError
 from dblink_live.interfaces import SourceEvent
-from dblink_live.types import Frame, FrameArray, Segment
+from dblink_live.types import Frame, FrameArray, Gap, GapCause, Segment
+
+_LOG = logging.getLogger(__name__)
 
 
 class Stack(Protocol):
@@ -18,9 +22,17 @@ class Stack(Protocol):
 
     segment: Segment
     n_frames: int
+    """One past the number of the last frame."""
+    numbers: tuple[int, ...] | None
+    """Numbers of the frames that are there; None where all from 0 to ``n_frames`` are."""
+    notes: tuple[str, ...]
+    """What a user should know of the recording, a sentence each."""
 
     def frame(self, index: int) -> FrameArray:
-        """Frame ``index`` [H, W] in native byte order; raises `SourceError` naming it where it cannot be read."""
+        """Frame ``index`` of those that are there [H, W] in native byte order.
+
+        Raises `SourceError` that names it where it cannot be read.
+        """
         ...
 
     def close(self) -> None: ...
@@ -50,7 +62,8 @@ class ReplaySource:
 
     Notes
     -----
-    Frames are numbered from 0 in the order of the file. ``t_host_ns`` is when a frame was due, or without pace when it
+    Frames are numbered from 0 in the order of the file, or by the time points that it states: those that are missing
+    between are reported as lost by the camera. ``t_host_ns`` is when a frame was due, or without pace when it
     was read. A stack that breaks off delivers what comes before the break, then raises.
     """
 
@@ -89,6 +102,8 @@ class ReplaySource:
         self._stack = self._opener()
         stop = self._stack.n_frames if self._limit is None else min(self._limit, self._stack.n_frames)
         self._stop = max(stop, self._first)
+        for note in self._stack.notes:
+            _LOG.warning("%s: %s", self.name, note)
         segment = replace(
             self._stack.segment, wall_clock_anchor_ns=time.time_ns(), host_anchor_ns=time.perf_counter_ns()
         )
@@ -114,6 +129,10 @@ class ReplaySource:
         frames: list[SourceEvent] = []
         deadline_ns = time.perf_counter_ns() + int(timeout_s * 1e9)
         while self._next < self._stop and len(frames) < max_frames:
+            missing = self._missing()
+            if missing is not None:
+                frames.append(missing)
+                continue
             due_ns = self._due_ns(self._next)
             now_ns = time.perf_counter_ns()
             if due_ns > now_ns:
@@ -122,7 +141,7 @@ class ReplaySource:
                 time.sleep((min(due_ns, deadline_ns) - now_ns) / 1e9)
                 continue
             try:
-                data = self._stack.frame(self._next)
+                data = self._stack.frame(self._index(self._next))
             except SourceError as error:
                 if not frames:
                     self._stop = self._next
@@ -140,6 +159,23 @@ class ReplaySource:
             )
             self._next += 1
         return frames
+
+    def _index(self, number: int) -> int:
+        """Place among the frames that are there of the first that is not before ``number``."""
+        numbers = self._stack.numbers if self._stack is not None else None
+        return number if numbers is None else bisect.bisect_left(numbers, number)
+
+    def _missing(self) -> Gap | None:
+        """The frames from the next one on that are not there, after which the replay goes on."""
+        if self._stack is None or self._stack.numbers is None:
+            return None
+        index = self._index(self._next)
+        following = self._stack.numbers[index] if index < len(self._stack.numbers) else self._stop
+        count = min(following, self._stop) - self._next
+        if not count:
+            return None
+        self._next += count
+        return Gap(self._stack.segment.index, self._next - count - 1, count, GapCause.CAMERA)
 
     def _due_ns(self, index: int) -> int:
         return self._started_ns + (int((index - self._first) * 1e9 / self._fps) if self._fps is not None else 0)

@@ -6,6 +6,7 @@ be percent-encoded, for a path that holds ``&``.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,10 +14,12 @@ from typing import Any, Literal
 from urllib.parse import unquote
 
 from dblink_live.errors import SourceError
+from dblink_live.sources.files.stack_format import stack_formats
 from dblink_live.suggest import did_you_mean
 
 Roi = tuple[int, int, int, int]
 
+_REPLAY_OPTIONS = ("fps", "frames", "seed")
 SPECIMENS = ("filaments", "mitochondria", "er")
 
 
@@ -25,7 +28,7 @@ class SourceSpec:
     """What to read frames from."""
 
     scheme: str
-    """mm:core, mm:acquisition, mm:live, mm:script, sim, tiff, raw, zarr or ndtiff."""
+    """mm:core, mm:acquisition, mm:live, mm:script, sim, ndtiff, or that of a format of recorded stacks: tiff, raw..."""
     target: str = ""
     """A path, or the specimen of ``sim:``."""
     fps: float | None = None
@@ -45,6 +48,10 @@ class SourceSpec:
     channel: str | None = None
     """Of a dataset with several; None takes that of its first image."""
     position: str | None = None
+    camera: str | None = None
+    """Of a dataset in which several cameras are saved at the same axes."""
+    partial: bool = False
+    """Whether frames of a recording that lie in absent files count as lost."""
     start: int | Literal["newest"] | None = None
     """Number of the first frame of a dataset that is taken; None takes all."""
     watch: bool | None = None
@@ -61,7 +68,7 @@ class SourceSpec:
     @property
     def is_recording(self) -> bool:
         """Whether frames come from a file, so that none is lost while it is not read."""
-        return self.scheme in ("tiff", "raw", "zarr", "ndtiff")
+        return self.scheme == "ndtiff" or self.scheme in {found.scheme for found in stack_formats()}
 
     @property
     def is_of_another_program(self) -> bool:
@@ -79,13 +86,10 @@ class Scheme:
     required: tuple[str, ...] = ()
 
 
-SCHEMES: dict[str, Scheme] = {
+_OWN_SCHEMES: dict[str, Scheme] = {
     "mm:core": Scheme(("config", "exposure_ms", "roi", "binning", "frames", "fps"), targets=(), required=("config",)),
     "sim": Scheme(("fps", "frames", "seed", "size"), targets=SPECIMENS),
-    "tiff": Scheme(("fps", "frames", "seed")),
-    "raw": Scheme(("fps", "frames", "seed")),
-    "zarr": Scheme(("fps", "frames", "seed")),
-    "ndtiff": Scheme(("channel", "position", "start", "frames", "watch", "idle_s")),
+    "ndtiff": Scheme(("channel", "position", "camera", "start", "frames", "watch", "idle_s")),
     "mm:acquisition": Scheme(
         ("config", "port", "events", "frames", "exposure_ms", "roi", "binning", "channel", "position", "save"),
         targets=(),
@@ -93,6 +97,13 @@ SCHEMES: dict[str, Scheme] = {
     "mm:live": Scheme(("port", "frames"), targets=()),
     "mm:script": Scheme(("port", "frames"), targets=()),
 }
+
+
+@functools.cache
+def schemes() -> dict[str, Scheme]:
+    """Return every scheme: ours, and one of each format of recorded stacks."""
+    recorded = {found.scheme: Scheme((*_REPLAY_OPTIONS, *found.options)) for found in stack_formats()}
+    return {**_OWN_SCHEMES, **recorded}
 
 
 def parse_source(text: str) -> SourceSpec:
@@ -113,7 +124,7 @@ def parse_source(text: str) -> SourceSpec:
     """
     body, query = _split_options(text)
     name, target = _split_scheme(body)
-    scheme = SCHEMES[name]
+    scheme = schemes()[name]
     _check_target(name, scheme, target)
     values = _parse_options(name, scheme, query)
     for key in scheme.required:
@@ -142,6 +153,10 @@ def _check_acquisition(values: dict[str, Any]) -> None:
 
 def _split_options(text: str) -> tuple[str, str]:
     at = text.rfind("?")
+    rest = text[at + 1 :]
+    # A question mark in a file's name, or in a pattern of names, begins no options either.
+    if rest and "=" not in rest and "." in rest:
+        return text, ""
     # The question mark of an extended-length Windows path, \\?\C:\..., begins no options.
     if at < 0 or text[at + 1 : at + 2] == "\\":
         return text, ""
@@ -154,14 +169,15 @@ def _split_scheme(body: str) -> tuple[str, str]:
         name, target = f"mm:{rest}", ""
     else:
         name, target = first, rest
-    if name in SCHEMES and colon:
+    known = schemes()
+    if name in known and colon:
         return name, target
     if not colon or len(first) == 1:
         raise SourceError(
-            f"expected a source scheme:path, found {body!r}; schemes are {', '.join(SCHEMES)}: "
+            f"expected a source scheme:path, found {body!r}; schemes are {', '.join(known)}: "
             f"a TIFF stack, for instance, is tiff:{body}"
         )
-    raise SourceError(f"unknown source {name!r}{_nearest(name, SCHEMES)}; schemes are {', '.join(SCHEMES)}")
+    raise SourceError(f"unknown source {name!r}{_nearest(name, known)}; schemes are {', '.join(known)}")
 
 
 def _check_target(name: str, scheme: Scheme, target: str) -> None:
@@ -174,7 +190,8 @@ def _check_target(name: str, scheme: Scheme, target: str) -> None:
 
 
 def _example(name: str) -> str:
-    return {"raw": "stack.raw", "zarr": "stack.ome.zarr", "ndtiff": "data/acquisition_1"}.get(name, "stack.tif")
+    examples = {found.scheme: found.example for found in stack_formats()}
+    return {"ndtiff": "data/acquisition_1", **examples}.get(name, "stack.tif")
 
 
 def _parse_options(name: str, scheme: Scheme, query: str) -> dict[str, Any]:
@@ -259,6 +276,8 @@ _CONVERTERS: dict[str, tuple[str, Callable[[str], float | int | str | Roi]]] = {
     "binning": ("a whole number above 0", _positive_int),
     "channel": ("the name or number of a channel", str),
     "position": ("the name or number of a position", str),
+    "camera": ("the name of a camera", str),
+    "partial": ("true or false", _yes_or_no),
     "start": ("the number of a frame, or newest", _start),
     "watch": ("true or false", _yes_or_no),
     "idle_s": ("a time above 0 s", _positive_float),

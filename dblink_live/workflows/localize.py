@@ -11,12 +11,21 @@ import numpy as np
 from dblink_live.config import CameraConfig, LocalizerConfig
 from dblink_live.errors import CalibrationError, SourceError
 from dblink_live.interfaces import Explaining, FrameSource
-from dblink_live.types import Camera, CameraRecipe, Frame, FrameArray, Localizations, Segment, empty_localizations
+from dblink_live.sources.files.stack_format import scheme_by_suffix
+from dblink_live.types import (
+    Camera,
+    CameraRecipe,
+    Frame,
+    FrameArray,
+    Gap,
+    GapCause,
+    Localizations,
+    Segment,
+    empty_localizations,
+)
 from dblink_live.workflows.progress import Progress, progress_of
 
 BATCH_FRAMES = 64
-SCHEMES = {".tif": "tiff", ".tiff": "tiff", ".raw": "raw", ".zarr": "zarr"}
-"""By the ending of a file's name. An NDTiff dataset is a folder like any other and has to be named as such."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +48,23 @@ def source_of(stack: str) -> str:
     >>> source_of("a/stack.ome.tif"), source_of("tiff:frames.dat?frames=10")
     ('tiff:a/stack.ome.tif', 'tiff:frames.dat?frames=10')
     """
-    if stack.partition(":")[0] in {*SCHEMES.values(), "ndtiff"}:
+    if is_source(stack):
         return stack
-    scheme = SCHEMES.get(Path(stack).suffix.lower())
+    scheme = scheme_by_suffix().get(Path(stack).suffix.lower())
     if scheme is None:
-        known = ", ".join(SCHEMES)
+        known = ", ".join(scheme_by_suffix())
         raise SourceError(f"expected a stack of frames ({known}), found {stack}; say what it is: tiff:{stack}")
     return f"{scheme}:{stack}"
+
+
+def is_source(stack: str) -> bool:
+    """Return whether ``stack`` begins with the scheme of a recording, as ``tiff:`` does."""
+    return stack.partition(":")[0] in {*scheme_by_suffix().values(), "ndtiff"}
+
+
+def is_stack(path: Path) -> bool:
+    """Return whether the extension is that of a recorded stack."""
+    return path.suffix.lower() in scheme_by_suffix()
 
 
 def localize_stack(
@@ -104,11 +123,13 @@ def _localize(
                     f"{n_done}; `dblink-live run` takes it as several segments"
                 )
             frames = [event for event in events if isinstance(event, Frame)]
+            lost = [event for event in events if isinstance(event, Gap) and event.cause is GapCause.CAMERA]
+            n_done = max([n_done, *(gap.after + 1 + (gap.count or 0) for gap in lost)])
             if frames:
                 numbers = np.array([frame.number for frame in frames], np.int64)
                 batch = cast(FrameArray, np.stack([frame.data for frame in frames]))
                 tables.append(localizer.localize(batch, numbers))
-                n_done += len(frames)
+                n_done = max(n_done, frames[-1].number + 1)
                 advance(n_done)
     notes = tuple(localizer.notes()) if isinstance(localizer, Explaining) else ()
     return LocalizedStack(np.concatenate(tables), segment, camera, n_done, notes)

@@ -14,7 +14,7 @@ from dblink_live.errors import SourceError
 from dblink_live.tables import LocalizationTable
 from dblink_live.tables.extent import covering_grid, first_frame_note, span_frames
 from dblink_live.types import CountImage, Grid, Localizations, Shape
-from dblink_live.workflows.localize import SCHEMES, LocalizedStack, localize_stack
+from dblink_live.workflows.localize import LocalizedStack, is_source, is_stack, localize_stack
 from dblink_live.workflows.progress import Progress, progress_of
 from dblink_live.workflows.table_input import pixel_size_of, read_table, report_notes
 from dblink_live.workflows.video_files import ARRAY_SUFFIXES, is_zarr, pitch_nm_of, read_video
@@ -117,7 +117,7 @@ def read_maps(
     path = Path(source)
     if path.suffix.lower() in ARRAY_SUFFIXES or is_zarr(path):
         return _from_array(path, model, camera.pixel_size_nm)
-    if path.suffix.lower() in SCHEMES or source.partition(":")[0] in SCHEMES.values():
+    if is_stack(path) or is_source(source):
         found = localize_stack(source, localizer, camera, report)
         return _from_stack(found, source, model.pixel_size_nm, window_frames)
     table = read_table(path, pixel_size_of(camera), channel=channel, unit=unit)

@@ -7,7 +7,7 @@ from pathlib import Path
 from dblink_live.config import RunConfig
 from dblink_live.errors import StoreError, input_accepted
 from dblink_live.tables import LocalizationTable
-from dblink_live.workflows.localize import SCHEMES, source_of
+from dblink_live.workflows.localize import is_stack, source_of
 from dblink_live.workflows.progress import Progress
 from dblink_live.workflows.table_input import pixel_size_of, read_table, report_notes
 from dblink_live.workflows.video_files import is_zarr
@@ -49,7 +49,7 @@ def make_run(
             f"{folder} already exists, where the run of {path.name} is to be made; report on that "
             "(`dblink-live report`), or name another with --out"
         )
-    if path.suffix.lower() in SCHEMES:
+    if is_stack(path):
         _run_stack(path, folder, config, report)
     else:
         table = read_table(path, pixel_size_of(config.camera), channel=channel, unit=unit)

@@ -172,7 +172,7 @@ REFUSED: list[tuple[str, Callable[[Path], object], str]] = [
     ("two sizes", _two_sizes, "found 2 series"),
     ("text", lambda p: p.write_text("not a picture"), "expected a TIFF file"),
     ("empty", lambda p: p.write_bytes(b""), "expected a TIFF file"),
-    ("folder", lambda p: p.mkdir(), "found the folder"),
+    ("folder", lambda p: p.mkdir(), "in the folder .*, found none"),
     ("missing", lambda p: None, "found nothing at"),
     (
         "oblong pixels",
@@ -275,7 +275,7 @@ GOOD_YAML = "Byte Order: <\nData Type: uint16\nFrames: 4\nHeight: 8\nWidth: 8\n"
         pytest.param(GOOD_YAML.replace("uint16", "float32"), 1024, "found 'float32'", id="float"),
         pytest.param(GOOD_YAML.replace("<", "middle"), 512, "expected Byte Order", id="byte order"),
         pytest.param("[1, 2]", 512, "expected keys and values", id="no mapping"),
-        pytest.param("a: [", 512, "expected YAML", id="no yaml in it"),
+        pytest.param("a: [", 512, "expected a description", id="no yaml in it"),
         pytest.param("", 512, "expected keys and values", id="empty"),
     ],
 )

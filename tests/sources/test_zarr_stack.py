@@ -107,15 +107,23 @@ def test_a_part_is_replayed_and_taken_up_again(tmp_path: Path) -> None:
     np.testing.assert_array_equal(frames[11], STACK[11] >> 8)
 
 
-def test_frames_behind_a_missing_chunk_are_not_taken_for_black_ones(tmp_path: Path) -> None:
+def test_a_chunk_that_is_not_stored_is_black_and_said_to_be(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     _bare(tmp_path / "stack.zarr")
     (tmp_path / "stack.zarr" / "c" / "2" / "0" / "0").unlink()
-    source = open_source(f"zarr:{tmp_path / 'stack.zarr'}", launch=_no_camera)
-    source.open()
-    assert len(source.read(100, 1.0)) == 12
-    with pytest.raises(SourceError, match=r"frame 13 of 20 .* its chunk is missing.*frames=12"):
-        source.read(100, 1.0)
-    source.close()
+    _, frames = _read(tmp_path / "stack.zarr")
+    assert len(frames) == 20
+    assert not any(frames[index].any() for index in range(12, 18))
+    np.testing.assert_array_equal(frames[18], STACK[18])
+    assert "1 of 4 chunks along time are not stored" in caplog.text
+
+
+def test_behind_the_last_stored_chunk_nothing_was_acquired(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _bare(tmp_path / "stack.zarr")
+    for chunk in "23":
+        (tmp_path / "stack.zarr" / "c" / chunk / "0" / "0").unlink()
+    _, frames = _read(tmp_path / "stack.zarr")
+    assert len(frames) == 12
+    assert "12 of 20 frames are there" in caplog.text
 
 
 def test_a_damaged_chunk_is_named_by_its_frame(tmp_path: Path) -> None:

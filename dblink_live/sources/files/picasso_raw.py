@@ -6,16 +6,15 @@ https://picassosr.readthedocs.io/en/latest/files.html
 
 from __future__ import annotations
 
-import math
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
-import yaml
 
 from dblink_live.errors import SourceError
+from dblink_live.picasso_yaml import find, positive_number, read_steps, whole_number
+from dblink_live.sources.files.stack_format import StackFormat
 from dblink_live.types import FrameArray, Segment, Shape
 
 _PIXEL_SIZE_KEYS = ("Pixelsize", "Camera.Pixelsize", "Pixel Size", "Camera.Pixel Size")
@@ -41,10 +40,11 @@ class RawStack:
         if not path.is_file():
             raise SourceError(f"expected a Picasso movie, found no file {path}; check the path")
         self._path = path
-        facts = _read_description(path)
-        height, width = (_whole(facts, key, path) for key in ("Height", "Width"))
-        self.n_frames = _whole(facts, "Frames", path)
-        dtype = _dtype(facts, path)
+        facts, origin = _read_description(path)
+        height, width, self.n_frames = (
+            whole_number(facts.get(key), key, origin, minimum=1) for key in ("Height", "Width", "Frames")
+        )
+        dtype = _dtype(facts, origin)
         self._dtype = dtype
         self._frame_bytes = height * width * dtype.itemsize
         n_expected, n_found = self.n_frames * self._frame_bytes, path.stat().st_size
@@ -54,13 +54,15 @@ class RawStack:
                 f"{facts['Data Type']}), found {n_found}, which is {n_found / self._frame_bytes:g} frames; "
                 "copy the file again, or correct the description"
             )
+        self.numbers: tuple[int, ...] | None = None
+        self.notes: tuple[str, ...] = ()
         name: Literal["uint8", "uint16"] = "uint8" if dtype.itemsize == 1 else "uint16"
         self.segment = Segment(
             index=0,
             shape=Shape(height, width),
             dtype=name,
-            exposure_ms=_positive(facts, _INTEGRATION_KEYS),
-            pixel_size_nm=_positive(facts, _PIXEL_SIZE_KEYS),
+            exposure_ms=positive_number(find([facts], _INTEGRATION_KEYS)),
+            pixel_size_nm=positive_number(find([facts], _PIXEL_SIZE_KEYS)),
         )
         # Unbuffered: frames are read whole and once.
         self._file = path.open("rb", buffering=0)
@@ -84,50 +86,46 @@ class RawStack:
         self._file.close()
 
 
-def _read_description(path: Path) -> Mapping[str, object]:
-    described_in = path.with_suffix(".yaml")
-    if not described_in.is_file():
+def _read_description(path: Path) -> tuple[Mapping[str, object], Path]:
+    """The description of the movie, and where it stands."""
+    beside = path.with_suffix(".yaml")
+    if not beside.is_file():
         raise SourceError(
-            f"expected the description {described_in} beside {path.name}, found none; "
+            f"expected the description {beside} beside {path.name}, found none; "
             "Picasso writes it with the movie. It states Byte Order, Data Type, Frames, Height and Width"
         )
+    # One document per processing step; the first describes the movie.
+    return read_steps(beside.read_bytes(), beside)[0], beside
+
+
+def _dtype(facts: Mapping[str, object], origin: Path) -> np.dtype[np.unsignedinteger]:
+    name, stated = facts.get("Data Type"), facts.get("Byte Order")
     try:
-        # One document a processing step; the first describes the movie.
-        first = next(iter(yaml.safe_load_all(described_in.read_text(encoding="utf-8"))), None)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SourceError(f"expected YAML in {described_in}, found something else: {error}") from error
-    if not isinstance(first, Mapping):
-        raise SourceError(f"expected keys and values in {described_in}, found {type(first).__name__}")
-    return first
-
-
-def _whole(facts: Mapping[str, object], key: str, path: Path) -> int:
-    value = facts.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        dtype = np.dtype(name) if isinstance(name, str) else None
+    except TypeError:
+        dtype = None
+    if dtype is None or dtype.kind != "u" or dtype.itemsize > 2:
         raise SourceError(
-            f"expected {key} as a whole number above 0 in {path.with_suffix('.yaml')}, found {value!r}; "
-            "correct it there"
+            f"expected camera counts of 8 or 16 bits (uint8, uint16) as Data Type of {origin}, found {name!r}; "
+            "save the raw counts of the camera"
         )
-    return value
+    order = {"little": "<", "big": ">"}.get(str(stated), stated)
+    own = str(name)[0] if str(name)[0] in "<>" else None
+    if order not in ("<", ">", "=", None) or (own is not None and order in ("<", ">") and own != order):
+        raise SourceError(f"expected Byte Order < or > in {origin}, found {stated!r}; correct it there")
+    unsigned: np.dtype[np.unsignedinteger] = np.dtype(np.uint8 if dtype.itemsize == 1 else np.uint16)
+    return unsigned.newbyteorder(">" if (own or order) == ">" else "<" if (own or order) == "<" else "=")
 
 
-def _dtype(facts: Mapping[str, object], path: Path) -> np.dtype[np.unsignedinteger]:
-    name, order = facts.get("Data Type"), facts.get("Byte Order", "<" if sys.byteorder == "little" else ">")
-    if name not in ("uint8", "uint16"):
-        raise SourceError(
-            f"expected camera counts of 8 or 16 bits (uint8, uint16) as Data Type of {path.with_suffix('.yaml')}, "
-            f"found {name!r}; save the raw counts of the camera"
-        )
-    if order not in ("<", ">"):
-        raise SourceError(
-            f"expected Byte Order < or > in {path.with_suffix('.yaml')}, found {order!r}; correct it there"
-        )
-    return np.dtype(name).newbyteorder(order)
-
-
-def _positive(facts: Mapping[str, object], keys: tuple[str, ...]) -> float | None:
-    for key in keys:
-        value = facts.get(key)
-        if isinstance(value, (int, float)) and math.isfinite(value) and value > 0:
-            return float(value)
-    return None
+FORMAT = StackFormat(
+    scheme="raw",
+    name="Picasso raw movie with its .yaml",
+    suffixes=(".raw",),
+    open=lambda path, options: RawStack(path),
+    options=(),
+    versions="Picasso 0.2 to 0.11: uint8 and uint16, either byte order; descriptions in UTF-8 or Windows 1252, with "
+    "NumPy "
+    "values, Frames as 12.0",
+    refused="a missing description; a size that contradicts it; other types than uint8 and uint16",
+    example="stack.raw",
+)

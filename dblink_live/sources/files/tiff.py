@@ -6,29 +6,125 @@ off. (A TIFF is a chain of pages, and tifffile ends a broken chain without an er
 
 from __future__ import annotations
 
-import logging
 import struct
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import tifffile
 
 from dblink_live.errors import SourceError
+from dblink_live.sources.files import tiff_log
+from dblink_live.sources.files.stack_format import EVERYTHING, StackFormat, StackOptions
+from dblink_live.sources.files.tiff_images import ImageFiles, is_pattern
 from dblink_live.sources.files.tiff_metadata import tiff_facts
-from dblink_live.types import FrameArray, Segment, Shape
-
-# What tifffile logs about damaged files is raised here as an error; without a handler it would also go to the terminal.
-logging.getLogger("tifffile").addHandler(logging.NullHandler())
+from dblink_live.sources.files.tiff_pages import check_page, count_whole_pages, describe
+from dblink_live.sources.files.tiff_set import FramePlan, plan_frames
+from dblink_live.sources.replay import Stack
+from dblink_live.types import FrameArray, Segment
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NOT_WHOLE = "the file is damaged or was not copied whole: copy it again"
+_MAX_OPEN = 8
+"""Files of a set that are kept open."""
+_SIGNED_OFFSET = -32768.0
+"""ImageJ stores signed counts this much higher, and says so in its calibration."""
 
 Page = tifffile.TiffPage | tifffile.TiffFrame
 
 
+def open_tiff(path: Path, options: StackOptions = EVERYTHING) -> Stack:
+    """Open a file, a folder or a pattern of files.
+
+    Raises
+    ------
+    SourceError
+        There is nothing, or no stack of grey frames of 8 to 16 bits along time alone; or frames lie in absent files.
+    """
+    if path.is_dir() or is_pattern(path):
+        return ImageFiles(path, options)
+    with tiff_log.captured() as messages:
+        tif = _open_tiff(path)
+        try:
+            n_pages, is_broken = count_whole_pages(tif)
+            plan = None if is_broken or not n_pages else plan_frames(tif, path, n_pages, options)
+            if plan is not None:
+                return TiffSet(tif, path, plan)
+            if options.channel is not None or options.position is not None:
+                asked = "channel" if options.channel is not None else "position"
+                raise SourceError(f"expected no {asked} for {path}, which states none; leave ?{asked}= out")
+            stack = TiffStack(path)
+            stack.notes = (*stack.notes, *tiff_log.summary(messages))
+            tif.close()
+            return stack
+        except BaseException:
+            tif.close()
+            raise
+
+
+class TiffSet:
+    """The frames of a file set of OME or Micro-Manager.
+
+    Parameters
+    ----------
+    tif
+        The file that was named, open; it is closed with the rest.
+    path
+        Its path.
+    plan
+        Where the frames are.
+
+    Raises
+    ------
+    SourceError
+        The pages are not grey frames of 8 to 16 bits.
+    """
+
+    def __init__(self, tif: tifffile.TiffFile, path: Path, plan: FramePlan) -> None:
+        self._places = plan.places
+        self._open = {path: tif}
+        self.numbers: tuple[int, ...] | None = plan.numbers
+        self.n_frames, self.notes = plan.n_frames, plan.notes
+        check_page(tif.pages.first, path)
+        segment = describe(tif.pages.first, tiff_facts(tif, path))
+        self.segment: Segment = replace(segment, channel=plan.channel, position=plan.position)
+
+    def frame(self, index: int) -> FrameArray:
+        """Frame ``index`` of those that are there [H, W] in native byte order.
+
+        Raises
+        ------
+        SourceError
+            The page is missing, cut off, damaged or of another shape; the message names it, counted from 1.
+        """
+        place = self._places[index]
+        try:
+            data = self._file(place.file).pages[place.page].asarray()
+        except Exception as error:
+            # tifffile and its decoders raise anything from struct.error to zlib.error on damaged pages.
+            raise SourceError(
+                f"page {place.page + 1} of {place.file} cannot be read ({error}); {_NOT_WHOLE}"
+            ) from error
+        return _checked(data, self.segment, place.page, place.file)
+
+    def close(self) -> None:
+        """Close every file."""
+        for tif in self._open.values():
+            tif.close()
+        self._open.clear()
+
+    def _file(self, path: Path) -> tifffile.TiffFile:
+        if path not in self._open:
+            if len(self._open) >= _MAX_OPEN:
+                self._open.pop(next(iter(self._open))).close()
+            with tiff_log.captured():
+                self._open[path] = tifffile.TiffFile(path)
+        return self._open[path]
+
+
 class TiffStack:
-    """The frames of a TIFF file.
+    """The frames of a TIFF file that belongs to no set.
 
     Parameters
     ----------
@@ -43,12 +139,15 @@ class TiffStack:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.notes: tuple[str, ...] = ()
         self._tif = _open_tiff(path)
         try:
             self._pages: list[Page | None] = []
             self._contiguous_at: int | None = None
             self._find_frames()
-            self.segment = self._describe()
+            self.numbers: tuple[int, ...] | None = None
+            self.segment = describe(self._tif.pages.first, tiff_facts(self._tif, path))
+            self._offset = self._signed_offset()
         except BaseException:
             self._tif.close()
             raise
@@ -69,12 +168,15 @@ class TiffStack:
             raise SourceError(
                 f"page {index + 1} of {self._n_expected} in {self._path} cannot be read ({error}); {_NOT_WHOLE}{rescue}"
             ) from error
-        if data.shape != tuple(self.segment.shape) or data.dtype.newbyteorder("=") != np.dtype(self.segment.dtype):
+        frame = _checked(data, self.segment, index, self._path)
+        if not self._offset:
+            return frame
+        if int(frame.min()) < self._offset:
             raise SourceError(
-                f"expected page {index + 1} of {self._path} to be {tuple(self.segment.shape)} {self.segment.dtype} "
-                f"like the first, found {data.shape} {data.dtype}; split the file"
+                f"expected counts of 0 or more on page {index + 1} of {self._path}, found "
+                f"{int(frame.min()) - self._offset} by ImageJ's calibration of signed 16 bits; save the raw counts"
             )
-        return cast(FrameArray, np.ascontiguousarray(data, dtype=self.segment.dtype))
+        return cast(FrameArray, frame - np.uint16(self._offset))
 
     def close(self) -> None:
         self._tif.close()
@@ -82,22 +184,18 @@ class TiffStack:
     def _find_frames(self) -> None:
         """Decide which pages are the frames, and how many there should be."""
         tif = self._tif
-        n_pages, is_broken = _count_whole_pages(tif)
+        n_pages, is_broken = count_whole_pages(tif)
         if not n_pages:
             raise SourceError(f"page 1 of {self._path} cannot be read (its description is cut off); {_NOT_WHOLE}")
+        check_page(tif.pages.first, self._path)
         try:
             series = tif.series
         except Exception:
             # A damaged page table. The pages before the damage are still there one by one.
             series = []
         if len(series) > 1:
-            shapes = ", ".join(str(one.shape) for one in series[:4])
-            raise SourceError(
-                f"expected one stack in {self._path}, found {len(series)} series ({shapes}); "
-                "export one position or channel"
-            )
+            series = self._one_page_each(series)
         first = tif.pages[0]
-        self._refuse_what_is_no_frame(tif.pages.first)
         n_declared = int((tif.imagej_metadata or {}).get("images", 0))
         pages: list[Page | None] = [tif.pages[index] for index in range(n_pages)]
         dataoffset = None
@@ -122,17 +220,28 @@ class TiffStack:
         known = max(n_declared, len(pages)) if n_declared > len(pages) or not is_broken else None
         self._n_expected = f"{known}" if known is not None else f"at least {self.n_frames}"
 
-    def _refuse_what_is_no_frame(self, page: tifffile.TiffPage) -> None:
-        if page.samplesperpixel != 1 or page.photometric == tifffile.PHOTOMETRIC.PALETTE:
-            raise SourceError(
-                f"expected grey camera frames in {self._path}, found colour ({page.samplesperpixel} samples a pixel); "
-                "convert the stack to 8-bit or 16-bit grey"
-            )
-        if page.dtype is None or page.dtype.newbyteorder("=") not in (np.dtype(np.uint8), np.dtype(np.uint16)):
-            raise SourceError(
-                f"expected camera counts of 8 or 16 bits (uint8, uint16) in {self._path}, found {page.dtype}; "
-                "save the raw counts of the camera, not a processed picture"
-            )
+    def _one_page_each(self, series: list[Any]) -> list[Any]:
+        """Nothing where each page was appended by itself, as one frame of a stack; refuse other series."""
+        shapes = {(one.shape, str(one.dtype)) for one in series}
+        if len(shapes) == 1 and len(series[0].shape) == 2:
+            self.notes = (f"{len(series)} images that were appended one by one are taken as frames",)
+            return []
+        listed = ", ".join(str(one.shape) for one in series[:4])
+        raise SourceError(
+            f"expected one stack in {self._path}, found {len(series)} series ({listed}); export one position or channel"
+        )
+
+    def _signed_offset(self) -> int:
+        """What ImageJ's calibration says is to be taken off the stored counts."""
+        header = self._tif.imagej_metadata or {}
+        c0, c1 = header.get("c0"), header.get("c1", 1.0)
+        if c0 is None or self.segment.dtype != "uint16":
+            return 0
+        if float(c0) == _SIGNED_OFFSET and float(c1) == 1.0:
+            self.notes = (*self.notes, "signed 16 bits by ImageJ's calibration: 32768 is taken off every count")
+            return int(-_SIGNED_OFFSET)
+        self.notes = (*self.notes, f"ImageJ's calibration {float(c0):g} + {float(c1):g} x count is not applied")
+        return 0
 
     def _refuse_what_is_no_stack(self, stack: tifffile.TiffPageSeries) -> None:
         extra = [(axis, n) for axis, n in zip(stack.axes, stack.shape, strict=True) if axis not in "YX" and n > 1]
@@ -143,21 +252,6 @@ class TiffStack:
                 f"expected a stack along time alone in {self._path}, found the axes {axes}; "
                 "export one channel and position"
             )
-
-    def _describe(self) -> Segment:
-        page = self._tif.pages[0]
-        facts = tiff_facts(self._tif, self._path)
-        dtype: Literal["uint8", "uint16"] = "uint8" if page.dtype == np.uint8 else "uint16"
-        return Segment(
-            index=0,
-            shape=Shape(int(page.shape[-2]), int(page.shape[-1])),
-            dtype=dtype,
-            exposure_ms=facts.exposure_ms,
-            frame_interval_ms=facts.frame_interval_ms,
-            pixel_size_nm=facts.pixel_size_nm,
-            binning=facts.binning,
-            bit_depth=facts.bit_depth,
-        )
 
     def _read(self, index: int) -> FrameArray:
         if self._contiguous_at is None:
@@ -182,7 +276,7 @@ def _open_tiff(path: Path) -> tifffile.TiffFile:
     if not path.exists():
         raise SourceError(f"expected a TIFF stack, found nothing at {path}; check the path")
     if path.is_dir():
-        raise SourceError(f"expected a TIFF file, found the folder {path}; give the file in it")
+        raise SourceError(f"expected a TIFF file, found the folder {path}; give tiff:{path}, or the file in it")
     try:
         return tifffile.TiffFile(path)
     except (tifffile.TiffFileError, OSError, struct.error) as error:
@@ -193,25 +287,28 @@ def _open_tiff(path: Path) -> tifffile.TiffFile:
         raise SourceError(f"expected a TIFF file at {path}, found something else: {error}") from error
 
 
-def _count_whole_pages(tif: tifffile.TiffFile) -> tuple[int, bool]:
-    """Pages whose description is whole, and whether the chain of pages breaks off after them."""
-    layout, handle = tif.tiff, tif.filehandle
+def _checked(data: Any, segment: Segment, page: int, path: Path) -> FrameArray:
+    if data.shape != tuple(segment.shape) or data.dtype.newbyteorder("=") != np.dtype(segment.dtype):
+        raise SourceError(
+            f"expected page {page + 1} of {path} to be {tuple(segment.shape)} {segment.dtype} "
+            f"like the first, found {data.shape} {data.dtype}; split the file"
+        )
+    return cast(FrameArray, np.ascontiguousarray(data, dtype=segment.dtype))
 
-    def number(at: int, n_bytes: int, code: str) -> int | None:
-        handle.seek(at)
-        content = handle.read(n_bytes)
-        return int(struct.unpack(code, content)[0]) if len(content) == n_bytes else None
 
-    # The first link is the last field of the file's header.
-    offset = number(layout.offsetsize, layout.offsetsize, layout.offsetformat)
-    seen: set[int] = set()
-    while offset:
-        n_tags = number(offset, layout.tagnosize, layout.tagnoformat)
-        if n_tags is None or offset in seen:
-            return len(seen), True
-        following = number(offset + layout.tagnosize + n_tags * layout.tagsize, layout.offsetsize, layout.offsetformat)
-        if following is None:
-            return len(seen), True
-        seen.add(offset)
-        offset = following
-    return len(seen), offset is None
+FORMAT = StackFormat(
+    scheme="tiff",
+    name="TIFF",
+    suffixes=(".tif", ".tiff"),
+    open=open_tiff,
+    options=("channel", "position", "partial"),
+    versions="classic and BigTIFF, either byte order, any compression of tifffile's; plain, appended page by page, "
+    "ImageJ "
+    "(above 4 GB and signed 16 bits, too), OME-TIFF of 2016-06, Micro-Manager's MMStack in one file or several, and "
+    "one "
+    "TIFF per image: a folder or a pattern",
+    refused="colour; floating point and 32 bits; several channels or positions of which none is selected; several "
+    "slices; "
+    "a time point that is there twice; frames in absent files (`partial=true` counts them as lost)",
+    example="stack.tif",
+)

@@ -45,7 +45,7 @@ def tiff_facts(tif: tifffile.TiffFile, path: Path) -> TiffFacts:
     """
     tag = tif.pages[0].tags.get(MICROMANAGER_TAG) if isinstance(tif.pages[0], tifffile.TiffPage) else None
     if tag is not None:
-        facts = _micromanager(tag.value)
+        facts = facts_of_micromanager(tag.value)
         if facts is not None:
             return facts
     if tif.is_ome and tif.ome_metadata:
@@ -55,7 +55,8 @@ def tiff_facts(tif: tifffile.TiffFile, path: Path) -> TiffFacts:
     return TiffFacts()
 
 
-def _micromanager(value: Any) -> TiffFacts | None:
+def facts_of_micromanager(value: Any) -> TiffFacts | None:
+    """Return the facts of one image's metadata; None where they are no JSON object."""
     if isinstance(value, (str, bytes)):
         try:
             value = json.loads(value)
@@ -63,11 +64,11 @@ def _micromanager(value: Any) -> TiffFacts | None:
             return None
     if not isinstance(value, Mapping):
         return None
-    micrometres = _positive(value.get("PixelSizeUm"))
+    micrometres = _positive(value.get("PixelSizeUm")) or _positive(value.get("PixelSize_um"))
     bit_depth = _positive(value.get("BitDepth"))
     binning = _positive(str(value.get("Binning", "")).partition("x")[0])
     return TiffFacts(
-        pixel_size_nm=micrometres * 1e3 if micrometres else None,
+        pixel_size_nm=round(micrometres * 1e3, 6) if micrometres else None,
         exposure_ms=_positive(value.get("Exposure-ms")),
         bit_depth=int(bit_depth) if bit_depth and 8 <= bit_depth <= 16 else None,
         binning=int(binning) if binning else 1,

@@ -12,6 +12,7 @@ from dblink_live.sources.ndtiff.index import INDEX_NAME
 _LOG = logging.getLogger(__name__)
 
 _POLL_S = 0.1
+_INDEX_PATIENCE_S = 1.0
 _INNER = "Full resolution"
 """A dataset with a pyramid (Micro-Magellan) keeps its full images in this folder."""
 
@@ -37,6 +38,9 @@ def find_dataset(path: Path, watch: bool | None = None, n_kept: int = 0) -> Path
     path = path.parent if path.name == INDEX_NAME else path
     known = _datasets_in(path)
     own = _dataset_at(path)
+    if watch is None and own is None:
+        _refuse_without_index(path)
+        own = _dataset_at(path)
     if watch is None:
         watch = own is None
     if not watch and own is None:
@@ -56,6 +60,21 @@ def find_dataset(path: Path, watch: bool | None = None, n_kept: int = 0) -> Path
     while not (fresh := _datasets_in(path) - known):
         time.sleep(_POLL_S)
     return min(fresh, key=lambda folder: (folder.stat().st_ctime_ns, folder))
+
+
+def _refuse_without_index(folder: Path) -> None:
+    """A dataset whose index was not copied would be waited for in vain: it is there, and no other will come."""
+    stacks = sorted(file.name for file in folder.glob("*NDTiffStack*.tif"))
+    deadline_s = time.monotonic() + _INDEX_PATIENCE_S
+    while stacks and _dataset_at(folder) is None:
+        # A writer makes the data file a moment before the index.
+        if time.monotonic() > deadline_s:
+            raise SourceError(
+                f"expected the index {folder / INDEX_NAME} beside {stacks[0]}, found none; copy it along, or replay "
+                "the "
+                f"file by itself with tiff:{folder / stacks[0]}"
+            )
+        time.sleep(_POLL_S)
 
 
 def _datasets_in(folder: Path) -> set[Path]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,8 +25,9 @@ from dblink_live.sources.ndtiff.clock import FrameClock
 from dblink_live.sources.ndtiff.dataset import GrowingDataset
 from dblink_live.sources.ndtiff.discovery import find_dataset
 from dblink_live.sources.ndtiff.images import NdtiffImage
-from dblink_live.sources.ndtiff.index import IndexEntry
+from dblink_live.sources.ndtiff.index import AxisValue, IndexEntry
 from dblink_live.sources.ndtiff.select import FrameChooser
+from dblink_live.sources.ndtiff.survey import TIME, Survey, camera_of, survey_entries
 from dblink_live.types import Frame, Gap, GapCause, Segment, Shape
 
 _LOG = logging.getLogger(__name__)
@@ -48,6 +51,8 @@ class NdtiffOptions:
     channel: str | None = None
     """None takes that of the first image."""
     position: str | None = None
+    camera: str | None = None
+    """Of a dataset in which several cameras are saved at the same axes."""
     start: int | Literal["newest"] = 0
     """Number of the first frame; ``newest`` takes the last one that is there. Those before it are deselected."""
     n_frames: int | None = None
@@ -90,6 +95,10 @@ class NdtiffFollower:
         self._stop: int | None = None
         self._dataset: GrowingDataset | None = None
         self._summary: ndtiff_metadata.Metadata = {}
+        self._camera: str | None = None
+        """Whose images are taken; None where axes tell images apart."""
+        self._last_axes: Mapping[str, AxisValue] | None = None
+        self._last_camera: str | None = None
         self._chooser: FrameChooser | None = None
         """Made when the first image is there: the summary lies in its file."""
         self._clock = FrameClock()
@@ -202,14 +211,24 @@ class NdtiffFollower:
         if summary is None:
             return None
         options, names = self._options, ndtiff_metadata.channel_names(summary)
-        chooser = FrameChooser(options.channel, options.position, names)
+        found = survey_entries(dataset.entries_now(), dataset.folder)
+        channel = options.channel
+        if found.twins is not None or options.camera is not None:
+            self._camera = self._choose_camera(dataset, entry, found)
+            channel = None if self._camera == channel else channel
+        for sentence in found.left_out:
+            _LOG.warning("%s: %s", self.name, sentence)
+        if found.frame_axis != TIME:
+            _LOG.warning("%s: frames are taken along the axis %s: all have one time", self.name, found.frame_axis)
+        make = partial(FrameChooser, channel, options.position, names, found.frame_axis, found.is_settled)
+        chooser = make()
         if not chooser.is_listed():
             listed = ", ".join(names)
             raise SourceError(f"expected the channel {options.channel!r} in {dataset.folder}, found {listed}")
         if options.start != "newest":
             self._start = options.start
         elif not self._kept:
-            counter = FrameChooser(options.channel, options.position, names)
+            counter = make()
             for earlier in dataset.entries_now():
                 counter.take(earlier.axes, chosen=counter.is_chosen(earlier.axes))
             self._start = max(0, counter.next_number - 1)
@@ -218,12 +237,59 @@ class NdtiffFollower:
         self._summary, self._chooser = summary, chooser
         return chooser
 
+    def _choose_camera(self, dataset: GrowingDataset, entry: IndexEntry, found: Survey) -> str | None:
+        """The camera whose images are taken: the one asked for, which must be there where two images are to compare."""
+        images = [dataset.read(twin) for twin in found.twins or (entry,)]
+        cameras = {camera_of(image.metadata) for image in images if image is not None}
+        wanted = self._options.camera
+        if wanted is None and self._options.channel in cameras - {None}:
+            # Where no axis tells cameras apart, their names are what a user knows as channels.
+            wanted = self._options.channel
+        if found.twins is None:
+            if not cameras & {None, wanted}:
+                raise SourceError(
+                    f"expected images of camera {wanted!r} in {dataset.folder}, found {', '.join(map(str, cameras))}"
+                )
+            return wanted if wanted in cameras else None
+        if wanted is None and len(cameras) == 1 and not found.are_adjacent:
+            _LOG.warning(
+                "%s: time starts anew; its images are taken in the order in which they were written", self.name
+            )
+            return None
+        if wanted is None or wanted not in cameras:
+            raise self._twins_error(dataset, found.twins[0], cameras)
+        return wanted
+
+    def _twins_error(self, dataset: GrowingDataset, entry: IndexEntry, cameras: set[str | None]) -> SourceError:
+        at = ", ".join(f"{axis} {value}" for axis, value in entry.axes.items())
+        named = sorted(camera for camera in cameras if camera is not None)
+        if len(named) > 1:
+            return SourceError(
+                f"expected images of one camera at {at} in {dataset.folder}, found those of {' and '.join(named)}; "
+                f"choose one with ?camera={named[0]}"
+            )
+        return SourceError(
+            f"expected one image at {at} in {dataset.folder}, found two: the time point was written twice; save "
+            "acquisitions into datasets of their own"
+        )
+
     def _deal_with(self, entry: IndexEntry, dataset: GrowingDataset, chooser: FrameChooser) -> bool:
         """Turn the image of ``entry`` into what is reported of it; False while it is not whole."""
         if not chooser.is_chosen(entry.axes):
             chooser.take(entry.axes, chosen=False)
             self._deselect(chooser.next_number)
             return True
+        if self._camera is not None or entry.axes == self._last_axes:
+            image = dataset.read(entry)
+            if image is None:
+                return False
+            taken_by = camera_of(image.metadata)
+            if self._camera is None:
+                raise self._twins_error(dataset, entry, {taken_by, self._last_camera})
+            if taken_by != self._camera:
+                chooser.take(entry.axes, chosen=False)
+                self._deselect(chooser.next_number)
+                return True
         number = chooser.number_of(entry.axes)
         if number < max(self._kept, self._start):
             chooser.take(entry.axes, chosen=True)
@@ -233,6 +299,10 @@ class NdtiffFollower:
             image = dataset.read(entry)
             if image is None:
                 return False
+            camera = camera_of(image.metadata)
+            if self._camera is None and None not in (camera, self._last_camera) and camera != self._last_camera:
+                raise self._twins_error(dataset, entry, {camera, self._last_camera})
+            self._last_axes, self._last_camera = entry.axes, camera
             self._report_missing(number, chooser)
             self._announce(entry, image, chooser)
             self._report(number, image)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from dblink_live.sources.ndtiff.index import AxisValue
+from dblink_live.sources.ndtiff.survey import TIME
 
-_TIME = "time"
 _CHANNEL = "channel"
 _POSITION = "position"
 
@@ -22,17 +22,30 @@ class FrameChooser:
         The value to choose, as text; None takes that of the first image that fits the rest.
     channel_names
         Names of channels that the axes only number.
+    frame_axis
+        The axis along which frames follow each other, usually time.
+    is_settled
+        Whether ``frame_axis`` is known. Otherwise the second image may show that it is another than time.
 
     Notes
     -----
-    A number counts the chosen images from 0, and those that are known to be missing: the values that the time axis
+    A number counts the chosen images from 0, and those that are known to be missing: the values that the frame axis
     skips. A value counts as skipped only where no image of that position has it, whatever its channel, so channels
-    that take turns, or one that is taken at every n-th time point, do not look like losses. Of every axis but time,
-    channel and position (z, tiles) the first image's value is chosen. Without a time axis nothing can be skipped, and
+    that take turns, or one that is taken at every n-th time point, do not look like losses. Of every axis but that,
+    channel and position (z, tiles) the first image's value is chosen. Without a frame axis nothing can be skipped, and
     every image of the channel and position is taken in the order of the index.
     """
 
-    def __init__(self, channel: str | None, position: str | None, channel_names: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        channel: str | None,
+        position: str | None,
+        channel_names: Sequence[str] = (),
+        frame_axis: str = TIME,
+        is_settled: bool = True,
+    ) -> None:
+        self._axis = frame_axis
+        self._is_settled = is_settled
         self._wanted = {_CHANNEL: channel, _POSITION: position}
         self._channel_names = channel_names
         self._first: Axes | None = None
@@ -50,9 +63,11 @@ class FrameChooser:
             return False
         if self._first is None:
             self._first = axes
-        if _TIME not in axes:
+        if self._axis not in axes:
             return self._agrees(axes, self._wanted)
-        return self._agrees(axes, {*axes, *self._first} - {_TIME})
+        if not self._is_settled and self.next_number == 1:
+            self._settle(axes)
+        return self._agrees(axes, {*axes, *self._first} - {self._axis})
 
     def number_of(self, axes: Axes) -> int:
         """The number of the chosen image at ``axes``: above `next_number` by as many as are missing before it."""
@@ -68,7 +83,7 @@ class FrameChooser:
             self._n_skipped = 0
         elif self._is_at_position(axes):
             self._n_skipped += self._n_skipped_before(axes) if self.next_number else 0
-        if (chosen or self._is_at_position(axes)) and isinstance(time := axes.get(_TIME), int):
+        if (chosen or self._is_at_position(axes)) and isinstance(time := axes.get(self._axis), int):
             self._last_time = time
 
     def label(self, axis: str, axes: Axes) -> str | None:
@@ -92,6 +107,17 @@ class FrameChooser:
             return True
         return channel in self._channel_names or channel in map(str, range(len(self._channel_names)))
 
+    def _settle(self, axes: Axes) -> None:
+        """Take the axis along which the second image follows the first for that of frames, where it is no time or z."""
+        first = self._first or {}
+        differing = [name for name in {*axes, *first} if axes.get(name) != first.get(name)]
+        self._is_settled = True
+        if len(differing) == 1 and differing[0] not in (*self._wanted, self._axis, "z"):
+            (axis,) = differing
+            value, before = axes.get(axis), first.get(axis)
+            if isinstance(value, int) and isinstance(before, int):
+                self._axis, self._last_time = axis, before
+
     def _is_wanted(self, axis: str, axes: Axes) -> bool:
         wanted = self._wanted[axis]
         if wanted is None:
@@ -107,7 +133,7 @@ class FrameChooser:
         return self._first is not None and all(axes.get(name) == self._first.get(name) for name in names)
 
     def _n_skipped_before(self, axes: Axes) -> int:
-        time = axes.get(_TIME)
+        time = axes.get(self._axis)
         if not isinstance(time, int) or self._last_time is None:
             return 0
         return max(0, time - self._last_time - 1)
