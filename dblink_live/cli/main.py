@@ -22,11 +22,11 @@ from dblink_live.cli.afterwards import analyze, convert, export, localize, recon
 from dblink_live.cli.develop import evaluate, simulate, train
 from dblink_live.cli.look import verify, view
 from dblink_live.cli.options import Parser, UsageError
-from dblink_live.cli.result import Outcome
+from dblink_live.cli.result import INTERRUPTED, Outcome
 from dblink_live.cli.setup import calibrate, doctor, keys, models
 from dblink_live.errors import DblinkError
 
-SUCCESS, FAILURE, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+SUCCESS, FAILURE, WRONG_USE = 0, 1, 2
 _CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 """What a model's card or a path from elsewhere could steer a terminal with."""
 

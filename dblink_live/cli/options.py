@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, NoReturn, Protocol
+from typing import Literal, NoReturn, Protocol
 
 from dblink_live.cli.result import Outcome
-from dblink_live.config import RunConfig, load_run_config
+from dblink_live.config import RunConfig
 from dblink_live.errors import CalibrationError, ConfigError
 from dblink_live.pixel_sizes import UnusualPixelSize, check_pixel_size
+from dblink_live.workflows.guess_source import guess_source, is_maps, is_table
+from dblink_live.workflows.settings import SHORT_NAMES, read_settings
 
 
 class UsageError(ConfigError):
@@ -102,8 +103,8 @@ def add_localizer(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_camera(parser: argparse.ArgumentParser) -> None:
-    add_pixel_size(parser, "side of a camera pixel in the sample plane")
+def add_calibration(parser: argparse.ArgumentParser) -> None:
+    """What the counts of the camera mean."""
     parser.add_argument("--offset-adu", metavar="ADU", type=not_negative, help="mean count of a dark pixel")
     parser.add_argument(
         "--electrons-per-adu",
@@ -141,32 +142,46 @@ def settings_of(options: argparse.Namespace) -> RunConfig:
     ConfigError
         An unknown setting, or one out of its range.
     """
-    stated = {setting: getattr(options, name, None) for name, setting in _SETTINGS.items()}
-    stated["camera.unusual_pixel_size"] = confirmation(stated["camera.pixel_size_nm"])
-    return load_run_config(options.config, [*options.overrides, *as_overrides(stated)])
+    short = {name: getattr(options, name, None) for name in SHORT_NAMES}
+    return read_settings(options.config, options.overrides, short)
 
 
-_SETTINGS = {
-    **{
-        name: f"camera.{name}"
-        for name in ("pixel_size_nm", "offset_adu", "electrons_per_adu", "read_noise_e", "em_gain")
-    },
-    "localizer": "localizer.name",
-    **{
-        name: f"localizer.{name}"
-        for name in ("psf_sigma_px", "threshold_sigma", "fit", "min_photons", "max_precision_px", "max_misfit")
-    },
-    "window": "windows.frames",
-    "model": "reconstruct.model",
-    "device": "reconstruct.device",
-}
-"""Options by their name in the namespace: the setting that each is short for."""
+def add_camera_options(parser: argparse.ArgumentParser, of: str = "") -> None:
+    """The same few facts of camera and network for every verb that takes frames; ``of`` says whose they are."""
+    add_pixel_size(parser, f"{of}side of a camera pixel in the sample plane")
+    parser.add_argument(
+        "--exposure-ms",
+        metavar="MS",
+        type=positive,
+        help=f"{of}exposure, where the file does not state it",
+    )
+    parser.add_argument("--roi", metavar="X,Y,W,H", type=roi, help=f"{of}only this region of the frames, in pixels")
+    parser.add_argument("--model", metavar="M", help=f"{of}network, by name or checkpoint (default: filaments)")
+    parser.add_argument(
+        "--window", metavar="N", type=positive_int, help=f"{of}frames that make one picture together (default: 10)"
+    )
 
 
-def as_overrides(settings: dict[str, Any]) -> list[str]:
-    """Settings by their full name as texts of ``--set``; those that are None are left out."""
-    # A JSON string is a TOML string: whatever is in a path, it stays text.
-    return [f"{key}={json.dumps(value)}" for key, value in settings.items() if value is not None]
+def source_of(options: argparse.Namespace, text: str) -> str:
+    """The source specification of what the user named, with ``--exposure-ms`` and ``--roi``."""
+    return guess_source(text, options.exposure_ms, options.roi)
+
+
+def input_of(options: argparse.Namespace, text: str) -> str:
+    """As `source_of` where frames were named, else ``text``: a table or maps, which have neither exposure nor region.
+
+    Raises
+    ------
+    ConfigError
+        ``--exposure-ms`` or ``--roi`` beside a table or maps.
+    """
+    path = Path(text)
+    if is_maps(path) or is_table(path):
+        for name, value in (("--exposure-ms", options.exposure_ms), ("--roi", options.roi)):
+            if value is not None:
+                raise ConfigError(f"expected camera frames beside {name}, found {path}, which has none; leave it out")
+        return text
+    return guess_source(text, options.exposure_ms, options.roi)
 
 
 def add_pixel_size(parser: argparse.ArgumentParser, help: str) -> None:
@@ -184,11 +199,6 @@ def add_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unit", choices=("nm", "um", "px"), help="of a table that does not state it: the unit of its positions"
     )
-
-
-def confirmation(pixel_size_nm: float | None) -> bool | None:
-    """True where an unusual pixel size was given with an exclamation mark, else None."""
-    return True if isinstance(pixel_size_nm, UnusualPixelSize) else None
 
 
 def pixel_size(text: str) -> float:
@@ -240,6 +250,17 @@ def not_negative_int(text: str) -> int:
     if value < 0:
         raise argparse.ArgumentTypeError(f"expected 0 or more, found {text}")
     return value
+
+
+def roi(text: str) -> tuple[int, int, int, int]:
+    """A region x, y, width, height in camera pixels."""
+    try:
+        x, y, width, height = (int(value) for value in text.split(","))
+    except ValueError:
+        x = y = width = height = -1
+    if min(x, y) < 0 or min(width, height) < 1:
+        raise argparse.ArgumentTypeError(f"expected x,y,width,height in pixels, found {text!r}")
+    return x, y, width, height
 
 
 def lookahead(text: str) -> int | Literal["full"]:

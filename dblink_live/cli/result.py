@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from rich.console import RenderableType
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C and an orderly end."""
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -47,6 +47,7 @@ def reconstruct(
     lookahead: Lookahead = "full",
     device: str | torch.device | None = None,
     hop: int = 4,
+    on_progress: Callable[[int], None] = lambda n_done: None,
 ) -> npt.NDArray[np.float32]:
     """Reconstruct a whole video.
 
@@ -63,6 +64,8 @@ def reconstruct(
         Where a model that is given by name runs; "auto" when left out.
     hop
         With a bounded lookahead: windows that are reconstructed together.
+    on_progress
+        Called with the number of windows done so far.
 
     Returns
     -------
@@ -83,6 +86,7 @@ def reconstruct(
     pictures = np.zeros(source.shape, dtype=np.float32)
     for window, picture in iter_reconstruct(source, model, lookahead, device, hop):
         pictures[window] = picture
+        on_progress(window + 1)
     return pictures
 
 

@@ -10,8 +10,8 @@ import tifffile
 
 from dblink_live.bus import Subscriber, read_client_keys
 from dblink_live.cli import main
-from dblink_live.cli.acquire.run import read_config
 from dblink_live.cli.main import build_parser
+from dblink_live.workflows.settings import read_settings
 
 
 def test_keys_says_what_it_made_and_never_overwrites(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,7 +55,7 @@ def test_run_publishes_with_the_keys_of_the_folder(tmp_path: Path) -> None:
     assert main(["keys", "--folder", str(keys)]) == 0
     arguments = ["run", "--out", "x.run", "--publish", "tcp://0.0.0.0:*", "--keys", str(keys)]
     options = build_parser().parse_args([*arguments, "--set", "camera.pixel_size_nm=108"])
-    config = read_config(None, options.overrides)
+    config = read_settings(None, options.overrides)
     assert config.publish.keys == str(keys)
     with open_live_run(f"tiff:{stack}", tmp_path / "x.run", config) as session:
         assert session.address is not None

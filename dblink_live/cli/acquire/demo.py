@@ -6,11 +6,11 @@ import argparse
 from datetime import datetime
 from pathlib import Path
 
-from dblink_live.cli.acquire.run import INTERRUPTED, has_display, run_with_viewer
 from dblink_live.cli.options import Verbs, add_json, add_verb, positive_int
-from dblink_live.cli.result import Outcome
+from dblink_live.cli.result import INTERRUPTED, Outcome
 from dblink_live.errors import input_accepted
-from dblink_live.workflows.progress import say
+from dblink_live.workflows.progress import CONSOLE, say
+from dblink_live.workflows.viewer_process import has_display
 
 DEFAULT_FRAMES = 1500
 FPS = 50
@@ -43,10 +43,12 @@ def add_parser(verbs: Verbs) -> None:
 def run(options: argparse.Namespace) -> Outcome:
     from dblink_live.config import RunConfig
     from dblink_live.pipeline.scoring import figures_of_run, save_panels, score_if_simulated, table_of_run
+    from dblink_live.workflows.run import run_live
 
     folder = options.out or Path("runs") / f"demo-{datetime.now():%Y%m%d-%H%M%S}.run"
     source = f"sim:filaments?fps={FPS}&frames={options.frames}&size={SIDE_PX}&seed={SEED}"
-    finished = run_with_viewer(source, folder, RunConfig(), view=has_display() and not options.headless)
+    view = has_display() and not options.headless
+    finished = run_live(source, folder, RunConfig(), view=view, progress=CONSOLE)
     with input_accepted():
         scores = score_if_simulated(source, finished)
         picture = save_panels(finished)

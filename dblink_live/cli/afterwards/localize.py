@@ -7,12 +7,14 @@ from pathlib import Path
 
 from dblink_live.cli.options import (
     Verbs,
-    add_camera,
+    add_calibration,
+    add_camera_options,
     add_json,
     add_localizer,
     add_settings,
     add_verb,
     settings_of,
+    source_of,
 )
 from dblink_live.cli.result import Outcome
 from dblink_live.errors import input_accepted
@@ -27,7 +29,9 @@ def add_parser(verbs: Verbs) -> None:
         example="dblink-live localize stack.tif --out locs.csv --pixel-size-nm 108 --offset-adu 100",
     )
     parser.add_argument(
-        "stack", metavar="STACK", help="a .tif or Picasso .raw file, or a source such as tiff:stack.dat"
+        "stack",
+        metavar="STACK",
+        help="a recording of camera frames (.tif, Picasso .raw, .zarr, NDTiff), or a source such as tiff:stack.dat",
     )
     parser.add_argument(
         "--out",
@@ -37,8 +41,9 @@ def add_parser(verbs: Verbs) -> None:
         help=".csv writes ThunderSTORM's columns, .hdf5 Picasso's; also .txt, .mat, .h5, .smlm, .parquet",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace TABLE if it exists")
+    add_camera_options(parser)
+    add_calibration(parser)
     add_localizer(parser)
-    add_camera(parser)
     add_settings(parser)
     add_json(parser)
 
@@ -50,14 +55,14 @@ def run(options: argparse.Namespace) -> Outcome:
 
     check_new_table(options.out, options.overwrite)
     settings = settings_of(options)
-    found = localize_stack(options.stack, settings.localizer, settings.camera, progress=True)
+    found = localize_stack(source_of(options, options.stack), settings.localizer, settings.camera, progress=True)
     with input_accepted():
         pixel_size_nm = found.camera.pixel_size_nm
         write_localizations(options.out, found.localizations, found.segment.shape, pixel_size_nm, found.n_frames)
     n = len(found.localizations)
-    a_frame = n / found.n_frames if found.n_frames else 0.0
+    per_frame = n / found.n_frames if found.n_frames else 0.0
     return Outcome(
-        text=f"{n} localizations in {found.n_frames} frames ({a_frame:.1f} a frame): {options.out}",
+        text=f"{n} localizations in {found.n_frames} frames ({per_frame:.1f} per frame): {options.out}",
         figures={
             "table": str(options.out),
             "frames": found.n_frames,

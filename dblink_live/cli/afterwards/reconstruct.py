@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 
 from dblink_live.cli.options import (
     Verbs,
-    add_camera,
+    add_calibration,
+    add_camera_options,
     add_json,
     add_localizer,
     add_settings,
     add_table,
     add_verb,
+    input_of,
     lookahead,
-    positive_int,
     settings_of,
 )
 from dblink_live.cli.result import Outcome
-from dblink_live.errors import input_accepted
-from dblink_live.workflows.progress import CONSOLE
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -38,8 +36,8 @@ def add_parser(verbs: Verbs) -> None:
         "model's grid (.npy, .npz with key X, .zarr)",
     )
     parser.add_argument("--out", metavar="OUT.ome.zarr", type=Path, required=True, help="the OME-Zarr image to write")
+    add_camera_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace the OME-Zarr image at OUT if it exists")
-    parser.add_argument("--model", metavar="M", help="a shipped model or a checkpoint (default filaments)")
     parser.add_argument(
         "--lookahead",
         metavar="N|full",
@@ -47,64 +45,38 @@ def add_parser(verbs: Verbs) -> None:
         default="full",
         help="windows after a picture that it may see, or all of them (default full)",
     )
-    parser.add_argument("--window", metavar="N", type=positive_int, help="camera frames per window (default 10)")
     parser.add_argument("--device", metavar="D", help="auto, cpu, cuda or cuda:N (default auto)")
+    add_calibration(parser)
     add_localizer(parser)
-    add_camera(parser)
     add_settings(parser)
     add_table(parser)
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    from dblink_live.models import iter_reconstruct, load_model
-    from dblink_live.store.hierarchy import SeriesSpec
-    from dblink_live.store.image import ImageWriter, check_new_image
-    from dblink_live.workflows.network_input import read_maps
+    from dblink_live.workflows.reconstruct import reconstruct_to_image
 
-    check_new_image(options.out, options.overwrite)
-    settings = settings_of(options)
-    model = load_model(settings.reconstruct.model, device=settings.reconstruct.device)
-    maps = read_maps(
-        options.input,
-        model,
-        settings.windows.frames,
-        settings.localizer,
-        settings.camera,
-        progress=True,
+    video = reconstruct_to_image(
+        input_of(options, options.input),
+        options.out,
+        settings_of(options),
+        options.lookahead,
         channel=options.channel,
         unit=options.unit,
+        overwrite=options.overwrite,
+        progress=True,
     )
-    spec = SeriesSpec(
-        product="full" if options.lookahead == "full" else "live",
-        lattice=0,
-        grid=maps.grid,
-        dtype="uint8",
-        window_frames=settings.windows.frames,
-        window_s=maps.window_s,
-    )
-    started = time.perf_counter()
-    n_windows, height, width = maps.counts.shape
-    pictures = iter_reconstruct(maps.counts, model, options.lookahead)
-    with (
-        input_accepted(),
-        ImageWriter(options.out, spec, options.overwrite) as writer,
-        CONSOLE.bar("reconstructing", n_windows, "windows") as advance,
-    ):
-        for window, picture in pictures:
-            writer.append(picture)
-            advance(window + 1)
-    seconds = time.perf_counter() - started
+    n_windows, height, width = video.shape
     return Outcome(
-        text=f"{n_windows} windows of {height} x {width} pixels in {seconds:.1f} s: {options.out}",
+        text=f"{n_windows} windows of {height} x {width} pixels in {video.seconds:.1f} s: {options.out}",
         figures={
             "out": str(options.out),
-            "model": model.name,
+            "model": video.model.name,
             "windows": n_windows,
             "shape": [height, width],
-            "pixel_size_nm": model.pixel_size_nm,
+            "pixel_size_nm": video.model.pixel_size_nm,
             "lookahead": options.lookahead,
-            "localizations": maps.n_localizations,
-            "seconds": round(seconds, 3),
+            "localizations": video.n_localizations,
+            "seconds": round(video.seconds, 3),
         },
     )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from dblink_live.cli.afterwards import analyze
 from dblink_live.cli.options import (
     Verbs,
+    add_camera_options,
     add_json,
-    add_pixel_size,
     add_settings,
     add_table,
     add_verb,
@@ -54,9 +54,6 @@ def add_parser(verbs: Verbs) -> None:
         type=positive_int,
         help="also show windowed STORM, a plain sum of N windows around each moment, and blind inpainting of 7",
     )
-    parser.add_argument(
-        "--model", metavar="M", help="network to run, by name or checkpoint (default: the run's own, or filaments)"
-    )
     _add_recording(parser)
     add_json(parser)
 
@@ -66,11 +63,8 @@ def _add_recording(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="RUN", type=Path, help="of a table or stack: the run folder to make (default: NAME.run here)"
     )
-    add_pixel_size(parser, "of a table or stack: side of a camera pixel in the sample")
+    add_camera_options(parser, "of a table or stack: ")
     add_table(parser)
-    parser.add_argument(
-        "--window", metavar="N", type=positive_int, help="of a table or stack: frames per window (default 10)"
-    )
     add_settings(parser, "of a table or stack: settings, as `run` takes them")
 
 
@@ -81,6 +75,8 @@ def _refuse_recording_options(options: argparse.Namespace) -> None:
         "--pixel-size-nm": options.pixel_size_nm,
         "--channel": options.channel,
         "--unit": options.unit,
+        "--exposure-ms": options.exposure_ms,
+        "--roi": options.roi,
         "--window": options.window,
         "--config": options.config,
         "--set": options.overrides or None,

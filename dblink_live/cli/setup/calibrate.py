@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dblink_live.cli.options import UsageError, Verbs, add_json, add_verb, positive
+from dblink_live.cli.options import UsageError, Verbs, add_json, add_verb, em_gain, roi
 from dblink_live.cli.result import Outcome
 from dblink_live.errors import CalibrationError, input_accepted
 from dblink_live.files import replacing
@@ -40,7 +40,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--em-gain",
         metavar="G",
-        type=_em_gain,
+        type=em_gain,
         default=1.0,
         help="electron-multiplying gain that all stacks were taken at (default: 1, none)",
     )
@@ -53,7 +53,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--roi",
         metavar="X,Y,W,H",
-        type=_roi,
+        type=roi,
         help="region of the sensor that the stacks show, where they do not state it themselves",
     )
     parser.add_argument(
@@ -192,20 +192,3 @@ def _check_new_file(path: Path, overwrite: bool) -> None:
         raise UsageError(f"expected a folder to write to, found none at {path.parent}")
     if path.is_dir() or (path.exists() and not overwrite):
         raise UsageError(f"expected a new file, but {path} exists; give another name, or --overwrite")
-
-
-def _em_gain(text: str) -> float:
-    value = positive(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected an EM gain of 1 or more, found {text}")
-    return value
-
-
-def _roi(text: str) -> tuple[int, int, int, int]:
-    try:
-        x, y, width, height = (int(value) for value in text.split(","))
-    except ValueError:
-        x = y = width = height = -1
-    if min(x, y) < 0 or min(width, height) < 1:
-        raise argparse.ArgumentTypeError(f"expected x,y,width,height in pixels, found {text!r}")
-    return x, y, width, height

@@ -1,0 +1,40 @@
+"""An orderly end on Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from dblink_live.workflows.progress import Progress
+
+
+@contextmanager
+def stop_on_interrupt(report: Progress, message: Callable[[], str]) -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C (or SIGTERM) into a flag, for an orderly end; the second one interrupts as usual.
+
+    ``message`` says what happens then. Only the main thread receives signals: elsewhere the flag stays unset.
+    """
+    flag = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if flag.is_set():
+            raise KeyboardInterrupt
+        flag.set()
+        report.note(f"{message()} (Ctrl-C again to quit at once)")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield flag
+        return
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform == "win32":
+        numbers.append(signal.SIGBREAK)
+    previous = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield flag
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
