@@ -11,7 +11,7 @@ from dblink_live.store import SegmentCounts
 from dblink_live.types import FloatImage
 
 
-class Picture(NamedTuple):
+class PassPicture(NamedTuple):
     """Of one window of one segment."""
 
     t: int
@@ -47,15 +47,15 @@ class PassSettings:
 
 def pictures(
     network: BidirectionalNetwork, settings: PassSettings, counts: SegmentCounts, plan: CheckpointPlan, first: int
-) -> Iterator[Picture]:
+) -> Iterator[PassPicture]:
     """Pictures of ``counts`` from window ``first`` on, in order; they do not depend on ``first``."""
     n_windows = counts.shape[0]
     if first >= n_windows:
         return
     if settings.lookahead is None:
         for t, image in full_pass(network, counts, counts.present, first=first, plan=plan):
-            yield Picture(t, image, settings.lookahead_of(t, n_windows))
+            yield PassPicture(t, image, settings.lookahead_of(t, n_windows))
         return
     engine = StreamingEngine(network, settings.lookahead, settings.hop)
     for picture in bounded_pass(engine, counts, counts.present, first=first):
-        yield Picture(picture.window, picture.probability.cpu().numpy(), picture.lookahead)
+        yield PassPicture(picture.window, picture.probability.cpu().numpy(), picture.lookahead)

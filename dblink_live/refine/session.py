@@ -12,7 +12,7 @@ from typing import Literal, Self
 import numpy as np
 
 from dblink_live.models import Model
-from dblink_live.refine.passes import PassSettings, Picture, pictures
+from dblink_live.refine.passes import PassSettings, PassPicture, pictures
 from dblink_live.refine.plan import TilePlan
 from dblink_live.refine.scratch import BLOCK, Permit, TileScratch
 from dblink_live.refine.tile_job import TileJob, compute_tile
@@ -256,9 +256,9 @@ class Refinement:
         scale = np.float32(1 / 255 if dtype == "uint8" else 1.0)
         for t in range(start, stop):
             seen = self._settings.lookahead_of(t, work.n_windows)
-            self._commit(work, Picture(t, images[t - start].astype(np.float32) * scale, seen))
+            self._commit(work, PassPicture(t, images[t - start].astype(np.float32) * scale, seen))
 
-    def _commit(self, work: Work, picture: Picture) -> None:
+    def _commit(self, work: Work, picture: PassPicture) -> None:
         row = work.counts.row(picture.t)
         if row is None or picture.t in work.done:
             return

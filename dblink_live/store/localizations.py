@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from dblink_live.errors import StoreError
-from dblink_live.store.connections import connect_read_only, connect_writable, create_database, find_damage
+from dblink_live.store.connections import connect_read_only, connect_writable, create_database, find_damage, transaction
 from dblink_live.types import LOCALIZATION_DTYPE, Localizations, empty_localizations
 
 FILE_NAME = "localizations.sqlite"
@@ -85,8 +85,7 @@ class LocalizationWriter:
         """
         if not batch:
             return
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(self._connection):
             if any(packed.table == "mended" for packed in batch):
                 self._connection.execute(_MENDED_SCHEMA)
             for packed in batch:
@@ -94,10 +93,6 @@ class LocalizationWriter:
                     f"INSERT OR REPLACE INTO {packed.table} VALUES (?, ?, ?, ?, ?)",
                     (packed.segment, packed.window, packed.n, packed.checksum, packed.data),
                 )
-        except BaseException:
-            self._connection.rollback()
-            raise
-        self._connection.commit()
 
     def close(self) -> None:
         self._connection.close()
