@@ -12,7 +12,7 @@ from typing import Literal, Self
 import numpy as np
 
 from dblink_live.models import Model
-from dblink_live.refine.passes import PassSettings, PassPicture, pictures
+from dblink_live.refine.passes import PassPicture, PassSettings, pictures
 from dblink_live.refine.plan import TilePlan
 from dblink_live.refine.scratch import BLOCK, Permit, TileScratch
 from dblink_live.refine.tile_job import TileJob, compute_tile
