@@ -35,10 +35,50 @@ _OWN_NETWORK = "dblink_live.localization:own_network"
 
 LocalizerFactory = Callable[..., Localizer]
 
+_registered: dict[str, LocalizerFactory] = {}
+"""What `register_localizer` was given in this process."""
+
+
+def register_localizer(name: str, factory: LocalizerFactory) -> None:
+    """Make ``factory`` known as the localizer ``name`` in this process: for scripts and notebooks.
+
+    A second call with the same name replaces the first, as a notebook cell does that is run again. An entry point makes
+    a localizer known in every process, the command line included.
+
+    Parameters
+    ----------
+    name
+        As ``localize(..., localizer=name)`` and ``localizer.name`` take it.
+    factory
+        Called as ``factory(camera, psf_sigma_px=..., ...)``; returns a `dblink_live.interfaces.Localizer`.
+
+    Raises
+    ------
+    PluginError
+        The name belongs to a built-in localizer, or ends like the file of a network.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import dblink_live as dbl
+    >>> from dblink_live.types import LOCALIZATION_DTYPE
+    >>> class NothingFound:
+    ...     name = "nothing"
+    ...     def __init__(self, camera, psf_sigma_px=None): ...
+    ...     def localize(self, frames, frame_numbers):
+    ...         return np.zeros(0, LOCALIZATION_DTYPE)
+    >>> register_localizer("nothing", NothingFound)
+    >>> len(dbl.localize(np.zeros((3, 8, 8), np.uint16), dbl.Camera(pixel_size_nm=100), localizer="nothing"))
+    0
+    """
+    if name in _BUILT_IN or name.endswith(NETWORK_SUFFIX):
+        raise PluginError(f"the name {name!r} is taken by a built-in localizer; choose another")
+    _registered[name] = factory
+
 
 def installed_localizers() -> list[str]:
     """Names that `get_localizer_factory` knows."""
-    return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=LOCALIZERS))})
+    return sorted({*_BUILT_IN, *_registered, *(point.name for point in entry_points(group=LOCALIZERS))})
 
 
 def get_localizer_factory(name: str) -> LocalizerFactory:
@@ -51,6 +91,8 @@ def get_localizer_factory(name: str) -> LocalizerFactory:
     """
     if name.endswith(NETWORK_SUFFIX):
         return functools.partial(EntryPoint(name, _OWN_NETWORK, LOCALIZERS).load(), weights=name)
+    if name in _registered:
+        return _checking_options(name, _registered[name])
     point = _find(name)
     try:
         factory: LocalizerFactory = point.load()

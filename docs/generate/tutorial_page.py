@@ -10,7 +10,7 @@ from pathlib import Path
 PICTURES = "images/tutorial"
 """Folder in ``docs/`` with the pictures that `python -m benchmarks.examples` copies there."""
 
-_SAVED = re.compile(r'save\([^)]*?"([\w-]+\.(?:png|gif))"')
+_SAVED = re.compile(r'PICTURES / "([\w-]+\.png)"')
 
 
 def pages(folder: Path) -> dict[str, Callable[[], str]]:
