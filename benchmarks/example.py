@@ -54,9 +54,9 @@ def main() -> None:
     options.runs.mkdir(parents=True, exist_ok=True)
     stack, run = options.runs / "filaments.tif", options.runs / "filaments.run"
     shutil.rmtree(run, ignore_errors=True)
-    camera = _call(*SIMULATE, "--out", str(stack))
+    camera = call_json(*SIMULATE, "--out", str(stack))
     facts = [f"--set=camera.{name}={camera[name]}" for name in ("offset_adu", "electrons_per_adu")]
-    answer = _call("report", str(stack), "--out", str(run), *facts)
+    answer = call_json("report", str(stack), "--out", str(run), *facts)
     table = markdown_table(["figure", "value"], rows_of(answer["figures"]))
     print(table)
     head = measured_with([load_model("filaments")], time.perf_counter() - started)
@@ -104,7 +104,7 @@ def screenshot(page: Path, picture: Path) -> None:
         shutil.copyfile(shot, picture)
 
 
-def _call(*arguments: str) -> dict[str, Any]:
+def call_json(*arguments: str) -> dict[str, Any]:
     """What a verb prints with ``--json``."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):

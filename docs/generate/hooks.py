@@ -13,6 +13,7 @@ from pathlib import Path
 import api_page
 import cli_page
 import configuration_page
+import navigation
 import repository_links
 import tutorial_page
 from mkdocs.config.defaults import MkDocsConfig
@@ -29,6 +30,12 @@ GENERATED: dict[str, Callable[[], str]] = {
     **tutorial_page.pages(ROOT / "examples"),
 }
 """Address of a page in the site, and what writes it."""
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Complete the navigation."""
+    navigation.complete(config.nav or [], Path(config.docs_dir))
+    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
