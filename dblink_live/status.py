@@ -1,4 +1,4 @@
-"""How fast and how late: meters of a running line.
+"""Meters of a live run: rates and delays.
 
 Each is fed by one thread and is cheap (no allocation a call). What is published of them is
 `dblink_live.bus.StatusMessage`.
@@ -74,7 +74,7 @@ class RateMeter:
 
 @dataclass(frozen=True)
 class StageStatus:
-    """How one stage of a live run is doing."""
+    """State of one stage of a live run."""
 
     name: str
     rate_hz: float

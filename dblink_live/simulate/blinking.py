@@ -85,7 +85,7 @@ class Emissions:
 
 @dataclass(frozen=True)
 class BlinkSchedule:
-    """When molecules are on, as a function of the frame number alone: any process can compute any frame.
+    """Blinking schedule as a function of the frame number alone: any process can compute any frame.
 
     Switching-on is a Poisson process; the on-time is exponential (one on-state of a continuous Markov chain) and cut
     at 64 frames; brightness is log-normal from molecule to molecule. Molecules are many: bleaching does not thin them.

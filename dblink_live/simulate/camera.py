@@ -25,7 +25,7 @@ from dblink_live.types import Camera, CountImage, FloatImage, Shape
 
 @dataclass(frozen=True)
 class Optics:
-    """What the microscope makes of a molecule."""
+    """Image of a molecule: point spread function and brightness."""
 
     psf_sigma_nm: float = 140.0
     """Standard deviation of the Gaussian point spread function."""
@@ -96,11 +96,11 @@ class CameraSimulator:
         return self._signal(number) + np.float32(self.optics.background_e)
 
     def truth_at(self, number: int) -> Mask:
-        """Where structure is in frame ``number``, bool on ``specimen.grid``."""
+        """Return the structure mask in frame ``number``, bool on ``specimen.grid``."""
         return self.specimen.mask_at(number)
 
     def places_px(self, number: int) -> npt.NDArray[np.float64]:
-        """Where the molecules are that are on in frame ``number``: y and x [N, 2] in camera pixels, centre of pixel 0
+        """Return positions of molecules on in frame ``number``: y and x [N, 2] in camera pixels, centre of pixel 0
         at 0.0, also those outside the field."""
         places_nm = self.specimen.place(self._schedule.at(number).shares, number)
         return places_nm[np.isfinite(places_nm).all(axis=1)] / self.camera.pixel_size_nm - 0.5

@@ -139,7 +139,7 @@ def switch(fluorophores: Fluorophores, n_molecules: int, duration_s: float, rng:
 def sightings(
     fluorophores: Fluorophores, n_molecules: int, n_frames: int, frame_ms: float, rng: np.random.Generator
 ) -> Sightings:
-    """Where in a recording of ``n_frames`` each of ``n_molecules`` is bright enough to be found.
+    """Return the frames, of ``n_frames``, in which each of ``n_molecules`` is bright enough to be found.
 
     An on-state begins and ends within frames; the first and the last of them get their share of its photons.
     """

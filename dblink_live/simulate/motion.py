@@ -1,4 +1,4 @@
-"""How structures move, as pure functions of the frame number: any process can compute the truth of any frame again."""
+"""Motion of structures as pure functions of the frame number: any process can compute the truth of any frame."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class RigidMotion:
     reach_nm: float = math.inf
 
     def apply(self, points_nm: Points, frame: float) -> Points:
-        """Where ``points_nm`` [N, 2] of frame 0 are at ``frame``."""
+        """Return the positions at ``frame`` of ``points_nm`` [N, 2], given at frame 0."""
         return JointMotion([self]).apply(points_nm, np.zeros(len(points_nm), np.int64), frame)
 
 

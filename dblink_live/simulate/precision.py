@@ -1,4 +1,4 @@
-"""How well a molecule of so many photons is localized.
+"""Localization precision of a molecule by its photons.
 
 Mortensen et al. (Nature Methods 7, 377, 2010) derive the variance of a maximum-likelihood fit of a Gaussian with
 background as an integral; Rieger & Stallinga (ChemPhysChem 15, 664, 2014) give the closed form used here, which follows

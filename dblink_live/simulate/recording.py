@@ -29,7 +29,7 @@ _SMALLEST_SHARE = 1e-3
 
 @dataclass(frozen=True)
 class Recording:
-    """When frames are taken."""
+    """Timing of the frames."""
 
     n_windows: int
     window_frames: int

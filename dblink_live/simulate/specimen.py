@@ -29,7 +29,7 @@ WIDTH_NM = 96.0
 """Width of its filaments once they move: it shifts lines one pixel wide by cubic interpolation and calls structure what
 is brighter than 6 %. Their share of the field then grows 1.7-1.95 times, to that of a band 2.4 px wide (measured)."""
 REACH_NM = 2000.0
-"""How far `make_specimen` lets structure drift before it turns back: a live run may last for hours."""
+"""Largest drift of a structure in `make_specimen` before it turns back: a live run may last for hours."""
 FILAMENTS_PER_UM2 = 0.05
 BODIES_PER_UM2 = 0.2
 LIVE_FRAME_S = 0.02

@@ -1,4 +1,4 @@
-"""Between the nanometres a second of the literature and the frames that simulators count in."""
+"""Conversion between nanometres per second and nanometres per frame."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SHORTEST_FRAME_MS = 1e-3
 
 
 def nm_per_frame(speed_nm_per_s: float, frame_ms: float) -> float:
-    """How far something of ``speed_nm_per_s`` goes from one frame to the next, ``frame_ms`` later.
+    """Return the distance per frame, in nm, at ``speed_nm_per_s`` and ``frame_ms`` per frame.
 
     Frames follow each other without a pause, so the time between them is the exposure.
 

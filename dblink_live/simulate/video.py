@@ -38,12 +38,12 @@ FIELD = Shape(128, 128)
 """Of the released simulator: 5.12 um at 40 nm."""
 BENDING_PERIOD_FRAMES = 500.0
 MARGIN_NM = 1000.0
-"""How far structure that reaches beyond the field does so."""
+"""Reach of structure beyond the field."""
 
 
 @dataclass(frozen=True)
 class VideoParameters:
-    """What a video shows. The defaults are those of DBlink's released simulator (Saguy et al., 2023)."""
+    """Parameters of a video. The defaults are those of DBlink's released simulator (Saguy et al., 2023)."""
 
     structure: Structure = "filaments"
     shape: Shape = FIELD
@@ -80,7 +80,7 @@ class VideoParameters:
     fluorophores: Fluorophores = field(default_factory=Fluorophores)
     """Of that blinking; ``density`` multiplies their labels, and ``noise`` their false positives and clusters."""
     labelling: Labelling = field(default_factory=Labelling)
-    """How evenly fluorophores cover the structure."""
+    """Evenness of the labelling."""
 
     def __post_init__(self) -> None:
         if self.structure not in get_args(Structure):
@@ -229,7 +229,7 @@ def draw_specimen(parameters: VideoParameters, rng: np.random.Generator) -> Spec
 def _draw_histories(
     parameters: VideoParameters, filaments: list[Points], s_per_frame: float, rng: np.random.Generator
 ) -> list[LengthHistory] | None:
-    """How each of ``filaments`` grows and shrinks during the video, and before it where its start may lie earlier."""
+    """Return the dynamics of each of ``filaments`` during the video, and before it where its start may lie earlier."""
     if parameters.growth is None:
         return None
     stop = parameters.n_windows * parameters.window_frames * s_per_frame

@@ -1,4 +1,4 @@
-"""Where camera frames come from: a Micro-Manager core that we own, a simulated camera, or a recorded stack."""
+"""Sources of camera frames: a Micro-Manager core that we own, a simulated camera, or a recorded stack."""
 
 from dblink_live.sources.open import CameraLauncher, open_source
 from dblink_live.sources.simulated import default_camera, simulator_of

@@ -35,7 +35,7 @@ def default_camera(spec: SourceSpec) -> Camera | None:
 
 
 def recipe(spec: SourceSpec) -> CameraRecipe:
-    """What the camera process needs to know of a ``sim:`` specification."""
+    """Return the recipe of a ``sim:`` specification for the camera process."""
     return CameraRecipe(
         name=f"sim:{spec.target}",
         builder=BUILDER,

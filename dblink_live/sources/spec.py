@@ -25,7 +25,7 @@ SPECIMENS = ("filaments", "mitochondria", "er")
 
 @dataclass(frozen=True)
 class SourceSpec:
-    """What to read frames from."""
+    """A parsed source specification."""
 
     scheme: str
     """mm:core, mm:acquisition, mm:live, mm:script, sim, ndtiff, or that of a format of recorded stacks: tiff, raw..."""

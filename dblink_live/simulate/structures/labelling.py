@@ -1,4 +1,4 @@
-"""Where labels sit on a structure: evenly, or thickly here and thinly there, with gaps.
+"""Labels on a structure: even, or of varying density with gaps.
 
 Antibodies and tags never cover a structure evenly. The density of labels follows a smooth random field: its logarithm
 is Gaussian with a Gaussian correlation, drawn as a sum of random plane waves (random Fourier features: Rahimi & Recht,
@@ -23,7 +23,7 @@ _DENSEST = 4.0
 
 @dataclass(frozen=True)
 class Labelling:
-    """How evenly a structure is labelled. The defaults label it evenly."""
+    """Evenness of the labelling. The defaults label evenly."""
 
     unevenness: float = 0.0
     """Standard deviation of the logarithm of the density of labels."""
@@ -50,7 +50,7 @@ class Labelling:
         return 1.0 if self.is_even else _DENSEST
 
     def choose(self, places_nm: Points, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-        """Which of candidates at ``places_nm`` [N, 2] bear a label: one in `oversampling` on average outside gaps."""
+        """Return which candidates at ``places_nm`` [N, 2] bear a label: one in `oversampling` outside gaps."""
         if self.is_even:
             return np.ones(len(places_nm), bool)
         field = smooth_field(places_nm, self.correlation_nm, rng)

@@ -31,7 +31,7 @@ _N_WAVES = 3
 _SLIDE = 0.35
 """Share of its host by which an end slides to either side of the middle."""
 _STRETCH = 1.5
-"""How much longer than at rest a tubule may become without holes between its samples."""
+"""Largest stretch of a tubule without holes between its samples."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ class _Waves:
 
 @dataclass(frozen=True)
 class _GrowthCycles:
-    """How far side tubules [S] are out: they grow, stay, retract and wait, over and over."""
+    """Return the extension of side tubules [S]: they grow, stay, retract and wait in cycles."""
 
     grows: npt.NDArray[np.bool_]
     farthest: _Values

@@ -139,7 +139,7 @@ def _dual_edges(triangles: _Indices, n_points: int) -> tuple[_Indices, _Indices]
 
 
 def _opened(rng: np.random.Generator, ends: _Indices, n_junctions: int, share: float) -> npt.NDArray[np.bool_]:
-    """Which edges to keep when ``share`` of them are left out, each between two junctions that still join three."""
+    """Choose the edges to keep when ``share`` of them are removed, each between two junctions that still join three."""
     degree = np.bincount(ends.ravel(), minlength=n_junctions)
     kept = np.ones(len(ends), bool)
     for edge in rng.permutation(len(ends))[: round(share * len(ends))]:

@@ -1,4 +1,4 @@
-"""What a TIFF says about the camera: Micro-Manager's tag, OME-XML, or ImageJ's header.
+"""Camera facts in a TIFF: Micro-Manager's tag, OME-XML, or ImageJ's header.
 
 Only what is stated is returned. A pixel size of 0, which Micro-Manager writes when it is not calibrated, is not a size.
 """

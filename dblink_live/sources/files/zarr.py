@@ -48,7 +48,7 @@ _MAX_BLOCK_BYTES = 2**28
 
 @dataclass(frozen=True)
 class _Axes:
-    """What is known of an array's axes."""
+    """Axes of an array."""
 
     names: tuple[str, ...]
     channels: tuple[str, ...] = ()

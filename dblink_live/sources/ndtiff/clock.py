@@ -25,7 +25,7 @@ class FrameClock:
         self._last_ns = 0
 
     def host_ns(self, arrived_ns: int, camera_times_ns: tuple[int | None, ...]) -> int:
-        """When a frame that arrived at ``arrived_ns`` was taken, by the first of its clocks that is not silent.
+        """Return the host time of a frame that arrived at ``arrived_ns``, by the first of its clocks that is stated.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Where an NDTiff dataset is: in the folder itself, or the next one that appears in it."""
+"""Find an NDTiff dataset: the folder itself, or the next dataset that appears in it."""
 
 from __future__ import annotations
 

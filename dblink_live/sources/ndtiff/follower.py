@@ -46,7 +46,7 @@ DESELECTED_TOGETHER = 64
 
 @dataclass(frozen=True)
 class NdtiffOptions:
-    """What to follow, and how long."""
+    """Options of a followed dataset."""
 
     channel: str | None = None
     """None takes that of the first image."""
@@ -105,7 +105,7 @@ class NdtiffFollower:
         self._segment: Segment | None = None
         self._facts = ndtiff_metadata.ImageFacts()
         self._last_stated: tuple[Any, ...] | None = None
-        """What the last image said of itself."""
+        """Metadata of the last image."""
         self._n_deselected = 0
         """Not reported yet."""
         self._rests_until_ns = 0

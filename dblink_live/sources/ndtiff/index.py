@@ -45,7 +45,7 @@ class NotWholeError(SourceError):
 
 @dataclass(frozen=True)
 class IndexEntry:
-    """Where one image and its metadata lie."""
+    """Position of one image and its metadata in a data file."""
 
     axes: Mapping[str, AxisValue]
     file: str

@@ -1,4 +1,4 @@
-"""What an NDTiff dataset says about the camera: its summary, and the metadata of each image.
+"""Camera facts in an NDTiff dataset: its summary and the metadata of each image.
 
 Micro-Manager Studio, its acquisition engine and pycromanager spell the same fact differently; all are understood. Only
 what is stated is returned. A pixel size of 0, which Micro-Manager writes when it is not calibrated, is not a size.
@@ -29,7 +29,7 @@ _SAME = 0.01
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What the metadata of an image state; None where they are silent."""
+    """Facts in the metadata of an image; None where not stated."""
 
     pixel_size_nm: float | None = None
     exposure_ms: float | None = None
@@ -102,7 +102,7 @@ def channel_names(summary: Metadata) -> tuple[str, ...]:
 
 
 def camera_times_ns(metadata: Metadata) -> tuple[int | None, int | None]:
-    """When the image was taken, by two clocks: since the acquisition began, and when the core received it.
+    """Return the time of the image by two clocks: since the start of the acquisition, and when the core received it.
 
     None where a clock is silent. Frames of a hardware-timed sequence may all say 0.0 ms elapsed, which is no time.
     """

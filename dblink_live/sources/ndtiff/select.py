@@ -1,4 +1,4 @@
-"""Which images of an NDTiff dataset are the frames of the run, and what their numbers are."""
+"""Select the images of an NDTiff dataset that are frames of the run, and number them."""
 
 from __future__ import annotations
 
@@ -87,11 +87,11 @@ class FrameChooser:
             self._last_time = time
 
     def label(self, axis: str, axes: Axes) -> str | None:
-        """How the image's channel or position is called; None where there is no such axis."""
+        """Return the name of the image's channel or position; None where there is no such axis."""
         return self._name(axis, axes[axis]) if axis in axes else None
 
     def absent(self) -> str:
-        """What was asked for and what was found instead, for a message."""
+        """Describe the requested and the found channel or position, for a message."""
         asked = [f"{axis} {value!r}" for axis, value in self._wanted.items() if value is not None]
         found = [
             f"{axis} {_listed(values)}" if values else f"no {axis} axis"

@@ -24,7 +24,7 @@ if sys.platform == "win32":
     _ATTRIBUTE_NORMAL = 0x80
 
     def _open_shared(path: str, flags: int) -> int:
-        """What `open` does on Windows, but with FILE_SHARE_DELETE, which the C runtime cannot ask for."""
+        """Open as `open` does on Windows, but with FILE_SHARE_DELETE, which the C runtime cannot request."""
         create = ctypes.WinDLL("kernel32", use_last_error=True).CreateFileW
         create.argtypes = [
             wintypes.LPCWSTR,
