@@ -28,14 +28,17 @@ def can_open_window() -> bool:
 
 
 def view(
-    address_or_run: str | Path, screenshot: str | Path | None = None, after_s: float = 3.0, keys: Path | None = None
+    target: str | Path | None = None,
+    screenshot: str | Path | None = None,
+    after_s: float = 3.0,
+    keys: Path | None = None,
 ) -> int:
-    """Open the viewer and return when its window is closed.
+    """Open the viewer and return when its last window is closed.
 
     Parameters
     ----------
-    address_or_run
-        ``tcp://HOST:PORT`` of a live run, or a run folder.
+    target
+        ``tcp://HOST:PORT`` of a live run, or a run folder; None opens the start page.
     screenshot
         Save the window as a PNG after ``after_s`` seconds, and quit.
     after_s
@@ -63,10 +66,11 @@ def view(
         )
     try:
         from PySide6.QtCore import QTimer
-        from PySide6.QtWidgets import QApplication
+        from PySide6.QtWidgets import QApplication, QWidget
 
+        from dblink_live.viewer.program import Program
         from dblink_live.viewer.theme import follow_system_theme
-        from dblink_live.viewer.window import ViewerWindow
+        from dblink_live.viewer.window import save_widget
     except ImportError as error:
         raise ConfigError(
             f"the viewer needs PySide6 and pyqtgraph ({error}); install them: pip install 'dblink-live[viewer]'"
@@ -75,28 +79,27 @@ def view(
     from dblink_live.viewer.sources.live_source import LiveSource
     from dblink_live.viewer.sources.stored_source import StoredSource
 
+    if keys is not None and not str(target).startswith("tcp://"):
+        raise ConfigError(f"expected an address tcp://HOST:PORT to use keys with, found {target}")
     live, history = None, None
-    if str(address_or_run).startswith("tcp://"):
-        live = LiveSource(Subscriber(str(address_or_run), keys=read_client_keys(keys) if keys else None))
-    elif keys is not None:
-        raise ConfigError(f"expected an address tcp://HOST:PORT to use keys with, found {address_or_run}")
-    else:
-        history = StoredSource(address_or_run)
+    if target is not None and str(target).startswith("tcp://"):
+        live = LiveSource(Subscriber(str(target), keys=read_client_keys(keys) if keys else None))
+    elif target is not None:
+        history = StoredSource(target)
     existing = QApplication.instance()
     app = existing if isinstance(existing, QApplication) else QApplication(["dblink-live"])
     follow_system_theme(app)
-    window = ViewerWindow(live, history)
-    window.start()
-    window.show()
+    program = Program()
+    shown: QWidget = program.show_start() if target is None else program.show_window(live, history)
 
     def save_and_quit() -> None:
         try:
-            window.save_picture(screenshot)
+            save_widget(shown, Path(screenshot or ""))
         except DblinkError as error:
             print(f"error: {error}", file=sys.stderr)
             app.exit(1)
         else:
-            window.close()
+            program.close()
             app.quit()
 
     if screenshot is not None:
@@ -107,13 +110,18 @@ def view(
         return int(app.exec())
     finally:
         signal.signal(signal.SIGINT, before)
-        window.close()
+        program.close()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line of the viewer; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m dblink_live.viewer", description="Look at a live or stored run.")
-    parser.add_argument("target", metavar="ADDRESS_OR_RUN", help="tcp://HOST:PORT of a live run, or a run folder")
+    parser.add_argument(
+        "target",
+        nargs="?",
+        metavar="ADDRESS_OR_RUN",
+        help="tcp://HOST:PORT of a live run, or a run folder (default: the start page)",
+    )
     parser.add_argument("--screenshot", metavar="FILE", type=Path, help="save the window as a PNG and quit")
     parser.add_argument("--keys", metavar="FOLDER", type=Path, help="keys for a run on another machine")
     parser.add_argument("--after-s", metavar="N", type=float, default=3.0, help="seconds before the screenshot")

@@ -107,6 +107,18 @@ class Presenter(QObject):
         }
         return modes[self.live.link]
 
+    @property
+    def run_folder(self) -> Path | None:
+        """The run's folder; None where it is not on this machine."""
+        return None if self.history is None else self.history.path
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the run is over, as far as can be told."""
+        if self.live is not None:
+            return self.live.link is Link.ENDED
+        return self.history is not None and self.history.status.state in ("ended", "failed")
+
     def begin(self) -> None:
         """Show the latest for the first time."""
         if self.history is not None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from PySide6.QtCore import QStandardPaths, QTimer
+from PySide6.QtCore import QStandardPaths, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QResizeEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from dblink_live.errors import DblinkError
+from dblink_live.viewer.bars.after_run import AfterRunBar
 from dblink_live.viewer.bars.toolbar import ViewerToolbar
 from dblink_live.viewer.keys import HelpOverlay, bind
 from dblink_live.viewer.presenter import Presenter
+from dblink_live.viewer.processes.child import Child
 from dblink_live.viewer.settings import ViewerSettings
 from dblink_live.viewer.sources.live_source import LiveSource
 from dblink_live.viewer.sources.stored_source import SUM_WINDOWS, StoredSource
@@ -40,6 +42,11 @@ class ViewerWindow(QWidget):
     Call ``presenter.tick`` regularly, or `start` to have a timer do so.
     """
 
+    new_run_wanted = Signal()
+    again_wanted = Signal()
+    """Start the camera of this run again, into another folder."""
+    closed = Signal()
+
     def __init__(
         self,
         live: LiveSource | None = None,
@@ -53,22 +60,52 @@ class ViewerWindow(QWidget):
         self.presenter.folder_found.connect(self._settings.remember_run)
         self.toolbar = ViewerToolbar(self.presenter.area, self._actions())
         self.toolbar.sum_length_chosen.connect(self._on_sum_length)
+        self.after_run = AfterRunBar()
+        self.after_run.new_run_wanted.connect(self.new_run_wanted.emit)
+        self.after_run.again_wanted.connect(self.again_wanted.emit)
+        self.after_run.done.connect(lambda _verb: self.presenter.refresh_history())
+        self.toolbar.stop.triggered.connect(self.stop_run)
+        self._owner: Child | None = None
+        self._owns_camera = False
         self._lay_out()
         self.help = HelpOverlay(self)
         self.shortcuts = bind(self, self._actions())
         self._tick_timer = QTimer(self)
         self._tick_timer.timeout.connect(self.presenter.tick)
         self._history_timer = QTimer(self)
-        self._history_timer.timeout.connect(self.presenter.refresh_history)
+        self._history_timer.timeout.connect(self.refresh)
         if history is not None:
             self._settings.remember_run(history.path)
         self._restore()
         self.presenter.begin()
+        self.refresh()
 
     def start(self) -> None:
         """Keep the window up to date from now on."""
         self._tick_timer.start(TICK_MS)
         self._history_timer.start(HISTORY_MS)
+
+    def refresh(self) -> None:
+        """Look whether more windows are stored, and whether the run has ended."""
+        self.presenter.refresh_history()
+        if self.presenter.has_ended and self.after_run.isHidden():
+            self.after_run.offer(self.presenter.run_folder)
+        elif not self.presenter.has_ended and not self.after_run.is_busy:
+            self.after_run.hide()
+
+    def set_owner(self, child: Child, owns_camera: bool) -> None:
+        """Say that the run was started here, so that it can be stopped, and a camera of ours started again."""
+        self._owner, self._owns_camera = child, owns_camera
+        self.toolbar.stop.setVisible(True)
+        child.finished.connect(self._on_run_finished)
+
+    def stop_run(self) -> None:
+        """End the run that was started here: what the camera has taken is still worked off."""
+        if self._owner is not None and self._owner.is_running:
+            self._owner.stop()
+            self.toolbar.stop.setText("Stopping\N{HORIZONTAL ELLIPSIS}")
+            self.toolbar.stop.setEnabled(False)
+            self.presenter.say("Stopping: what the camera has taken is still worked off")
 
     def save_picture(self, path: str | Path | None = None) -> Path:
         """Write the window as a PNG and return its path; without one, into the pictures folder under the run's name.
@@ -82,16 +119,7 @@ class ViewerWindow(QWidget):
             folder = Path(QStandardPaths.writableLocation(QStandardPaths.StandardLocation.PicturesLocation))
             name = "".join(letter if letter.isalnum() else "-" for letter in self.windowTitle())
             path = next(free for n in range(10_000) if not (free := folder / f"{name}-{n:03d}.png").exists())
-        path = Path(path)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            is_saved = self.grab().save(str(path))
-        except OSError:
-            is_saved = False
-        if not is_saved:
-            raise DblinkError(
-                f"cannot write the picture {path}; choose a folder that can be written, and a name in .png"
-            )
+        path = save_widget(self, Path(path))
         self.presenter.say(f"Saved the window as {path}")
         return path
 
@@ -100,8 +128,12 @@ class ViewerWindow(QWidget):
         self._settings.set("area", self.presenter.area.to_plain())
         self._tick_timer.stop()
         self._history_timer.stop()
+        self.after_run.close_down()
+        if self._owner is not None:
+            self._owner.let_go()
         self.presenter.close()
         event.accept()
+        self.closed.emit()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -147,7 +179,7 @@ class ViewerWindow(QWidget):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(0)
-        for widget in (shown.head, shown.banner, self.toolbar):
+        for widget in (shown.head, shown.banner, self.toolbar, self.after_run):
             whole.addWidget(widget)
         whole.addLayout(body, 1)
         whole.addWidget(shown.status_bar)
@@ -170,8 +202,34 @@ class ViewerWindow(QWidget):
         self._settings.set("sum_windows", n_windows)
         self.presenter.set_sum_length(n_windows)
 
+    def _on_run_finished(self, status: int) -> None:
+        child, self._owner = self._owner, None
+        self.toolbar.stop.setVisible(False)
+        self.after_run.again_button.setVisible(self._owns_camera)
+        if child is not None and status not in (0, 130):
+            self.presenter.say_problem(child.problem or f"the run ended with status {status}")
+        self.refresh()
+
     def _dismiss(self) -> None:
         if self.help.isVisible():
             self.help.hide()
         elif self.isFullScreen():
             self.showNormal()
+
+
+def save_widget(widget: QWidget, path: Path) -> Path:
+    """Write what a widget shows as a PNG and return its path.
+
+    Raises
+    ------
+    DblinkError
+        It cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        is_saved = widget.grab().save(str(path))
+    except OSError:
+        is_saved = False
+    if not is_saved:
+        raise DblinkError(f"cannot write the picture {path}; choose a folder that can be written, and a name in .png")
+    return path

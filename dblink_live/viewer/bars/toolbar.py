@@ -36,6 +36,10 @@ class ViewerToolbar(QToolBar):
         self._area = area
         self._calls = actions
         self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
+        self.stop = QAction("Stop", self)
+        self.stop.setToolTip("end the run in order: what the camera has taken is still worked off")
+        self.stop.setVisible(False)
+        self.addAction(self.stop)
         self._add("Fit", "fit", "show the whole field")
         self._panels = self._add_menu("Panels", "choose the panels")
         self._panels.aboutToShow.connect(self._fill_panels)

@@ -31,6 +31,19 @@ class ModelFacts:
     """Localizations per square micrometre and camera frame."""
     trained_speed: Range | None
     """Nanometres per window."""
+    structure: str = ""
+    """What it was trained for; empty where the checkpoint does not say."""
+
+    @property
+    def description(self) -> str:
+        """What it was trained for, in a line."""
+        parts = [f"trained for {self.structure or 'a structure that its file does not name'}"]
+        if self.trained_density is not None:
+            low, high = self.trained_density
+            parts.append(f"{low:.2g} to {high:.2g} molecules per µm² and frame")
+        if self.trained_speed is not None:
+            parts.append(f"motion up to {self.trained_speed[1]:.0f} nm per window")
+        return ", ".join([*parts, f"pictures of {self.pixel_size_nm:g} nm pixels"])
 
 
 def shipped_models() -> list[str]:
@@ -66,6 +79,7 @@ def model_facts(name_or_path: str, sha256: str = "") -> ModelFacts | None:
             threshold=float(plain["threshold"]),
             trained_density=_range(envelope.get("density")),
             trained_speed=_range(envelope.get("speed")),
+            structure=str((plain.get("training") or {}).get("structure") or ""),
         )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None

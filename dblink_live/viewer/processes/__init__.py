@@ -1,0 +1,1 @@
+"""The program's own commands, run in processes of their own so that the window never waits."""

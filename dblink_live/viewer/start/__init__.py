@@ -1,0 +1,1 @@
+"""The start page: choose a source and a sample, see what will happen, and start."""
