@@ -173,6 +173,7 @@ def _style_sheet(theme: Theme) -> str:
         f"QPushButton {{ background: {theme.raised}; color: {theme.text}; border: 1px solid {theme.surface}; "
         "border-radius: 4px; padding: 5px 12px; font-size: 13px; }",
         f"QPushButton:hover {{ border-color: {theme.accent}; }}",
+        f"QPushButton:checked {{ border-color: {theme.accent}; color: {theme.accent}; font-weight: 600; }}",
         f"QPushButton:disabled {{ color: {theme.faint}; }}",
         f'QPushButton[look="primary"] {{ background: {theme.accent}; color: {theme.on_tone}; font-weight: 600; }}',
         f'QPushButton[look="primary"]:disabled {{ background: {theme.surface}; color: {theme.faint}; }}',

@@ -22,7 +22,7 @@ from dblink_live.viewer.sources.stored_source import StoredSource
 from dblink_live.viewer.theme import DARK, apply_theme
 from dblink_live.viewer.window import ViewerWindow
 
-PATIENCE_S = 60.0  # only ever waited out by a failing test
+PATIENCE_S = 240.0  # only ever waited out by a failing test
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,10 @@ _PERCENT = re.compile(r"\((\d{1,3}) %\)")
 _COUNTED = re.compile(r": (\d+) ?/ ?(\d+) ")
 
 
+_left_running: list[subprocess.Popen[bytes]] = []
+"""Processes that outlive their window; Python complains of a handle that is dropped while its process runs."""
+
+
 class Child(QObject):
     """Runs ``python -m dblink_live ARGUMENTS``.
 
@@ -103,6 +107,8 @@ class Child(QObject):
         """Read its output no longer; the process goes on."""
         self._timer.stop()
         self._close_output()
+        if self._process is not None:
+            _left_running.append(self._process)
         self._process = None
 
     def wait(self, timeout_s: float) -> int:

@@ -8,6 +8,7 @@ from typing import get_args
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
+    QAbstractSpinBox,
     QButtonGroup,
     QCheckBox,
     QComboBox,
@@ -36,6 +37,7 @@ from dblink_live.viewer.start.structure_picture import structure_picture
 from dblink_live.viewer.theme import Tone, set_look
 
 PICTURE_PX = 84
+BOX_PX = 27
 NO_PRESET = "none"
 _SOURCES: dict[SourceKind, tuple[str, str]] = {
     "micromanager": ("Micro-Manager", "watch the Live window of a running Micro-Manager; nothing in it is changed"),
@@ -106,6 +108,7 @@ class StartForm(QWidget):
         ):
             signal.connect(self._on_change)
         self._show_source()
+        self._on_change()
 
     @property
     def source(self) -> SourceKind:
@@ -285,6 +288,7 @@ class StartForm(QWidget):
         form.addRow("Field", field)
         form.addRow("", self.record)
         sample = QHBoxLayout()
+        sample.setSpacing(10)
         sample.addWidget(self.picture)
         texts = QVBoxLayout()
         texts.addWidget(self.model)
@@ -304,6 +308,9 @@ class StartForm(QWidget):
         column.addWidget(self.source_text)
         column.addLayout(form)
         column.addStretch(1)
+        for box in self.findChildren(QWidget):
+            if isinstance(box, (QAbstractSpinBox, QComboBox)) or box is self.folder:
+                box.setMinimumHeight(BOX_PX)
         set_look(self.picture, "body")
 
 

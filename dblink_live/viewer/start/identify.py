@@ -12,7 +12,7 @@ from dblink_live.errors import SourceError
 from dblink_live.sources.files.picasso_raw import RawStack
 from dblink_live.sources.files.tiff import TiffStack
 from dblink_live.sources.replay import Stack
-from dblink_live.tables import format_of_content
+from dblink_live.tables import format_of_content, table_formats
 from dblink_live.types import Segment
 
 Kind = Literal["run", "config", "stack", "table", "folder"]
@@ -70,14 +70,23 @@ def identify(path: Path) -> Subject:
         return Subject("config", path)
     if suffix in (".tif", ".tiff", ".raw"):
         return _identify_stack(path, "raw" if suffix == ".raw" else "tiff")
-    try:
-        format_of_content(path)
-    except (SourceError, OSError, UnicodeError, ValueError) as error:
+    if not _is_table(path):
         raise SourceError(
             f"{path.name} is nothing that a run can be made of; expected a stack (.tif, .raw, .zarr), a localization "
             "table, a Micro-Manager configuration (.cfg), a folder of NDTiff data or a run folder"
-        ) from error
+        )
     return Subject("table", path)
+
+
+def _is_table(path: Path) -> bool:
+    # By name and content: a letter of an office program is a zip file, as some tables are.
+    if path.suffix.lower() not in {suffix for found in table_formats() for suffix in found.suffixes}:
+        return False
+    try:
+        format_of_content(path)
+    except (SourceError, OSError, UnicodeError, ValueError):
+        return False
+    return True
 
 
 def _identify_folder(path: Path) -> Subject:

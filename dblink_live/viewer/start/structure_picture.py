@@ -13,7 +13,7 @@ from dblink_live.display.contrast import Limits, to_bytes
 from dblink_live.simulate.specimen import KINDS, make_specimen
 from dblink_live.types import Shape
 
-FIELD_PX = 40
+FIELD_PX = 80
 PIXEL_NM = 100.0
 PITCH_NM = 40.0
 _SEED = 5
@@ -21,11 +21,11 @@ _SEED = 5
 
 @cache
 def structure_picture(structure: str) -> QPixmap | None:
-    """Return a picture of ``structure``, a square of 4 µm; None for one that the simulator does not know."""
+    """Return a picture of ``structure``, a square of 8 µm; None for one that the simulator does not know."""
     if structure not in KINDS:
         return None
     mask = make_specimen(structure, Shape(FIELD_PX, FIELD_PX), PIXEL_NM, PITCH_NM, _SEED).mask_at(0)
-    shades = to_bytes(gaussian_filter(np.asarray(mask, np.float32), 0.7), Limits(0.0, 1.0))
+    shades = to_bytes(gaussian_filter(np.asarray(mask, np.float32), 1.0), Limits(0.0, 1.0))
     rgb = np.ascontiguousarray(colour_map("ember")[shades])
     height, width, _ = rgb.shape
     return QPixmap.fromImage(QImage(rgb.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888).copy())
