@@ -20,7 +20,7 @@ from dblink_live.cli.acquire import demo, resume
 from dblink_live.cli.acquire import run as run_verb
 from dblink_live.cli.afterwards import analyze, convert, export, localize, reconstruct, refine, report
 from dblink_live.cli.develop import evaluate, simulate, train
-from dblink_live.cli.look import verify, view
+from dblink_live.cli.look import gui, verify, view
 from dblink_live.cli.options import Parser, UsageError
 from dblink_live.cli.result import INTERRUPTED, Outcome
 from dblink_live.cli.setup import calibrate, doctor, keys, models
@@ -31,6 +31,7 @@ _CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(1
 """What a model's card or a path from elsewhere could steer a terminal with."""
 
 VERBS: tuple[ModuleType, ...] = (
+    gui,
     demo,
     run_verb,
     resume,
@@ -55,10 +56,14 @@ VERBS: tuple[ModuleType, ...] = (
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run the command line ``args`` (None: the process's own) and return the exit status."""
+    """Run the command line ``args`` (None: the process's own) and return the exit status.
+
+    Without a word the start page is opened.
+    """
     parser = build_parser()
+    words = sys.argv[1:] if args is None else list(args)
     try:
-        namespace = parser.parse_args(args)
+        namespace = parser.parse_args(words or [gui.NAME])
     except UsageError as error:
         return _fail(str(error), WRONG_USE)
     except SystemExit as asked:  # --help and --version have printed their text

@@ -7,24 +7,16 @@ instead of a crash.
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from dblink_live.errors import ConfigError, DblinkError
+from dblink_live.viewer.display_check import advice_on_import, can_open_window, missing_packages
 
-_HEADLESS_PLATFORMS = ("offscreen", "minimal", "vnc", "linuxfb", "eglfs")
-
-
-def can_open_window() -> bool:
-    """Whether a window can be opened here. Qt itself ends the whole process where it cannot."""
-    if os.environ.get("QT_QPA_PLATFORM", "").partition(":")[0] in _HEADLESS_PLATFORMS:
-        return True
-    if sys.platform in ("win32", "darwin"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+WRONG_USE = 2
+"""Exit status where the input or the machine does not allow what was asked."""
 
 
 def view(
@@ -53,7 +45,7 @@ def view(
     Raises
     ------
     ConfigError
-        Qt is not installed, or there is no display.
+        Qt or a library that it needs is not installed, or there is no display.
     StoreError
         The folder is no run.
     WireError
@@ -62,7 +54,12 @@ def view(
     if not can_open_window():
         raise ConfigError(
             "expected a display for the viewer, found none (DISPLAY is not set); run it on a machine with a screen, "
-            "or with QT_QPA_PLATFORM=offscreen and --screenshot FILE"
+            "or with QT_QPA_PLATFORM=offscreen and --screenshot FILE; dblink-live --help lists what needs no display"
+        )
+    if missing := missing_packages():
+        raise ConfigError(
+            f"expected the libraries that Qt needs for a window, missing are {', '.join(missing)}; "
+            f"install them: apt-get install {' '.join(missing)}"
         )
     try:
         from PySide6.QtCore import QTimer
@@ -72,9 +69,7 @@ def view(
         from dblink_live.viewer.theme import follow_system_theme
         from dblink_live.viewer.window import save_widget
     except ImportError as error:
-        raise ConfigError(
-            f"the viewer needs PySide6 and pyqtgraph ({error}); install them: pip install 'dblink-live[viewer]'"
-        ) from error
+        raise ConfigError(f"the viewer needs PySide6 and pyqtgraph ({error}); {advice_on_import(error)}") from error
     from dblink_live.bus import Subscriber, read_client_keys
     from dblink_live.viewer.sources.live_source import LiveSource
     from dblink_live.viewer.sources.stored_source import StoredSource
@@ -130,4 +125,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         return view(arguments.target, arguments.screenshot, arguments.after_s, arguments.keys)
     except DblinkError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return WRONG_USE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from dblink_live.errors import ConfigError, DblinkError, SourceError, StoreError
 
 # By its name: the package hands on the function `main` under the name of its module.
 main_module = sys.modules["dblink_live.cli.main"]
-VERBS = ("demo", "run", "view", "verify", "reconstruct", "localize", "evaluate", "train", "models", "doctor")
+VERBS = ("gui", "demo", "run", "view", "verify", "reconstruct", "localize", "evaluate", "train", "models", "doctor")
 
 
 class Fake:
@@ -79,7 +80,6 @@ def test_help_needs_neither_torch_nor_qt() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        pytest.param([], id="no verb"),
         pytest.param(["nonsense"], id="unknown verb"),
         pytest.param(["verify"], id="missing argument"),
         pytest.param(["verify", "x", "--jsn"], id="unknown option"),
@@ -167,3 +167,23 @@ def test_module_runs_as_the_command_does(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "dblink_live", *arguments], capture_output=True, text=True)
     assert done.returncode == 2
     assert "none.npy" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [[], ["gui"]])
+def test_without_a_word_the_start_page_opens(words: list[str], tmp_path: Path) -> None:
+    pytest.importorskip("PySide6", reason="the viewer is an extra")
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "dblink_live", *words], capture_output=True, text=True, env=environment, check=False
+    )
+    if sys.platform in ("win32", "darwin"):
+        pytest.skip("there is always a display, and the page waits for its user")
+    # Without a display it says so, and names the way to all other verbs.
+    assert done.returncode == 2
+    assert "expected a display" in done.stderr
+    assert "--help" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -191,6 +191,7 @@ def test_choices_are_there_again(app: QApplication, settings: ViewerSettings, pa
     again.deleteLater()
 
 
+@pytest.mark.slow
 def test_a_stack_becomes_a_run_with_one_button(page: StartPage, program: Program, stack: Path, until: Until) -> None:
     drop(page, [stack])
     page.form.pixel_size.setValue(108.0)
@@ -231,6 +232,7 @@ def test_a_start_is_cancelled(page: StartPage, program: Program, until: Until) -
     assert not program.windows
 
 
+@pytest.mark.slow
 def test_an_owned_camera_is_stopped_and_started_again(page: StartPage, program: Program, until: Until) -> None:
     press(page.start_button)
     window = until(lambda: program.windows and program.windows[0])

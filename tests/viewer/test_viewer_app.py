@@ -17,7 +17,7 @@ from PIL import Image
 
 from dblink_live.bus import ImageMessage, Publisher, StartMessage, StatusMessage
 from dblink_live.errors import ConfigError
-from dblink_live.viewer import can_open_window, view
+from dblink_live.viewer import can_open_window, missing_packages, view
 
 PATIENCE_S = 120
 
@@ -73,9 +73,9 @@ def test_no_display_is_a_sentence_and_not_a_crash(monkeypatch: pytest.MonkeyPatc
     ("target", "says"),
     [("nowhere.run", "run folder"), ("tcp://127.0.0.1", "tcp://127.0.0.1:5556"), ("tcp://127.0.0.1:*", "with a port")],
 )
-def test_a_wrong_target_is_one_line_and_status_1(target: str, says: str) -> None:
+def test_a_wrong_target_is_one_line_and_status_2(target: str, says: str) -> None:
     done = run_viewer(target)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert says in done.stderr
     assert "Traceback" not in done.stderr
@@ -91,15 +91,40 @@ def test_a_picture_of_a_run_folder(growing_run: GrowingRun, tmp_path: Path) -> N
         assert image.width > 600
 
 
-@pytest.fixture
-def x_server() -> Iterator[str]:
+def test_the_start_page_needs_no_target(tmp_path: Path) -> None:
+    path = tmp_path / "start.png"
+    done = run_viewer("--screenshot", path, "--after-s", "0.5")
+    assert done.returncode == 0, done.stderr
+    with Image.open(path) as image:
+        assert image.width > 600
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="Qt brings its libraries there")
+def test_a_missing_library_of_the_system_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> None:
+        if name == "libxcb-cursor.so.0":
+            raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr("ctypes.CDLL", refuse)
+    monkeypatch.setenv("QT_QPA_PLATFORM", "xcb")
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert missing_packages() == ["libxcb-cursor0"]
+    with pytest.raises(ConfigError, match="apt-get install libxcb-cursor0"):
+        view()
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    assert missing_packages() == []
+
+
+@pytest.fixture(params=[[], ["-extension", "GLX"]], ids=["OpenGL", "no OpenGL"])
+def x_server(request: pytest.FixtureRequest) -> Iterator[str]:
     """A virtual screen of our own: a display that is set may belong to someone, or be dead."""
+    extensions: list[str] = request.param
     program = shutil.which("Xvfb")
     if program is None:
         pytest.skip("Xvfb is not installed, so no window can be opened on a virtual screen")
     read, write = os.pipe()
     server = subprocess.Popen(
-        [program, "-displayfd", str(write), "-screen", "0", "1700x1000x24", "-nolisten", "tcp"],
+        [program, "-displayfd", str(write), "-screen", "0", "1700x1000x24", "-nolisten", "tcp", *extensions],
         pass_fds=[write],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
