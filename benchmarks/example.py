@@ -56,7 +56,7 @@ def main() -> None:
     shutil.rmtree(run, ignore_errors=True)
     camera = call_json(*SIMULATE, "--out", str(stack))
     facts = [f"--set=camera.{name}={camera[name]}" for name in ("offset_adu", "electrons_per_adu")]
-    answer = call_json("report", str(stack), "--out", str(run), *facts)
+    answer = call_json("report", str(stack), "--full", "--out", str(run), *facts)
     table = markdown_table(["figure", "value"], rows_of(answer["figures"]))
     print(table)
     head = measured_with([load_model("filaments")], time.perf_counter() - started)

@@ -118,7 +118,7 @@ def _report(recording: Recording, source: Path, run: Path) -> Mapping[str, Any]:
     told = [str(given), "--out", str(run), "--pixel-size-nm", f"{recording.pixel_size_nm:g}", *recording.options]
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        status = dblink_live(["report", *told, "--json"])
+        status = dblink_live(["report", "--full", *told, "--json"])
     if status != 0:
         sys.exit(f"dblink-live report {' '.join(told)} ended with status {status}")
     figures: Mapping[str, Any] = json.loads(printed.getvalue())["figures"]

@@ -34,7 +34,12 @@ N_DECORRELATED = 9
 N_FIGURES = 15
 """So many questions are asked of a subject that answers all of them."""
 N_STRETCHES = 5
-"""A stretch for the resolution over time is so large a part of the recording; each begins in the middle of the last."""
+"""A stretch for the resolution over time is so large a part of the recording; each begins in the middle of the last, or
+at the end of it in a quick analysis."""
+QUICK_PICTURES = 100
+"""Pictures at equal distances that a quick analysis looks at."""
+QUICK_SEGMENTS = 10
+"""Segments of redundant cross-correlation in a quick analysis: a quarter of the pairs."""
 MIN_FOR_RCC = 2000
 """Localizations below which redundant cross-correlation, of 20 stretches, is not believed: with fewer than about a
 hundred each, chance decides which shift fits best."""
@@ -75,6 +80,8 @@ class Subject:
     """[T', H', W'] each: reconstructions by the same network from independent halves of the localizations."""
     reference: FloatImage | None = None
     """[H, W], or [K, H, W] of the same windows as ``pictures``: what these are compared with."""
+    is_quick: bool = False
+    """Whether fewer samples are taken where that saves much time: of pictures, stretches of time, and segments."""
     has_fiducials: bool = False
     """Beads are in the sample, and are to be looked for."""
     missing: dict[str, str] = field(default_factory=dict)
@@ -109,6 +116,10 @@ class Figures:
     """By (before, after): the share of each window's picture that changed; NaN where both are empty."""
     revised: npt.NDArray[np.int64] | None = None
     """The windows of these."""
+    is_quick: bool = False
+    """Whether fewer samples were taken; see `Subject.is_quick`."""
+    n_pictures: int = 0
+    """Pictures that drift, consistency and decorrelation were measured on."""
     _at_most_nm: dict[str, float] = field(default_factory=dict)
     _on_progress: Callable[[int], None] | None = None
     _n_asked: int = 0
@@ -156,7 +167,8 @@ class Figures:
 
 def summarize(subject: Subject, on_progress: Callable[[int], None] | None = None) -> Figures:
     """Work out every figure that ``subject`` allows; ``on_progress`` hears how many of `N_FIGURES` were begun."""
-    found = Figures(_on_progress=on_progress)
+    n_pictures = 0 if subject.pictures is None else len(subject.pictures)
+    found = Figures(is_quick=subject.is_quick, n_pictures=n_pictures, _on_progress=on_progress)
     _resolution(found, subject)
     _motion(found, subject)
     for name, measure in (("supported_fraction", supported_fraction), ("left_out_fraction", left_out_fraction)):
@@ -166,8 +178,10 @@ def summarize(subject: Subject, on_progress: Callable[[int], None] | None = None
     return found
 
 
-def _of_all(subject: Subject, measure: Callable[[Maps, Maps, float], float]) -> float:
-    return measure(_known(subject.all_pictures), _known(subject.counts), subject.threshold)
+def _of_all(subject: Subject, measure: Callable[..., float]) -> float:
+    pictures = _known(subject.all_pictures)
+    every = max(1, pictures.shape[0] // QUICK_PICTURES) if subject.is_quick else 1
+    return measure(pictures, _known(subject.counts), subject.threshold, every=every)
 
 
 def revision_name(before: str, after: str) -> str:
@@ -191,7 +205,9 @@ def _resolution(found: Figures, subject: Subject) -> None:
     )
     found.frc_localizations = curve
     found.frc_localizations_nm = found.resolution("frc_nm.localizations", curve)
-    found.frc_rolling = found.ask("frc_rolling_nm", subject, needs, lambda: _rolling(_known(table), _known(pixel_nm)))
+    found.frc_rolling = found.ask(
+        "frc_rolling_nm", subject, needs, lambda: _rolling(_known(table), _known(pixel_nm), subject.is_quick)
+    )
     found.frc_regions = found.ask(
         "frc_regions_nm", subject, needs, lambda: frc_of_regions(_known(table), _known(pixel_nm))
     )
@@ -224,7 +240,7 @@ def _motion(found: Figures, subject: Subject) -> None:
         "drift_localizations_nm",
         subject,
         ("localizations", "pixel_size_nm"),
-        lambda: _rcc(_known(subject.localizations), _known(subject.pixel_size_nm)),
+        lambda: _rcc(_known(subject.localizations), _known(subject.pixel_size_nm), subject.is_quick),
     )
     if subject.has_fiducials:
         found.fiducials = found.ask("fiducials", subject, ("localizations", "pixel_size_nm"), lambda: _beads(subject))
@@ -236,12 +252,13 @@ def _motion(found: Figures, subject: Subject) -> None:
     )
 
 
-def _rcc(table: Localizations, pixel_size_nm: float) -> Drift:
+def _rcc(table: Localizations, pixel_size_nm: float, is_quick: bool) -> Drift:
     if len(table) < MIN_FOR_RCC:
         raise AnalysisError(
             f"expected {MIN_FOR_RCC} localizations or more, found {len(table)}: chance would decide the drift"
         )
-    return redundant_cross_correlation(table, pixel_size_nm)
+    n_frames = int(table["frame"].max()) - int(table["frame"].min()) + 1
+    return redundant_cross_correlation(table, pixel_size_nm, -(-n_frames // QUICK_SEGMENTS) if is_quick else None)
 
 
 def _beads(subject: Subject) -> FiducialTracks:
@@ -260,11 +277,12 @@ def _against_reference(subject: Subject) -> FrcCurve:
     return fourier_ring_correlation(pictures, reference, _known(subject.pitch_nm))
 
 
-def _rolling(table: Localizations, pixel_size_nm: float) -> RollingFrc:
+def _rolling(table: Localizations, pixel_size_nm: float, is_quick: bool) -> RollingFrc:
     n_frames = int(table["frame"].max()) - int(table["frame"].min()) + 1 if len(table) else 0
     if n_frames < 2 * N_STRETCHES:
         raise AnalysisError(f"expected {2 * N_STRETCHES} frames or more for a resolution over time, found {n_frames}")
-    return rolling_frc(table, pixel_size_nm, n_frames // N_STRETCHES)
+    span = n_frames // N_STRETCHES
+    return rolling_frc(table, pixel_size_nm, span, span if is_quick else None)
 
 
 def _decorrelation(subject: Subject) -> float:

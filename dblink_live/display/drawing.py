@@ -49,8 +49,9 @@ def shade(
     pooled = max_pool(image, factor)
     step = nm_per_px / (pitch_nm * factor)
     rows, cols = (np.floor((np.arange(side) + 0.5) * step).astype(np.intp) for side in shape)
-    inside = pooled[np.minimum(rows, pooled.shape[0] - 1)][:, np.minimum(cols, pooled.shape[1] - 1)]
-    shaded: npt.NDArray[np.uint8] = colour_map(colours)[gamma_table(policy.gamma)[to_bytes(inside, limits)]]
+    shades = gamma_table(policy.gamma)[to_bytes(pooled, limits)]
+    inside = shades[np.minimum(rows, pooled.shape[0] - 1)][:, np.minimum(cols, pooled.shape[1] - 1)]
+    shaded: npt.NDArray[np.uint8] = colour_map(colours)[inside]
     return shaded
 
 

@@ -12,6 +12,9 @@ import numpy.typing as npt
 _QUALITY = "20"
 """Constant rate factor of x264: thin bright lines on black show artefacts above it."""
 
+_PRESET = "veryfast"
+"""Of x264: a third of the time of its default, for files that are a few percent larger."""
+
 
 def can_make_movies() -> bool:
     """Whether PyAV, of the extra ``report``, is installed."""
@@ -42,7 +45,7 @@ class Mp4Encoder:
         self._stream.width, self._stream.height = size
         # Browsers play no other chroma format.
         self._stream.pix_fmt = "yuv420p"
-        self._stream.options = {"crf": _QUALITY, "preset": "medium"}
+        self._stream.options = {"crf": _QUALITY, "preset": _PRESET}
 
     def add(self, picture: npt.NDArray[np.uint8]) -> None:
         import av

@@ -25,6 +25,8 @@ SUM_WINDOWS = 25
 STILL_PX = 520
 """Longer side of a still."""
 N_MOMENTS = 3
+BLOCK_VALUES = 2**21
+"""Pixels of maps that are read together."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,14 @@ def stills(moment: Moment, grid: Grid, window_s: float | None) -> tuple[Still, S
 
 def sum_of_all(run: Run, main: MainSegment, on_window: Callable[[], None]) -> npt.NDArray[np.uint32]:
     """Localizations per pixel [H, W] over the whole segment: the conventional picture, blurred by all motion."""
-    total = np.zeros(main.stored.grid.shape, np.uint32)
-    for row in main.counts:
-        total += run.read_window(row)
-        on_window()
+    height, width = main.stored.grid.shape
+    total = np.zeros((height, width), np.uint32)
+    per_block = max(1, BLOCK_VALUES // (height * width))
+    for first in range(0, len(main.counts), per_block):
+        block = main.counts[first : first + per_block]
+        total += run.read_pictures(block).sum(axis=0, dtype=np.float64).astype(np.uint32)
+        for _ in block:
+            on_window()
     return total
 
 

@@ -50,6 +50,8 @@ class Trust:
     fiducials: FiducialTracks | None = None
     """In frames."""
     revisions: tuple[Revisions, ...] = ()
+    scope: str = ""
+    """What was left out of a quick analysis, and how to measure it; empty where nothing was."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,16 @@ def trust_of(found: Figures, main: MainSegment) -> Trust:
         found.frc_regions,
         found.fiducials,
         _revisions(found),
+        _scope(found, main),
+    )
+
+
+def _scope(found: Figures, main: MainSegment) -> str:
+    if not found.is_quick:
+        return ""
+    return (
+        f"Measured quickly, on {found.n_pictures} of {len(main.pictures)} pictures and without running the network "
+        "again. `dblink-live report --full` measures everything, which may take minutes."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -225,6 +226,26 @@ class Run:
         stored = self.read_window(window, region).astype(np.float32)
         return np.asarray(stored * np.float32(self._scales[window.series]), np.float32)
 
+    def read_pictures(
+        self, windows: Sequence[CommittedWindow], region: tuple[slice, slice] = (slice(None), slice(None))
+    ) -> FloatImage:
+        """Return committed windows of one grid as `read_picture` does, [K, H, W].
+
+        Windows at equal distances are read together, several times as fast as one by one.
+        """
+        parts = []
+        for stretch in _stretches(windows):
+            first, last = stretch[0], stretch[-1]
+            step = stretch[1].array_index - first.array_index if len(stretch) > 1 else 1
+            array = self._open(first.series, last.array_index + 1)
+            try:
+                stored = np.asarray(array[(slice(first.array_index, last.array_index + 1, step), *region)])
+            except (OSError, ValueError, RuntimeError):
+                # One by one, so that the error names the window.
+                stored = np.stack([self.read_window(window, region) for window in stretch])
+            parts.append(stored.astype(np.float32) * np.float32(self._scales[first.series]))
+        return np.concatenate(parts)
+
     def localizations(
         self, segment: int | None = None, window: int | None = None, product: MapProduct = "counts"
     ) -> Localizations:
@@ -303,6 +324,18 @@ class Run:
         self._arrays[series] = array
         self._scales[series] = float(attributes.get(ATTRIBUTES_KEY, {}).get("value_scale", 1.0))
         return array
+
+
+def _stretches(windows: Sequence[CommittedWindow]) -> Iterator[Sequence[CommittedWindow]]:
+    """Cut ``windows`` where the series changes or the places along its array are not at equal distances."""
+    first = 0
+    for stop in range(1, len(windows) + 1):
+        if stop < len(windows) and windows[stop].series == windows[first].series:
+            step = windows[stop].array_index - windows[stop - 1].array_index
+            if step > 0 and step == windows[first + 1].array_index - windows[first].array_index:
+                continue
+        yield windows[first:stop]
+        first = stop
 
 
 def open_run(path: str | Path) -> Run:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dblink_live.analysis.summary import Subject
+from dblink_live.analysis.summary import QUICK_PICTURES, Subject
 from dblink_live.binning import count_per_pixel
 from dblink_live.errors import ConfigError, SourceError, StoreError
 from dblink_live.store import Product, Run, StoredSegment, open_run
@@ -24,6 +24,8 @@ from dblink_live.workflows.video_files import as_probability, is_zarr, pitch_nm_
 
 MAX_VALUES = 2**25
 """Pixels of pictures that are held at once: 128 MB, and a few times as much while they are moved."""
+QUICK_VALUES = 2**24
+"""The same for a quick analysis."""
 MAX_SIDE = 1024
 """Of the part of the field that is looked at: the densest square of larger ones."""
 JOURNAL = "journal.sqlite"
@@ -37,8 +39,9 @@ class AnalysisSettings:
     """Pictures of a run; None takes the full pass where there is one."""
     segment: int | None = None
     """Segment of a run; None takes the longest one."""
-    split: bool = True
-    """Whether the network is run again: over two halves of the frames, and for provisional pictures."""
+    full: bool = False
+    """Whether what takes long is measured too: the network runs again, over two halves of the frames and for
+    provisional pictures, and all windows are looked at."""
     model: str | None = None
     """Network to run again; None takes the run's own."""
     fiducials: bool = False
@@ -96,7 +99,7 @@ def _from_file(path: Path, settings: AnalysisSettings) -> Chosen:
     video = read_video(path, npz_keys=("reconstruction", "X"), zarr_keys=("full", "live", "0"))
     if video.size == 0:
         raise SourceError(f"expected a reconstruction [T, H, W], found an empty array of shape {video.shape} in {path}")
-    index = _spread(len(video), video.shape[1] * video.shape[2])
+    index = _spread(len(video), video.shape[1] * video.shape[2], settings.full)
     of_a_run = "are needed, which a reconstruction alone does not hold; give its run folder"
     subject = Subject(
         pictures=as_probability(video)[index],
@@ -124,11 +127,11 @@ def _from_run(run: Run, settings: AnalysisSettings, report: Progress) -> Chosen:
     numbers = [row.window for row in run.windows(product, segment)]
     windows = range(min(numbers, default=0), max(numbers, default=-1) + 1)
     pictures = StoredVideo(run, stored, product, windows, region)
-    index = _spread(len(windows), pictures.shape[1] * pictures.shape[2])
+    index = _spread(len(windows), pictures.shape[1] * pictures.shape[2], settings.full)
     whole = (len(windows), *stored.grid.shape)
     reference = _reference(settings.reference, whole, index)
-    halves = split_reconstruction(run, stored, product, region, settings.model, settings.split, report)
-    stages = stages_of(run, stored, region, settings.model, settings.split, report)
+    halves = split_reconstruction(run, stored, product, region, settings.model, settings.full, report)
+    stages = stages_of(run, stored, region, settings.model, settings.full, report)
     subject = Subject(
         pictures=pictures.at(index) if len(windows) else None,
         windows=index + windows.start,
@@ -144,6 +147,8 @@ def _from_run(run: Run, settings: AnalysisSettings, report: Progress) -> Chosen:
         localizations=localizations,
         pixel_size_nm=stored.pixel_size_nm,
         halves=halves.pictures,
+        # A drift that is taken away is measured as well as can be.
+        is_quick=not settings.full and settings.undrift is None,
         has_fiducials=settings.fiducials,
         missing={
             "pictures": "the run has no picture yet",
@@ -199,7 +204,9 @@ def _reference(path: Path | None, shape: tuple[int, ...], index: npt.NDArray[np.
     return video[0] if len(video) == 1 else video[index]
 
 
-def _spread(n_windows: int, n_pixels: int) -> npt.NDArray[np.int64]:
-    """Indices of all windows, or of as many as `MAX_VALUES` holds, evenly spread."""
-    n = max(2, min(n_windows, MAX_VALUES // max(1, n_pixels)))
-    return np.unique(np.linspace(0, n_windows - 1, n).round().astype(np.int64)) if n_windows else np.arange(0)
+def _spread(n_windows: int, n_pixels: int, full: bool) -> npt.NDArray[np.int64]:
+    """Indices of all windows, or of as many at equal distances as are held at once or a quick analysis looks at."""
+    most = max(2, (MAX_VALUES if full else QUICK_VALUES) // max(1, n_pixels))
+    if not full:
+        most = min(most, QUICK_PICTURES)
+    return np.arange(0, n_windows, -(-n_windows // most) or 1)

@@ -14,7 +14,7 @@ from dblink_live.errors import ModelError, PluginError
 from dblink_live.store import Product, Run, SegmentCounts, StoredSegment
 from dblink_live.types import FloatImage
 from dblink_live.workflows.progress import Progress
-from dblink_live.workflows.run_model import model_of
+from dblink_live.workflows.run_model import LEFT_OUT, model_of
 from dblink_live.workflows.stored_video import Region, StoredVideo
 
 MAX_VALUES = 2**22
@@ -64,7 +64,7 @@ def stages_of(
     windows = range(begin, begin + length)
     bounded = _stored(run, stored, "live", windows, region)
     full = _stored(run, stored, "full", windows, region)
-    provisional, why_not = None, "left out, as --no-split asks"
+    provisional, why_not = None, LEFT_OUT
     if not windows:
         why_not = "the run has no window"
     elif is_wanted:

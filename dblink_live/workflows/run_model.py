@@ -11,6 +11,9 @@ from dblink_live.store import Product, Run
 if TYPE_CHECKING:
     from dblink_live.models import Model
 
+LEFT_OUT = "left out because the network runs again for it, which takes long; --full measures it"
+"""Why a quick analysis does not know a figure."""
+
 
 def model_of(run: Run, product: Product, asked: str | None) -> Model:
     """The model that made ``product``, or the one that was ``asked`` for.

@@ -19,7 +19,7 @@ from dblink_live.errors import AnalysisError, ModelError, PluginError
 from dblink_live.store import CommittedWindow, Product, Run, StoredSegment
 from dblink_live.types import CountImage, FloatImage, Shape
 from dblink_live.workflows.progress import Progress
-from dblink_live.workflows.run_model import model_of
+from dblink_live.workflows.run_model import LEFT_OUT, model_of
 
 if TYPE_CHECKING:
     from dblink_live.models import Model
@@ -72,7 +72,7 @@ def split_reconstruction(
             raise
         return Halves(reason=str(error))
     if not is_wanted:
-        return Halves(reason="left out, as --no-split asks", threshold=model.threshold)
+        return Halves(reason=LEFT_OUT, threshold=model.threshold)
     try:
         rows = run.windows("counts", stored.segment.index)
         n_pixels = math.prod(

@@ -15,6 +15,18 @@ def one_localization(n_windows: int = 9, at: int = 4) -> np.ndarray:
     return counts
 
 
+def test_every_third_picture_stands_for_all() -> None:
+    rng = np.random.default_rng(4)
+    counts = rng.poisson(0.02, (31, 24, 24)).astype(np.uint16)
+    pictures = rng.random((31, 24, 24), np.float32)
+    # All other pictures predict nothing.
+    third = np.where(np.arange(31)[:, None, None] % 3 == 0, pictures, 0)
+    assert supported_fraction(pictures, counts, 0.7, 5, every=3) == supported_fraction(third, counts, 0.7, 5)
+    # Of the localizations, only those of the pictures that are looked at count.
+    seen = np.where(np.arange(31)[:, None, None] % 3 == 0, counts, 0)
+    assert left_out_fraction(pictures, counts, 0.7, every=3) == left_out_fraction(third, seen, 0.7)
+
+
 def test_a_localization_supports_pixels_and_windows_within_reach() -> None:
     for window in range(9):
         seen = support(one_localization(), window, half_width=2, radius_px=1)

@@ -88,7 +88,7 @@ def analyze(capsys: pytest.CaptureFixture[str], *args: str | Path) -> tuple[dict
 
 def test_a_run_that_stands_still(tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = write_run(tmp_path / "ring.run", ring_table())
-    figures, errors = analyze(capsys, run, "--model", checkpoint)
+    figures, errors = analyze(capsys, run, "--full", "--model", checkpoint)
     # 6,000 points of 15 nm: rings blurred by twice their precision and some shot noise.
     assert 30.0 < figures["frc_nm"]["localizations"] < 90.0
     assert figures["drift_nm"] == pytest.approx(0.0, abs=1e-3)
@@ -110,15 +110,29 @@ def test_a_run_that_stands_still(tmp_path: Path, checkpoint: Path, capsys: pytes
     assert any("prior" in note for note in figures["notes"])
 
 
+def test_a_quick_analysis_says_what_it_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = write_run(tmp_path / "ring.run", ring_table())
+    quick, errors = analyze(capsys, run)
+    assert quick["full"] is False
+    for name in ("frc_nm.reconstruction", "revisions.provisional_to_bounded"):
+        assert any(line.startswith(f"{name} is unknown: ") for line in errors)
+    assert any("--full" in note for note in quick["notes"])
+    # Stretches of a fifth of the recording, side by side instead of overlapping.
+    assert quick["frc_rolling_nm"]["first_frame"] == [0, 60, 120, 180, 240]
+    assert 30.0 < quick["frc_nm"]["localizations"] < 90.0
+    assert quick["drift_localizations_nm"] < 20.0
+
+
 def test_the_table_shows_the_raw_localizations_beside_the_reconstruction(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = write_run(tmp_path / "ring.run", ring_table(6), n_windows=12)
-    assert main(["analyze", str(run), "--no-split"]) == 0
+    assert main(["analyze", str(run)]) == 0
     printed = capsys.readouterr()
     for text in ("raw localizations", "reconstruction", "prior", "absorbs motion"):
         assert text in printed.out
-    assert "frc_nm.reconstruction is unknown: left out" in printed.err
+    assert "frc_nm.reconstruction is unknown: " in printed.err
+    assert "--full" in printed.out
 
 
 def test_beads_tell_drift_and_rotation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,13 +143,13 @@ def test_beads_tell_drift_and_rotation(tmp_path: Path, capsys: pytest.CaptureFix
     table["y"] = np.where(np.arange(len(table)) % 2, 18.0 + table["frame"] / len(frames) * 100 / PIXEL_NM, 18.0)
     table["x"] = np.where(np.arange(len(table)) % 2, 5.0 + 2000 / PIXEL_NM, 5.0)
     run = write_run(tmp_path / "beads.run", table)
-    figures, _ = analyze(capsys, run, "--fiducials", "--no-split")
+    figures, _ = analyze(capsys, run, "--fiducials")
     found = figures["fiducials"]
     # Between the middles of the first and the last block of 20 frames lie 280 of 300 frames.
     assert found["beads"] == 2
     assert found["drift_nm"] == pytest.approx(50 * 280 / 300, abs=0.5)
     assert found["rotation_deg"] == pytest.approx(np.degrees(np.arctan2(100 * 280 / 300, 2000)), abs=0.02)
-    figures, errors = analyze(capsys, write_run(tmp_path / "ring.run", ring_table(2)), "--fiducials", "--no-split")
+    figures, errors = analyze(capsys, write_run(tmp_path / "ring.run", ring_table(2)), "--fiducials")
     assert figures["fiducials"] is None
     assert any(line.startswith("fiducials is unknown") for line in errors)
 
@@ -201,7 +215,7 @@ def test_drift_is_taken_from_tables_and_maps(tmp_path: Path, capsys: pytest.Capt
     table["x"] += table["frame"] / PIXEL_NM
     run = write_run(tmp_path / "moving.run", table)
     for name in ("still.csv", "still.npy"):
-        analyze(capsys, run, "--no-split", "--undrift", tmp_path / name)
+        analyze(capsys, run, "--undrift", tmp_path / name)
     still = read_localizations(tmp_path / "still.csv", PIXEL_NM)
     late, early = (np.median(still["x"][still["frame"] // 100 == part]) for part in (2, 0))
     # Cross-correlation is good to a few nm of the 200 between these medians, which scatter by some 20.
@@ -213,7 +227,7 @@ def test_drift_is_taken_from_tables_and_maps(tmp_path: Path, capsys: pytest.Capt
     assert main(["analyze", str(run), "--undrift", str(tmp_path / "still.csv")]) == 2
     assert "exists" in capsys.readouterr().err
     short = write_run(tmp_path / "short.run", ring_table(1), n_windows=2)
-    assert main(["analyze", str(short), "--no-split", "--undrift", str(tmp_path / "none.csv")]) == 1
+    assert main(["analyze", str(short), "--undrift", str(tmp_path / "none.csv")]) == 1
     assert "found none" in capsys.readouterr().err
     assert not (tmp_path / "none.csv").exists()
 
@@ -224,7 +238,7 @@ def test_three_stages_of_the_same_windows_are_compared(
     run = write_run(tmp_path / "ring.run", ring_table(2), n_windows=12)
     assert main(["refine", str(run), "--model", str(checkpoint)]) == 0
     capsys.readouterr()
-    figures, _ = analyze(capsys, run, "--model", checkpoint)
+    figures, _ = analyze(capsys, run, "--full", "--model", checkpoint)
     steps = {"provisional_to_bounded", "bounded_to_full", "provisional_to_full"}
     assert set(figures["revisions"]) == steps
     assert figures["revision"] == figures["revisions"]["bounded_to_full"]
@@ -262,7 +276,7 @@ def test_what_a_poor_run_cannot_answer_is_a_gap_with_its_reason(
 ) -> None:
     options = {"table": ring_table(2), "n_windows": 4} | options
     run = write_run(tmp_path / "poor.run", **options)
-    figures, errors = analyze(capsys, run, "--model", checkpoint)
+    figures, errors = analyze(capsys, run, "--full", "--model", checkpoint)
     for name in unknown:
         first, _, second = name.partition(".")
         assert (figures[first][second] if second else figures[first]) is None

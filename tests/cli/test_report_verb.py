@@ -26,7 +26,7 @@ def test_a_table_becomes_a_run_with_a_full_pass_and_a_page(
     tmp_path: Path, table: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "line.run"
-    told = ["report", str(table), "--out", str(run), "--pixel-size-nm", "160", "--model", str(checkpoint), "--no-split"]
+    told = ["report", str(table), "--out", str(run), "--pixel-size-nm", "160", "--model", str(checkpoint)]
     assert main([*told, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert (answer["run"], answer["windows"]) == (str(run), 10)

@@ -134,10 +134,11 @@ def test_the_verb_says_where_the_page_is_and_refuses_what_is_no_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = write_run(tmp_path / "one.run", 1)
-    assert main(["report", str(folder), "--no-split", "--json"]) == 0
+    assert main(["report", str(folder), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     page = Path(figures["report"]).read_text(encoding="utf-8")
     assert figures["windows"] == 1
+    assert "Measured quickly, on 1 of 1 pictures" in page
     # One window has no motion to judge.
     assert {"Drift by pictures", "Consistency"} <= set(figures["gaps"])
     assert ">nan" not in page.lower()
@@ -197,7 +198,7 @@ def test_a_run_that_shows_nothing_has_gaps(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], picture: np.ndarray | None
 ) -> None:
     folder = write_run(tmp_path / "dark.run", 4, picture=picture, n_localizations=0)
-    assert main(["report", str(folder), "--no-split", "--json"]) == 0
+    assert main(["report", str(folder), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     gaps = {"Resolution of the localizations (FRC)", "Decorrelation", "Consistency", "Supported by localizations"}
     assert gaps <= set(answer["gaps"])

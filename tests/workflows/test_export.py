@@ -26,6 +26,7 @@ from dblink_live.types import (
 )
 from dblink_live.workflows import export_files
 from dblink_live.workflows.export import export
+from dblink_live.workflows.stored_video import StoredVideo
 
 CAMERA = Shape(20, 24)
 PIXEL_NM = 160.0
@@ -95,6 +96,19 @@ def test_imagej_finds_scale_and_time_in_the_tiff(run: Path, tmp_path: Path) -> N
     assert np.isnan(video[NO_PICTURE]).all()
     for window in (0, 10, 29):
         np.testing.assert_allclose(video[window], picture_of(window), atol=1 / 255)
+
+
+def test_windows_read_together_are_those_read_one_by_one(run: Path) -> None:
+    with open_run(run) as opened:
+        rows = opened.windows("live")
+        region = (slice(3, 60), slice(10, 31))
+        for chosen in (rows, rows[::4], [rows[i] for i in (0, 1, 2, 9, 4, 6, 8, 28)], rows[:1]):
+            expected = np.stack([opened.read_picture(row, region) for row in chosen])
+            np.testing.assert_array_equal(opened.read_pictures(chosen, region), expected)
+        video = StoredVideo(opened, opened.segments[0], "live", range(N_WINDOWS), region)
+        for window in (29, 0, NO_PICTURE, 15):
+            stored = np.zeros((57, 21)) if window == NO_PICTURE else picture_of(window)[region]
+            np.testing.assert_allclose(video[window : window + 1], stored[None], atol=1 / 255)
 
 
 def test_the_plain_sum_is_that_of_25_windows(run: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import fft2
+from scipy.fft import rfft2
 from scipy.signal import savgol_filter
 from scipy.signal.windows import tukey
 
@@ -160,21 +160,22 @@ def fourier_ring_correlation(first: Picture, second: Picture, pitch_nm: float) -
     if min(height, width) < MIN_SIDE:
         raise AnalysisError(f"expected pictures of {MIN_SIDE} x {MIN_SIDE} pixels or more, found {height} x {width}")
     side = min(height, width)
-    ring = _rings(height, width, side)
+    ring, weight = _rings(height, width, side)
     n_rings = side // 2 + 1
     sums = np.zeros((3, n_rings + 1))
-    window = np.outer(tukey(height, TAPER), tukey(width, TAPER))
+    window = np.outer(tukey(height, TAPER), tukey(width, TAPER)).astype(np.float32)
     for one, other in zip(*videos, strict=True):
-        a, b = (fft2(_without_mean(picture) * window) for picture in (one, other))
-        for total, product in zip(sums, (np.real(a * b.conj()), np.abs(a) ** 2, np.abs(b) ** 2), strict=True):
-            total += np.bincount(ring.ravel(), product.ravel(), minlength=n_rings + 1)
+        a, b = (rfft2(_without_mean(picture) * window) for picture in (one, other))
+        for total, (p, q) in zip(sums, ((a, b), (a, a), (b, b)), strict=True):
+            product = (p.real * q.real + p.imag * q.imag) * weight
+            total += np.bincount(ring, product.ravel(), minlength=n_rings + 1)
     if not (sums[1].any() and sums[2].any()):
         raise AnalysisError("expected pictures with contrast, found one that is the same everywhere")
     norm = np.sqrt(sums[1] * sums[2])
     correlation = np.divide(sums[0], norm, out=np.zeros_like(norm), where=norm > 0)
     # The mean was taken away: ring 0 holds what the taper left of it.
     correlation[0] = 1.0
-    n_pixels = np.bincount(ring.ravel(), minlength=n_rings + 1)
+    n_pixels = np.bincount(ring, np.tile(weight, height), minlength=n_rings + 1).astype(np.int64)
     frequency = np.arange(n_rings) / (side * pitch_nm)
     return FrcCurve(frequency, correlation[:n_rings], n_pixels[:n_rings], pitch_nm)
 
@@ -301,10 +302,18 @@ def _crossings(excess: FloatVector) -> FloatVector:
     return np.concatenate([[0.0], between]) if excess[0] < 0 else between
 
 
-def _rings(height: int, width: int, side: int) -> npt.NDArray[np.int64]:
-    """[H, W] index of each Fourier pixel's ring, one pixel of the shorter side wide; those beyond share the last."""
-    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)) * side
-    return np.asarray(np.minimum(np.rint(radius), side // 2 + 1), np.int64)
+def _rings(height: int, width: int, side: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Rings, and how often each pixel of the half plane counts: one beside its middle stands for its mirror image too.
+
+    Returns the index [H * (W // 2 + 1)] of each pixel's ring, one pixel of the shorter side wide, of which those
+    beyond share the last, and weights [W // 2 + 1] of the columns.
+    """
+    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)) * side
+    weight = np.full(radius.shape[1], 2.0, np.float32)
+    weight[0] = 1.0
+    if width % 2 == 0:
+        weight[-1] = 1.0
+    return np.minimum(np.rint(radius), side // 2 + 1).astype(np.int64).ravel(), weight
 
 
 def _without_mean(picture: Picture) -> npt.NDArray[np.float32]:

@@ -99,6 +99,7 @@ def supported_fraction(
     half_width: int = HALF_WIDTH,
     radius_px: int = RADIUS_PX,
     least: int = LEAST,
+    every: int = 1,
 ) -> float:
     """Share of the predicted pixels, over all pictures, with ``least`` localizations or more near them.
 
@@ -110,6 +111,8 @@ def supported_fraction(
         [T, H, W] of the same windows.
     threshold
         A pixel above it is predicted.
+    every
+        Only one picture in so many is looked at.
 
     Raises
     ------
@@ -130,6 +133,8 @@ def supported_fraction(
             total += np.asarray(counts[entering : entering + 1], np.int64)[0]
         if leaving >= 0:
             total -= np.asarray(counts[leaving : leaving + 1], np.int64)[0]
+        if window % every:
+            continue
         predicted = _picture(pictures, window) > threshold
         n_predicted += int(np.count_nonzero(predicted))
         n_supported += int(np.count_nonzero(_neighbourhood_sum(total, side)[predicted] >= least))
@@ -138,7 +143,9 @@ def supported_fraction(
     return n_supported / n_predicted
 
 
-def left_out_fraction(pictures: Maps, counts: Maps, threshold: float, radius_px: int = RADIUS_PX) -> float:
+def left_out_fraction(
+    pictures: Maps, counts: Maps, threshold: float, radius_px: int = RADIUS_PX, every: int = 1
+) -> float:
     """Share of the localizations, over all windows, farther than ``radius_px`` from everything their picture predicts.
 
     Parameters and errors as `supported_fraction`, but for a video without localizations, which is an `AnalysisError`.
@@ -154,7 +161,7 @@ def left_out_fraction(pictures: Maps, counts: Maps, threshold: float, radius_px:
     _check_pictures(pictures, counts, threshold)
     side = 2 * radius_px + 1
     n_all = n_near = 0
-    for window in range(n_windows):
+    for window in range(0, n_windows, every):
         seen = np.asarray(counts[window : window + 1], np.int64)[0]
         near = maximum_filter(_picture(pictures, window) > threshold, side, mode="constant")
         n_all += int(seen.sum())

@@ -31,6 +31,10 @@ NOTES = (
     "on a moving sample, drift absorbs motion; consistency is counted after it is undone",
 )
 
+QUICK_NOTE = (
+    "measured quickly, on some of the pictures and without running the network again; --full measures everything"
+)
+
 
 def add_parser(verbs: Verbs) -> None:
     parser = add_verb(
@@ -50,12 +54,12 @@ def add_parser(verbs: Verbs) -> None:
         "--segment", metavar="N", type=not_negative_int, help="segment of a run (default: the longest one)"
     )
     parser.add_argument(
-        "--no-split",
-        dest="split",
-        action="store_false",
-        help="run no network: neither over two halves of the frames, nor for provisional pictures; the FRC of the "
-        "reconstruction and what became of provisional pictures are then unknown",
+        "--full",
+        action="store_true",
+        help="measure what takes long, too: run the network again, over two halves of the frames and for provisional "
+        "pictures, and look at every window",
     )
+    parser.add_argument("--no-split", action="store_true", help=argparse.SUPPRESS)  # now the default
     parser.add_argument(
         "--model", metavar="M", help="network to run again, by name or checkpoint (default: the run's own)"
     )
@@ -93,7 +97,7 @@ def run(options: argparse.Namespace) -> Outcome:
     settings = AnalysisSettings(
         product=options.product,
         segment=options.segment,
-        split=options.split,
+        full=options.full,
         model=options.model,
         fiducials=options.fiducials,
         reference=options.reference,
@@ -119,12 +123,12 @@ def figures_of(path: Path, chosen: Chosen, found: Figures) -> dict[str, object]:
     from dblink_live.analysis.summary import STEPS
 
     drift, rolling = found.drift, found.frc_rolling
-    looked_at = chosen.subject.pictures
     return {
         "path": str(path),
         "product": chosen.product,
         "segment": chosen.segment,
-        "windows": {"all": chosen.n_windows, "looked_at": 0 if looked_at is None else len(looked_at)},
+        "windows": {"all": chosen.n_windows, "looked_at": found.n_pictures},
+        "full": not found.is_quick,
         "pitch_nm": chosen.subject.pitch_nm,
         "frc_nm": {"localizations": found.frc_localizations_nm, "reconstruction": found.frc_reconstruction_nm},
         "frc_half_bit_nm": {
@@ -169,13 +173,17 @@ def figures_of(path: Path, chosen: Chosen, found: Figures) -> dict[str, object]:
             **{f"{before}_to_{after}": _plain(shares) for (before, after), shares in found.revisions.items()},
         },
         "gaps": found.gaps,
-        "notes": list(NOTES),
+        "notes": _notes(found),
     }
+
+
+def _notes(found: Figures) -> list[str]:
+    return [*NOTES, QUICK_NOTE] if found.is_quick else [*NOTES]
 
 
 def _table(path: Path, chosen: Chosen, found: Figures) -> Table:
     where = path.name if chosen.product is None else f"{path.name}, {chosen.product}, segment {chosen.segment}"
-    table = Table(title=where, title_justify="left", caption="\n".join(NOTES), caption_justify="left")
+    table = Table(title=where, title_justify="left", caption="\n".join(_notes(found)), caption_justify="left")
     for column in ("figure", "value"):
         table.add_column(column)
     rolling = found.frc_rolling

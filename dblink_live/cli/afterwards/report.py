@@ -42,11 +42,12 @@ def add_parser(verbs: Verbs) -> None:
         "is made first",
     )
     parser.add_argument(
-        "--no-split",
-        dest="split",
-        action="store_false",
-        help="run no network: neither over two halves of the frames, nor for provisional pictures; both are then gaps",
+        "--full",
+        action="store_true",
+        help="measure what takes long, too: run the network again, over two halves of the frames and for provisional "
+        "pictures, and look at every window",
     )
+    parser.add_argument("--no-split", action="store_true", help=argparse.SUPPRESS)  # now the default
     parser.add_argument("--fiducials", action="store_true", help="look for beads, and measure drift by them as well")
     parser.add_argument(
         "--compare",
@@ -122,7 +123,7 @@ def _figures(options: argparse.Namespace) -> tuple[Figures | str, dict[str, obje
     from dblink_live.analysis.summary import N_FIGURES, summarize
     from dblink_live.workflows.analysis_input import AnalysisSettings, open_subject
 
-    settings = AnalysisSettings(split=options.split, fiducials=options.fiducials, model=options.model)
+    settings = AnalysisSettings(full=options.full, fiducials=options.fiducials, model=options.model)
 
     try:
         with (
