@@ -121,6 +121,18 @@ class ReconstructConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     doubles the computing, which a GPU has to spare and a CPU usually has not."""
 
 
+class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is shown while a run goes on, and how old it may be."""
+
+    latency_s: Positive | None = None
+    """No picture is shown that is older: a run that falls behind gives something up. None takes lookahead and hop
+    windows and 2 s for a camera, and sets no limit to a file; a file is paced by the ``fps`` of its source."""
+    region: str = "auto"
+    """Part of the field that is shown live: x,y,width,height in camera pixels, or the largest part that this machine
+    holds, about the ``centre`` or where it is ``densest``; ``auto`` is the centre. All of the field is counted, stored
+    and refined."""
+
+
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a run stores."""
 
@@ -155,6 +167,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     localizer: LocalizerConfig = LocalizerConfig()
     windows: WindowsConfig = WindowsConfig()
     reconstruct: ReconstructConfig = ReconstructConfig()
+    live: LiveConfig = LiveConfig()
     store: StoreConfig = StoreConfig()
     publish: PublishConfig = PublishConfig()
     source: SourceConfig = SourceConfig()

@@ -45,6 +45,19 @@ class FrameSource(Protocol):
 
 
 @runtime_checkable
+class Skipping(Protocol):
+    """What a live source may offer beside: frames that wait too long are skipped, and reported as a `Gap`."""
+
+    max_age_s: float | None
+    """Once the oldest frame that waits is older, all but the newest are skipped; None keeps all."""
+
+    @property
+    def n_waiting(self) -> int:
+        """Frames that wait to be read."""
+        ...
+
+
+@runtime_checkable
 class Localizer(Protocol):
     """Finds molecules in camera frames. The answer must not depend on how frames were batched."""
 

@@ -39,6 +39,13 @@ GATHER_S = 0.04
 """A live source is left alone for so long between reads, for frames to gather: a few frames together cost the localizer
 little more than one alone."""
 MAX_FRAMES_PER_READ = 64
+BATCH_S = 0.2
+"""Frames of a camera that are localized together take about so long at most."""
+
+LOCALIZER_SHARE = 0.5
+"""Of the slack of the latency budget: frames that have waited longer for the localizer are skipped, and counted..."""
+LOCALIZER_HEAD_START = 4
+"""...down to one part in so many of that, so that losses come in few windows."""
 
 # --- Store and viewer ------------------------------------------------------------------------------------------------
 
@@ -95,7 +102,7 @@ class Step(StrEnum):
     """As before, in a part of the live region with half its sides; taken again as long as it does not hold."""
     JUMP = "jump"
     """The state is advanced forward-only to the newest hop whose lookahead has come; the windows before it get no
-    picture."""
+    picture. Where not even that keeps up at the last step, the stream begins anew with the newest windows."""
 
 
 def waiting_s(window_s: float, lookahead: int, hop: int) -> float:

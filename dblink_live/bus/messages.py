@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from dblink_live.errors import WireError
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 MAX_SIDE = 16_384
 """Largest height or width of an image on the wire, in pixels."""
 MAX_IMAGE_BYTES = 256 * 2**20
@@ -116,6 +116,19 @@ class StartMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     calibrated: bool = True
 
 
+class StageMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How one stage of the run is doing."""
+
+    name: _Key
+    rate_hz: float = 0.0
+    """Frames, windows or pictures per second, lately."""
+    depth: Count = 0
+    """Items that wait for it."""
+    capacity: Count = 0
+    delay_s: float | None = None
+    """Age of the newest data when the stage was done with it."""
+
+
 class StatusMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="status"):
     """State of the run. Every field has a default: None means unknown, never zero."""
 
@@ -153,6 +166,16 @@ class StatusMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
     """(y, x) by which the newest picture lies off an early one of its segment; on a living sample it absorbs motion."""
     preview: bool = False
     """Frames are looked at in passing while another program acquires them: some are missed by nature."""
+    latency_budget_s: float | None = None
+    """How old a picture may be that is shown; None where none can be too late."""
+    step: _Key = "whole"
+    """What is given up now to stay within the budget: a value of `dblink_live.latency.Step`."""
+    live_region: tuple[Count, Count, Count, Count] | None = None
+    """x, y, width, height in camera pixels of the part of the field whose pictures are made now."""
+    live_region_is_whole: bool = True
+    """Whether that is all of the field."""
+    stages: Annotated[list[StageMessage], msgspec.Meta(max_length=16)] = []
+    """Localize, bin, reconstruct, store and publish."""
 
 
 class EndMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="end"):
@@ -182,6 +205,17 @@ class ImageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     topic: Topic
 
 
+class RegionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="region?"):
+    """Asks for another live region; the answer is a `Done` or a `Refusal`."""
+
+    region: Annotated[str, msgspec.Meta(max_length=64)]
+    """``x,y,width,height`` in camera pixels, ``centre``, ``densest`` or ``auto``."""
+
+
+class Done(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="done"):
+    """The answer to a request that is followed."""
+
+
 class ImageInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Header of the newest image of a topic, without its pixels."""
 
@@ -206,13 +240,22 @@ class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="sna
 
 
 class Refusal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="refused"):
-    """The answer to a request that could not be read."""
+    """The answer to a request that could not be read, or is not followed."""
 
     message: _Text
 
 
 Control = (
-    StartMessage | StatusMessage | EndMessage | HeartbeatMessage | SnapshotRequest | ImageRequest | Snapshot | Refusal
+    StartMessage
+    | StatusMessage
+    | EndMessage
+    | HeartbeatMessage
+    | SnapshotRequest
+    | ImageRequest
+    | RegionRequest
+    | Snapshot
+    | Refusal
+    | Done
 )
 
 

@@ -13,7 +13,7 @@ import itertools
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType, TracebackType
 from typing import Self
@@ -26,12 +26,14 @@ from dblink_live.bus.messages import (
     MAX_REQUEST_BYTES,
     PROTOCOL_VERSION,
     TOPICS,
+    Done,
     EndMessage,
     HeartbeatMessage,
     ImageInfo,
     ImageMessage,
     ImageRequest,
     Refusal,
+    RegionRequest,
     Snapshot,
     SnapshotRequest,
     StartMessage,
@@ -41,7 +43,7 @@ from dblink_live.bus.messages import (
     encode_control,
     encode_image,
 )
-from dblink_live.errors import WireError
+from dblink_live.errors import DblinkError, WireError
 from dblink_live.latency import PUBLISHER_BEAT_S
 
 N_PORTS = 2 + len(TOPICS)
@@ -92,6 +94,8 @@ class Publisher:
         wanted = Address.parse(address)
         check_binding(wanted, keys)
         self._id = uuid.uuid4().hex
+        self.on_region: Callable[[str], None] | None = None
+        """Called in the publisher's thread with the live region that a viewer asks for; a `DblinkError` refuses it."""
         self._lock = threading.Lock()
         self._latest = _Latest()
         self._sent: dict[str, int] = dict.fromkeys((*TOPICS, "status"), 0)
@@ -250,7 +254,18 @@ class Publisher:
         if isinstance(message, ImageRequest):
             with self._lock:
                 return self._latest.part.get(message.topic, b"")
+        if isinstance(message, RegionRequest):
+            return encode_control(self._follow(message))
         return encode_control(Refusal(f"expected a request, found {type(message).__name__}"))
+
+    def _follow(self, request: RegionRequest) -> Done | Refusal:
+        if self.on_region is None or self._latest.end is not None:
+            return Refusal("expected a run that is being reconstructed, found none: its live region cannot be moved")
+        try:
+            self.on_region(request.region)
+        except DblinkError as error:
+            return Refusal(str(error)[:1000])
+        return Done()
 
     def _snapshot(self) -> Snapshot:
         with self._lock:

@@ -29,6 +29,8 @@ from dblink_live.bus.messages import (
     HeartbeatMessage,
     ImageMessage,
     ImageRequest,
+    Refusal,
+    RegionRequest,
     Snapshot,
     SnapshotRequest,
     StartMessage,
@@ -47,6 +49,7 @@ _MAX_DRAIN = 1000
 _STATUS_HWM = 100
 
 _Socket = zmq.Socket[bytes]
+_Request = SnapshotRequest | ImageRequest | RegionRequest
 
 
 class Link(StrEnum):
@@ -103,10 +106,11 @@ class Subscriber:
         self._dialer = Connection(self._context, self._address, keys)
         self._question: Question | None = None
         self._refusal = ""
+        self._region_refusal: str | None = None
         self._status_socket: _Socket | None = None
         self._image_sockets: dict[Topic, _Socket] = {}
-        self._questions: deque[SnapshotRequest | ImageRequest] = deque()
-        self._asked: SnapshotRequest | ImageRequest | None = None
+        self._questions: deque[_Request] = deque()
+        self._asked: _Request | None = None
         self._asked_s = 0.0
         self._heard_s: float | None = None
         self._snapshot: Snapshot | None = None
@@ -202,6 +206,23 @@ class Subscriber:
             if self._questions:
                 self._ask(self._questions.popleft(), now)
 
+    def ask_for_region(self, region: str) -> None:
+        """Ask the run to reconstruct another part of the field live; `region_refusal` says what became of it.
+
+        Parameters
+        ----------
+        region
+            ``x,y,width,height`` in camera pixels, ``centre``, ``densest`` or ``auto``.
+        """
+        self._region_refusal = None
+        self._questions = deque(question for question in self._questions if not isinstance(question, RegionRequest))
+        self._want(RegionRequest(region))
+
+    @property
+    def region_refusal(self) -> str | None:
+        """Why the last `ask_for_region` was refused: empty where it is followed, None while there is no answer."""
+        return self._region_refusal
+
     def wait_until_live(self, timeout_s: float) -> bool:
         """Poll until the run has answered; False when it has not within ``timeout_s``."""
         limit_s = time.perf_counter() + timeout_s
@@ -230,12 +251,12 @@ class Subscriber:
     def _is_silent(self) -> bool:
         return self._heard_s is None or self._clock() - self._heard_s > self._silence_s
 
-    def _want(self, request: SnapshotRequest | ImageRequest) -> None:
+    def _want(self, request: _Request) -> None:
         # Once each: a publisher that keeps giving reasons to ask must not make the list grow.
         if request not in self._questions:
             self._questions.append(request)
 
-    def _ask(self, request: SnapshotRequest | ImageRequest, now: float) -> None:
+    def _ask(self, request: _Request, now: float) -> None:
         if self._question is None:
             self._question = self._dialer.question()
         self._question.ask(encode_control(request))
@@ -267,6 +288,9 @@ class Subscriber:
             message = self._read_control(part)
             if isinstance(message, Snapshot):
                 self._take_snapshot(message)
+        elif isinstance(question, RegionRequest):
+            reply = self._read_control(part)
+            self._region_refusal = reply.message if isinstance(reply, Refusal) else ""
         elif part:
             image = self._read_image(part)
             if image is not None and image.topic == question.topic:

@@ -83,6 +83,8 @@ class StreamingEngine:
         more than 4.
     provisional
         Also answer for the newest window of each push at once, from the forward direction and itself alone.
+    newest_only
+        Of the windows that share a reverse pass only the newest gets its picture; `flush` answers for all that wait.
 
     Raises
     ------
@@ -91,7 +93,12 @@ class StreamingEngine:
     """
 
     def __init__(
-        self, network: BidirectionalNetwork, lookahead: int = 8, hop: int = 4, provisional: bool = False
+        self,
+        network: BidirectionalNetwork,
+        lookahead: int = 8,
+        hop: int = 4,
+        provisional: bool = False,
+        newest_only: bool = False,
     ) -> None:
         if lookahead < 0 or hop < 1:
             raise ModelError(f"expected lookahead >= 0 and hop >= 1 windows, found lookahead {lookahead} and hop {hop}")
@@ -101,6 +108,7 @@ class StreamingEngine:
         self.lookahead = lookahead
         self.hop = hop
         self.provisional = provisional
+        self.newest_only = newest_only
         self.device = next(network.parameters()).device
 
     @torch.inference_mode()
@@ -138,7 +146,7 @@ class StreamingEngine:
             group_end = (state.first_pending // self.hop + 1) * self.hop
             if state.next_window >= group_end + self.lookahead:
                 n_ready = group_end - state.first_pending
-                pictures += self._decode(state, n_ready)
+                pictures += self._decode(state, n_ready, n_ready - 1 if self.newest_only else 0)
                 state = replace(state, pending=state.pending[n_ready:])
         if self.provisional and state.pending and counts.shape[0]:
             newest = replace(state, pending=state.pending[-1:])
@@ -164,6 +172,13 @@ class StreamingEngine:
             state = replace(state, next_window=state.next_window + 1, forward=forward)
         return state
 
+    def forgo(self, state: StreamState, until: int) -> StreamState:
+        """Give up the pictures of the windows before ``until`` that still wait: the stream goes on without them.
+
+        Pictures of later windows are the same as if these had been made.
+        """
+        return replace(state, pending=state.pending[max(0, until - state.first_pending) :])
+
     @torch.inference_mode()
     def flush(self, state: StreamState) -> list[Picture]:
         """The pictures of all windows that still wait, with what lookahead the end of the stream leaves them.
@@ -178,8 +193,8 @@ class StreamingEngine:
             counts[None, None].to(self.device, torch.float32), present.view(1, 1).to(self.device, torch.float32)
         )
 
-    def _decode(self, state: StreamState, n_ready: int) -> list[Picture]:
-        """Pictures of the first ``n_ready`` pending windows, after one reverse pass over all that are pending."""
+    def _decode(self, state: StreamState, n_ready: int, first: int = 0) -> list[Picture]:
+        """Pictures of the pending windows [``first``, ``n_ready``), after one reverse pass over all pending ones."""
         height, width = state.shape
         reverse = self.network.initial_state(1, height, width, self.device)
         newest_first: list[Picture] = []
@@ -189,7 +204,7 @@ class StreamingEngine:
             inputs = tuple(torch.cat(parts, dim=1) for parts in zip(*(w.reverse_inputs for w in span), strict=True))
             n_wanted = max(min(stop, n_ready) - start, 0)
             reverse_features, reverse = self.network.scan("reverse", inputs, reverse, n_wanted)
-            for i in range(start + n_wanted - 1, start - 1, -1):
+            for i in range(start + n_wanted - 1, max(start, first) - 1, -1):
                 # One picture at a time: the decoder's intermediate maps are by far the largest tensors here.
                 decoded = self.network.decode(state.pending[i].forward_features[:, 0], reverse_features[:, i - start])
                 error = decoded.error_logits

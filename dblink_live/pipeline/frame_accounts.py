@@ -13,7 +13,8 @@ class FrameAccounts:
     """One `Ledger` per segment; every method may be called from any thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Re-entrant: a signal handler may ask what is left while its thread is in here.
+        self._lock = threading.RLock()
         self._ledgers: dict[int, Ledger] = {}
 
     def open(self, segment: int) -> None:

@@ -19,21 +19,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dblink_live.bus import StatusMessage
-from dblink_live.bus.messages import RunState
+from dblink_live.bus.messages import RunState, StageMessage
 from dblink_live.config import RunConfig
 from dblink_live.errors import SourceError
-from dblink_live.interfaces import FrameSource
-from dblink_live.latency import GATHER_S, MAX_FRAMES_PER_READ, READ_TIMEOUT_S
+from dblink_live.interfaces import FrameSource, Skipping
+from dblink_live.latency import GATHER_S, LOCALIZER_SHARE, MAX_FRAMES_PER_READ, READ_TIMEOUT_S
 from dblink_live.ledger import total_lost
 from dblink_live.models import Model
 from dblink_live.pipeline.frame_accounts import FrameAccounts
+from dblink_live.pipeline.live_region import Box, RegionRequest
 from dblink_live.pipeline.preview_publisher import PreviewPublisher
 from dblink_live.pipeline.segmenter import Segmenter
 from dblink_live.pipeline.stages.bin import BinOutput, BinStage
 from dblink_live.pipeline.stages.items import ForLocalize, FrameBatch, SegmentStart
 from dblink_live.pipeline.stages.localize import LocalizeStage
 from dblink_live.pipeline.stages.publish import PublishStage
-from dblink_live.pipeline.stages.reconstruct import ReconstructStage
+from dblink_live.pipeline.stages.reconstruct import ReconstructStage, Stretch
 from dblink_live.pipeline.stages.stage import Stage
 from dblink_live.pipeline.stages.store import StoreStage
 from dblink_live.pipeline.stall_detector import StallDetector
@@ -63,6 +64,12 @@ class LineTotals:
     stopped_early: bool = False
     is_preview: bool = False
     """Whether another program acquired the frames, and this one looked at them in passing."""
+    budget_s: float | None = None
+    """How old a picture may be that is shown; None where none can be too late."""
+    live_region: Box | None = None
+    """Part of the field that was shown last, in camera pixels."""
+    degraded: tuple[Stretch, ...] = ()
+    """Windows for which something was given up."""
     stages: tuple[StageStatus, ...] = ()
     """Each stage of the loop, in the order in which a frame passes them."""
 
@@ -86,6 +93,8 @@ class LiveLoop:
         Index of the first segment: above 0 in a run that is resumed.
     pictures
         Where the viewer's pictures go; None for none.
+    n_pixels_held
+        Camera pixels that this machine is expected to hold live; None where nobody knows.
     on_progress
         Called after each batch with the number of frames seen so far.
     should_stop
@@ -102,6 +111,7 @@ class LiveLoop:
         default_camera: Camera | None = None,
         first_segment: int = 0,
         pictures: PreviewPublisher | None = None,
+        n_pixels_held: float | None = None,
         on_progress: Callable[[int], None] = lambda _: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -119,7 +129,9 @@ class LiveLoop:
         self._store = StoreStage(writer, self._accounts)
         self._reconstruct = ReconstructStage(
             model,
-            config.reconstruct,
+            config,
+            is_live=source.is_live,
+            n_pixels_held=n_pixels_held,
             provisional=config.reconstruct.provisional and pictures is not None,
             store=self._store.stage.put,
             show=self._publish.network if self._publish is not None else None,
@@ -173,6 +185,25 @@ class LiveLoop:
         self._report("ended")
         return self.totals()
 
+    def ask_for_region(self, request: RegionRequest) -> None:
+        """Move the live region with the next window. May be called from any thread.
+
+        Raises
+        ------
+        ConfigError
+            The region does not lie in the field, or no frame has come yet.
+        """
+        self._reconstruct.ask_for_region(request)
+
+    def left(self) -> str:
+        """What is still to be done, in words, for a user who waits for the end. May be called from any thread."""
+        n_frames = sum(ledger.n_in_flight for ledger in self._accounts.ledgers)
+        n_frames += self._source.n_waiting if isinstance(self._source, Skipping) else 0
+        n_windows = self._reconstruct.stage.depth
+        rate = self._localize.stage.status().rate_hz
+        seconds = f"{n_frames / rate:.0f} s, " if rate > 0 else ""
+        return f"{n_frames} frames to localize ({seconds}{n_windows} windows wait for the network)"
+
     def totals(self) -> LineTotals:
         """Sums over the segments so far."""
         ledgers = self._accounts.ledgers
@@ -190,6 +221,9 @@ class LiveLoop:
             is_calibrated=self._segments.is_calibrated,
             stopped_early=self._stopping,
             is_preview=self._is_preview,
+            budget_s=self._reconstruct.budget_s,
+            live_region=self._reconstruct.region,
+            degraded=tuple(self._reconstruct.stretches),
             stages=tuple(stage.status() for stage in self._stages),
         )
 
@@ -213,18 +247,27 @@ class LiveLoop:
             if self._should_stop() and not self._stopping:
                 self._stopping = True
                 self._source.stop()
+            self._bound_waiting()
             try:
-                events = self._source.read(MAX_FRAMES_PER_READ, READ_TIMEOUT_S)
+                most = self._localize.n_frames_per_batch if self._source.is_live else MAX_FRAMES_PER_READ
+                events = self._source.read(most, READ_TIMEOUT_S)
             except SourceError as error:
                 return error
             if not events and self._source.is_finished:
                 return None
             self._put(self._segments.items(events))
             self._report("ending" if self._stopping else "running", self._words_about(silence, bool(events)))
-            if self._source.is_live and len(events) < MAX_FRAMES_PER_READ:
+            if self._source.is_live and len(events) < most:
                 time.sleep(GATHER_S)
         self._source.stop()
         return None
+
+    def _bound_waiting(self) -> None:
+        """Frames that wait too long for the localizer are skipped, for what is shown must not become old."""
+        if isinstance(self._source, Skipping):
+            slack_s = self._reconstruct.slack_s
+            # What a camera had taken when it was stopped is all processed.
+            self._source.max_age_s = None if slack_s is None or self._stopping else LOCALIZER_SHARE * slack_s
 
     def _put(self, items: Iterable[ForLocalize]) -> None:
         for item in items:
@@ -267,6 +310,10 @@ class LiveLoop:
                 self._writer.event(f"{failed.name} failed: {failed.error}")
             self._report("failed", f"{failed.name}: {failed.error}")
             raise failed.error
+
+    def _is_whole(self, region: Box | None) -> bool:
+        current = self._segments.current
+        return region is None or current is None or region == Box.whole(current.segment.shape)
 
     def _words_about(self, silence: StallDetector, has_come: bool) -> str:
         """What there is to say about a camera that gives nothing; a change of that goes into the run's log."""
@@ -311,5 +358,13 @@ class LiveLoop:
                 envelope_density=self._model.envelope.density,
                 drift_nm=pictures.drift_nm,
                 preview=totals.is_preview,
+                latency_budget_s=totals.budget_s,
+                step=self._reconstruct.step.value,
+                live_region=totals.live_region,
+                live_region_is_whole=self._is_whole(totals.live_region),
+                stages=[
+                    StageMessage(stage.name, stage.rate_hz, stage.depth, stage.capacity, stage.delay_s)
+                    for stage in totals.stages
+                ],
             )
         )

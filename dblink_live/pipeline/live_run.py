@@ -18,7 +18,10 @@ from dblink_live.errors import DblinkError
 from dblink_live.interfaces import FrameSource
 from dblink_live.models import Model, load_model
 from dblink_live.pipeline.disk import DiskAction, DiskGuard, DiskUse, check_forecast, measure_disk
+from dblink_live.pipeline.forecast import Forecast, forecast, measure_costs
 from dblink_live.pipeline.live_loop import LineTotals, LiveLoop
+from dblink_live.pipeline.live_region import RegionRequest
+from dblink_live.pipeline.live_settings import check_live_settings
 from dblink_live.pipeline.preview_publisher import PreviewPublisher
 from dblink_live.pipeline.provenance import describe_run
 from dblink_live.pipeline.recorder import Recorder, start_recorder
@@ -47,6 +50,8 @@ class LiveRun:
     device: str
     resumed: Resumption | None = None
     """What was taken up; None for a run that went on from its beginning. The totals are then those since."""
+    forecast: Forecast | None = None
+    """What was to be expected; None where the source has no pace."""
     stopped_by_disk: str | None = None
     """Why ``store.when_full`` ended the run early; None where it did not."""
 
@@ -93,10 +98,14 @@ class LiveSession:
         resources: ExitStack,
         resumed: Resumption | None = None,
         recorder: Recorder | None = None,
+        forecast: Forecast | None = None,
         measure: Callable[[Path], DiskUse] = measure_disk,
     ) -> None:
         self._opened = opened
         self._recorder = recorder
+        self.forecast = forecast
+        """What is to be expected of the run; None where its source has no pace."""
+        self._line: LiveLoop | None = None
         self._resumed = resumed
         self._model = model
         self._config = config
@@ -143,7 +152,7 @@ class LiveSession:
         if self._opened is None:
             self._writer.finalize()
             return self._left_behind(NOTHING_DONE)
-        line = LiveLoop(
+        self._line = line = LiveLoop(
             self._opened.source,
             self._model,
             self._config,
@@ -151,9 +160,12 @@ class LiveSession:
             default_camera=self._opened.default,
             first_segment=self._resumed.n_segments if self._resumed else 0,
             pictures=PreviewPublisher(self._publisher, self._info.uuid) if self._publisher else None,
+            n_pixels_held=self.forecast.n_pixels_held if self.forecast else None,
             on_progress=lambda n_seen: self._progressed(n_seen, on_progress),
             should_stop=lambda: should_stop() or self._stopped_by_disk is not None,
         )
+        if self._publisher is not None:
+            self._publisher.on_region = self._move_region
         try:
             totals = line.run(self._opened.segment)
             if self._recorder is not None:
@@ -166,6 +178,17 @@ class LiveSession:
         if self._publisher is not None:
             self._publisher.end(EndMessage(run_uuid=self._info.uuid))
         return self._left_behind(totals, line.pixel_size_nm, line.last_frame)
+
+    def left(self) -> str:
+        """What is still to be done, in words; empty before the run has begun."""
+        return "" if self._line is None else self._line.left()
+
+    def _move_region(self, text: str) -> None:
+        """Move the live region, as a viewer asks. Raises `ConfigError` where it may not be there."""
+        if self._line is not None:
+            request = RegionRequest.parse(text)
+            self._line.ask_for_region(request)
+            self._writer.event(f"a viewer asked for the live region {text}")
 
     def _progressed(self, n_seen: int, on_progress: Callable[[int], None]) -> None:
         if self._recorder is not None:
@@ -199,6 +222,7 @@ class LiveSession:
             fps_asked=_fps(self._opened.segment) if self._opened else None,
             device=str(self._model.device),
             resumed=self._resumed,
+            forecast=self.forecast,
             stopped_by_disk=self._stopped_by_disk,
         )
 
@@ -235,6 +259,7 @@ def open_live_run(
     with ExitStack() as stack:
         opened, camera = open_for_run(spec, config, stack)
         grid = Grid.covering(opened.segment.shape, camera.pixel_size_nm, model.pixel_size_nm)
+        expected = forecast_of(opened, camera, model, config)
         check_forecast(folder, opened.source, opened.segment, grid, config)
         info = describe_run(config, model, source_spec)
         publisher = open_publisher(config, stack) if publish else None
@@ -245,7 +270,9 @@ def open_live_run(
             publisher.start(start_message(info, opened, folder, camera, model, config))
         recorder = recorder_of(opened, camera, config, writer, stack)
         kept = stack.pop_all()
-        return LiveSession(opened, model, config, writer, publisher, info, kept, recorder=recorder, measure=measure)
+        return LiveSession(
+            opened, model, config, writer, publisher, info, kept, recorder=recorder, forecast=expected, measure=measure
+        )
 
 
 def open_for_run(spec: SourceSpec, config: RunConfig, stack: ExitStack, n_kept: int = 0) -> tuple[OpenSource, Camera]:
@@ -260,7 +287,18 @@ def open_for_run(spec: SourceSpec, config: RunConfig, stack: ExitStack, n_kept: 
     default = default_camera(spec)
     camera = resolve_camera(config.camera, segment, default)
     get_localizer_factory(config.localizer.name)(camera, **config.localizer.to_options())
+    check_live_settings(config, segment)
     return OpenSource(source, segment, default), camera
+
+
+def forecast_of(opened: OpenSource, camera: Camera, model: Model, config: RunConfig) -> Forecast | None:
+    """What is to be expected of a run, by a measurement of about a second; None for a source without a pace."""
+    fps = _fps(opened.segment)
+    if fps is None or not opened.source.is_live:
+        return None
+    shape = opened.segment.shape
+    costs = measure_costs(model, config, camera, shape)
+    return forecast(costs, shape, fps, RegionRequest.parse(config.live.region))
 
 
 def recorder_of(

@@ -24,6 +24,7 @@ from dblink_live.models import Model, StreamingEngine, bounded_pass, load_model
 from dblink_live.pipeline.live_run import (
     LiveSession,
     Resumption,
+    forecast_of,
     open_for_run,
     open_publisher,
     recorder_of,
@@ -51,6 +52,8 @@ MAY_CHANGE = frozenset(
         "reconstruct.device",
         "reconstruct.threads",
         "reconstruct.provisional",
+        "live.latency_s",
+        "live.region",
         "store.when_full",
     }
 )
@@ -110,8 +113,9 @@ def open_resumed_run(
         publisher = open_publisher(config, stack) if publish else None
         if publisher is not None:
             publisher.start(start_message(info, opened, folder, camera, model, config))
+        expected = forecast_of(opened, camera, model, config)
         recorder = recorder_of(opened, camera, config, writer, stack, first_segment=resumed.n_segments)
-        return LiveSession(opened, model, config, writer, publisher, info, stack.pop_all(), resumed, recorder)
+        return LiveSession(opened, model, config, writer, publisher, info, stack.pop_all(), resumed, recorder, expected)
 
 
 def _checked(stored: RunConfig, asked: RunConfig | None) -> RunConfig:
@@ -186,6 +190,9 @@ def _redo_pictures(
 ) -> int:
     """Make the pictures of a segment that were in flight; return their number."""
     index = stored.segment.index
+    if run.live_steps(index):
+        # Some of them were left out on purpose, or show a part of the field: all that are missing are left to `refine`.
+        return 0
     committed = {row.window for row in run.windows("live", index)}
     counts = SegmentCounts(run, stored)
     n_windows = counts.shape[0]

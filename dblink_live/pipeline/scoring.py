@@ -11,10 +11,12 @@ from rich.table import Table
 
 from dblink_live.analysis.metrics import Scores, best_threshold, evaluate, trailing_sum, windowed_sum
 from dblink_live.display.snapshot import render_panels
+from dblink_live.pipeline.forecast import Forecast
+from dblink_live.pipeline.live_region import Box
 from dblink_live.pipeline.live_run import LiveRun
 from dblink_live.pipeline.preview_publisher import SUM_WINDOWS
 from dblink_live.sources import parse_source, simulator_of
-from dblink_live.store import open_run
+from dblink_live.store import CommittedWindow, Run, open_run
 
 SUM_HALF_WIDTHS = (5, 10, 20, 40)
 """Windows to either side that the plain sum is tried with..."""
@@ -44,19 +46,39 @@ def score_if_simulated(source_spec: str, finished: LiveRun) -> TruthScores | Non
         windows = run.windows("live")
         if not windows or run.live is None or run.counts is None:
             return None
-        probability = run.live[:].astype(np.float32) * run.live.value_scale
-        counts = run.counts[: len(windows)]
+        rows, cols = _live_everywhere(run, windows)
+        probability = run.live[:].astype(np.float32)[:, rows, cols] * run.live.value_scale
+        every = run.counts[:][:, rows, cols]
+        place = {(row.segment, row.window): row.array_index for row in run.windows("counts")}
     specimen = simulator_of(spec).specimen
-    truth = np.stack([specimen.mask_at(window.start) for window in windows])
+    truth = np.stack([specimen.mask_at(window.start)[rows, cols] for window in windows])
+    # Sums are made of all windows, and compared where there is a picture.
+    shown = [place[window.segment, window.window] for window in windows]
     best_f1, best_half, best_blur = -1.0, SUM_HALF_WIDTHS[0], SUM_BLURS_PX[0]
     for half in SUM_HALF_WIDTHS:
         for blur in SUM_BLURS_PX:
-            _, f1 = best_threshold(windowed_sum(counts, half, blur), truth, n_thresholds=30)
+            _, f1 = best_threshold(windowed_sum(every, half, blur)[shown], truth, n_thresholds=30)
             if f1 > best_f1:
                 best_f1, best_half, best_blur = f1, half, blur
-    _, shown_f1 = best_threshold(trailing_sum(counts, SUM_WINDOWS), truth, n_thresholds=30)
+    _, shown_f1 = best_threshold(trailing_sum(every, SUM_WINDOWS)[shown], truth, n_thresholds=30)
     scores = evaluate(probability, truth, finished.model.threshold)
     return TruthScores(scores, shown_f1, best_f1, best_half, best_blur)
+
+
+def _live_everywhere(run: Run, windows: list[CommittedWindow]) -> tuple[slice, slice]:
+    """Rows and columns of the grid that every live picture covers: the live region may have changed."""
+    (stored,) = run.segments[:1]
+    height, width = stored.grid.shape
+    top, left, bottom, right = 0, 0, height, width
+    made = {(row.segment, row.window) for row in windows}
+    for step in run.live_steps():
+        if step.region is not None and (step.segment, step.window) in made and stored.pixel_size_nm:
+            rows, cols = Box(*step.region).on_grid(stored.grid, stored.pixel_size_nm)
+            top, bottom = max(top, rows.start), min(bottom, rows.stop)
+            left, right = max(left, cols.start), min(right, cols.stop)
+    if top >= bottom or left >= right:
+        return slice(0, height), slice(0, width)
+    return slice(top, bottom), slice(left, right)
 
 
 def figures_of_run(finished: LiveRun, scores: TruthScores | None) -> dict[str, object]:
@@ -74,7 +96,19 @@ def figures_of_run(finished: LiveRun, scores: TruthScores | None) -> dict[str, o
         "windows": {"counts": totals.windows_counts, "live": totals.windows_live},
         "fps_asked": finished.fps_asked,
         "fps_held": totals.fps_held,
-        "latency_s": {"p50": totals.latency.p50, "p99": totals.latency.p99},
+        "latency_s": {"p50": totals.latency.p50, "p99": totals.latency.p99, "budget": totals.budget_s},
+        "live_region": None if totals.live_region is None else list(totals.live_region),
+        "degraded": [
+            {
+                "segment": stretch.segment,
+                "from_window": stretch.from_window,
+                "to_window": stretch.to_window,
+                "step": stretch.step.value,
+            }
+            for stretch in totals.degraded
+        ],
+        "stages": [asdict(stage) for stage in totals.stages],
+        "forecast": None if finished.forecast is None else _figures_of_forecast(finished.forecast),
         "device": finished.device,
         "calibrated": totals.is_calibrated,
         "preview": totals.is_preview,
@@ -120,6 +154,11 @@ def table_of_run(finished: LiveRun, scores: TruthScores | None) -> Table:
     table.add_row("windows reconstructed", str(totals.windows_live))
     table.add_row("frames per second asked / held", f"{_text(finished.fps_asked)} / {_text(totals.fps_held)}")
     table.add_row("latency p50 / p99", f"{_text(totals.latency.p50, 2)} s / {_text(totals.latency.p99, 2)} s")
+    if totals.budget_s is not None:
+        table.add_row("latency budget", f"{_text(totals.budget_s, 2)} s")
+    if totals.live_region is not None and totals.degraded:
+        n_windows = sum(stretch.to_window - stretch.from_window + 1 for stretch in totals.degraded)
+        table.add_row("windows with less than the whole live picture", f"{n_windows}; `refine` makes them all")
     table.add_row("device", finished.device)
     if totals.is_preview:
         table.add_row("preview", "Micro-Manager acquired these frames; this run looked at them in passing")
@@ -150,7 +189,9 @@ def save_panels(finished: LiveRun) -> Path | None:
         last = len(run.live) - 1
         # A picture that has had its lookahead: the very last ones of a run had none.
         shown = max(last // 2, last - finished.lookahead)
-        recent = run.counts[max(0, shown - SUM_WINDOWS + 1) : shown + 1].sum(axis=0, dtype=np.uint32)
+        row = run.windows("live")[shown]
+        counted = next(one.array_index for one in run.windows("counts", row.segment) if one.window == row.window)
+        recent = run.counts[max(0, counted - SUM_WINDOWS + 1) : counted + 1].sum(axis=0, dtype=np.uint32)
         reconstruction = run.live[shown].astype(np.float32) * run.live.value_scale
     return render_panels(
         finished.last_frame,
@@ -159,8 +200,17 @@ def save_panels(finished: LiveRun) -> Path | None:
         finished.model.pixel_size_nm,
         finished.pixel_size_nm,
         finished.folder / "report" / "panels.png",
-        title=f"{finished.folder.name}, window {shown}: camera, sum of {SUM_WINDOWS} windows, reconstruction",
+        title=f"{finished.folder.name}, window {row.window}: camera, sum of {SUM_WINDOWS} windows, reconstruction",
     )
+
+
+def _figures_of_forecast(forecast: Forecast) -> dict[str, object]:
+    return {
+        "fps_held": forecast.fps_held,
+        "load": forecast.load,
+        "n_pixels_held": forecast.n_pixels_held,
+        "line": forecast.line(),
+    }
 
 
 def _number(value: float) -> float | None:

@@ -11,7 +11,7 @@ from dblink_live.store.forecast import (
     forecast_raw_bytes,
     forecast_raw_nodes,
 )
-from dblink_live.store.journal import CommittedWindow, Event, FullFacts, Product, Status, StoredSegment
+from dblink_live.store.journal import CommittedWindow, Event, FullFacts, LiveStep, Product, Status, StoredSegment
 from dblink_live.store.raw.frames import RawFrames, RawWriter, create_raw, read_raw, trim_raw
 from dblink_live.store.reader import CommittedArray, Run, open_run
 from dblink_live.store.running_sum import RunningSum
@@ -25,6 +25,7 @@ __all__ = [
     "CommittedWindow",
     "Event",
     "FullFacts",
+    "LiveStep",
     "Product",
     "RawFrames",
     "RawWriter",

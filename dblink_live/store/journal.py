@@ -60,6 +60,13 @@ CREATE TABLE gaps (
 CREATE TABLE events (t_ns INTEGER NOT NULL, text TEXT NOT NULL);
 CREATE TABLE ledgers (segment INTEGER PRIMARY KEY, ledger TEXT NOT NULL);
 """
+_LIVE_STEPS = """
+CREATE TABLE IF NOT EXISTS live_steps (
+    segment INTEGER NOT NULL, window INTEGER NOT NULL, step TEXT NOT NULL,
+    x INTEGER, y INTEGER, width INTEGER, height INTEGER, PRIMARY KEY (segment, window)
+)
+"""
+"""Added after the first version: a run that was begun by it gets the table when it is opened for writing."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,19 @@ class Event:
 
 
 @dataclass(frozen=True)
+class LiveStep:
+    """How the live picture of a window differs from that of a run that has all the time it needs."""
+
+    segment: int
+    window: int
+    step: str
+    """A `dblink_live.latency.Step`: what was given up. Whether the window has a picture, ``live`` says."""
+    region: tuple[int, int, int, int] | None = None
+    """x, y, width, height in camera pixels: outside of it the picture is empty. None where it covers the field, or
+    there is no picture."""
+
+
+@dataclass(frozen=True)
 class RunFacts:
     """Facts fixed at the creation of a run."""
 
@@ -159,7 +179,9 @@ class Journal:
     @classmethod
     def open(cls, folder: Path) -> Journal:
         """Open the journal of an existing run for writing."""
-        return cls(connect_writable(folder / FILE_NAME))
+        connection = connect_writable(folder / FILE_NAME)
+        connection.execute(_LIVE_STEPS)
+        return cls(connection)
 
     def transaction(self) -> AbstractContextManager[None]:
         """All or nothing; returns after the fsync."""
@@ -191,6 +213,12 @@ class Journal:
         self._connection.execute(
             "INSERT INTO gaps VALUES (?, ?, ?, ?, ?)",
             (gap.segment, gap.after, gap.count, gap.cause.value, time.time_ns()),
+        )
+
+    def add_live_step(self, step: LiveStep) -> None:
+        self._connection.execute(
+            "INSERT OR REPLACE INTO live_steps VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (step.segment, step.window, step.step, *(step.region or (None,) * 4)),
         )
 
     def add_event(self, text: str) -> None:
@@ -293,6 +321,20 @@ class JournalReader:
         return [
             Gap(segment=segment, after=after, count=count, cause=GapCause(cause))
             for segment, after, count, cause in rows
+        ]
+
+    def live_steps(self, segment: int | None = None) -> list[LiveStep]:
+        """Windows whose live picture is missing or covers a part of the field, by segment and window."""
+        (is_there,) = self._connection.execute(
+            "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'live_steps'"
+        ).fetchone()
+        if not is_there:
+            return []
+        condition, values = _where({"segment": segment})
+        rows = self._connection.execute(f"SELECT * FROM live_steps{condition} ORDER BY segment, window", values)
+        return [
+            LiveStep(segment, window, step, None if box[0] is None else (box[0], box[1], box[2], box[3]))
+            for segment, window, step, *box in rows
         ]
 
     def events(self) -> list[Event]:

@@ -27,6 +27,7 @@ from dblink_live.store.journal import (
     FullFacts,
     JournalReader,
     LedgerDict,
+    LiveStep,
     MapProduct,
     Product,
     RunFacts,
@@ -142,6 +143,10 @@ class Run:
     def segments(self) -> list[StoredSegment]:
         """Segments with their grids, in order."""
         return self._journal.segments()
+
+    def live_steps(self, segment: int | None = None) -> list[LiveStep]:
+        """Windows for whose live picture something was given up, or that were made in a part of the field."""
+        return self._journal.live_steps(segment)
 
     @property
     def gaps(self) -> list[Gap]:

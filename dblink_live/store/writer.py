@@ -19,6 +19,7 @@ from dblink_live.store.journal import (
     CommittedWindow,
     FullFacts,
     JournalReader,
+    LiveStep,
     MapProduct,
     Product,
     RunFacts,
@@ -269,6 +270,11 @@ class RunWriter:
         """Note frames that will not come."""
         self._check_open()
         self._committer.submit(CommitTask(lambda journal: journal.add_gap(gap)))
+
+    def record_live_step(self, step: LiveStep) -> None:
+        """Note how the live picture of a window differs from one without a latency budget."""
+        self._check_open()
+        self._committer.submit(CommitTask(lambda journal: journal.add_live_step(step)))
 
     def event(self, text: str) -> None:
         """Add a line to the run's log, with the time."""

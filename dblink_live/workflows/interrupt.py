@@ -24,7 +24,7 @@ def stop_on_interrupt(report: Progress, message: Callable[[], str]) -> Iterator[
         if flag.is_set():
             raise KeyboardInterrupt
         flag.set()
-        report.note(f"{message()} (Ctrl-C again to quit at once)")
+        report.note(f"{message()}; Ctrl-C again to stop now")
 
     if threading.current_thread() is not threading.main_thread():
         yield flag

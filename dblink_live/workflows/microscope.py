@@ -192,6 +192,6 @@ def verdicts(
             words.append(f"{name} takes {limit:g} MB/s and {holds_it}")
     held = fps_held(holds, camera.shape)
     if held is not None:
-        answer = "holds that" if held > fps else "skips whole frames and counts them; a smaller region helps"
+        answer = "is of all of it" if held > fps else "shows a part of it, and `refine` makes the rest after the run"
         words.append(f"localizer and network take about {held:g} frames/s of this size: the live picture {answer}")
     return words

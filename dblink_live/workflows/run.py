@@ -126,7 +126,11 @@ def _give_way_to(source: str) -> None:
 
 def _run_session(open_session: Callable[[], LiveSession], view: bool, report: Progress) -> LiveRun:
     """Open a session and run it to its end."""
-    with stop_on_interrupt(report, lambda: STOPPING) as interrupted, open_session() as session:
+    opened: list[LiveSession] = []
+    with stop_on_interrupt(report, lambda: _stopping(opened)) as interrupted, open_session() as session:
+        opened.append(session)
+        if session.forecast is not None:
+            report.note(session.forecast.line())
         if session.address is not None:
             keys = session.publishing.keys
             with_keys = f" --keys {keys}" if keys else ""
@@ -142,6 +146,11 @@ def _run_session(open_session: Callable[[], LiveSession], view: bool, report: Pr
             f"{finished.stopped_by_disk}: the run was ended early, as store.when_full says; what it has is complete"
         )
     return finished
+
+
+def _stopping(opened: list[LiveSession]) -> str:
+    left = opened[0].left() if opened else ""
+    return f"stopping: {left} first" if left else STOPPING
 
 
 def _noting_refusals(session: LiveSession, advance: Callable[[int], None], report: Progress) -> Callable[[int], None]:

@@ -23,6 +23,8 @@ SHORT_NAMES = {
         for name in ("psf_sigma_px", "threshold_sigma", "fit", "min_photons", "max_precision_px", "max_misfit")
     },
     "window": "windows.frames",
+    "live_region": "live.region",
+    "latency_s": "live.latency_s",
     "model": "reconstruct.model",
     "device": "reconstruct.device",
 }

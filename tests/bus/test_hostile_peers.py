@@ -21,6 +21,7 @@ from dblink_live.bus import HeartbeatMessage, Link, Publisher, StatusMessage, Su
 from dblink_live.bus.messages import (
     MAX_CONTROL_BYTES,
     MAX_REQUEST_BYTES,
+    PROTOCOL_VERSION,
     EndMessage,
     ImageInfo,
     ImageRequest,
@@ -141,7 +142,8 @@ def test_the_longest_snapshot_that_fields_allow_can_be_sent() -> None:
     status = StatusMessage(lost={f"{n:02}{key}": 2**63 - 1 for n in range(32)}, device=text, model=text, message=text)
     start = StartMessage(text, text, text, text, text, text)
     infos = {topic: ImageInfo(2**63 - 1, 2**63 - 1, 2**63 - 1, 2**63 - 1) for topic in ("camera", "sum", "live")}
-    snapshot = Snapshot(1, "p", 65535, {"live": 65535}, start, status, EndMessage(text, "ended", text, status), infos)
+    end = EndMessage(text, "ended", text, status)
+    snapshot = Snapshot(PROTOCOL_VERSION, "p", 65535, {"live": 65535}, start, status, end, infos)
     assert len(encode_control(snapshot)) < MAX_CONTROL_BYTES
     with pytest.raises(WireError, match="lost"):
         encode_control(StatusMessage(lost={str(n): 1 for n in range(33)}))
@@ -154,7 +156,7 @@ class Liar:
         self._reply, self.status = context.socket(zmq.ROUTER), context.socket(zmq.PUB)
         port, status_port = (made.bind_to_random_port("tcp://127.0.0.1") for made in (self._reply, self.status))
         self.address = f"tcp://127.0.0.1:{port}"
-        self.snapshot = encode_control(Snapshot(1, "liar", status_port, {}))
+        self.snapshot = encode_control(Snapshot(PROTOCOL_VERSION, "liar", status_port, {}))
         self.n_asked = 0
 
     def answer(self, *parts: bytes) -> None:

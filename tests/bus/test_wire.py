@@ -19,6 +19,7 @@ from dblink_live.bus.messages import (
     MAX_EXTRA,
     MAX_HEADER_BYTES,
     MAX_SIDE,
+    PROTOCOL_VERSION,
     TOPICS,
     EndMessage,
     HeartbeatMessage,
@@ -58,7 +59,7 @@ def picture(image: np.ndarray[Any, Any] | None = None, **changes: Any) -> ImageM
 
 def header(**changes: Any) -> dict[str, Any]:
     facts: dict[str, Any] = {
-        "protocol": 1,
+        "protocol": PROTOCOL_VERSION,
         "topic": "live",
         "run": "r",
         "segment": 0,
@@ -175,7 +176,7 @@ def test_the_sender_is_told_what_cannot_be_sent(message: ImageMessage, found: st
         *(
             pytest.param(part_of(msgspec.msgpack.encode(header(**changes))), id=str(changes))
             for changes in (
-                {"protocol": 2},
+                {"protocol": PROTOCOL_VERSION + 1},
                 {"topic": "elsewhere"},
                 {"dtype": "object"},
                 {"dtype": "float64"},
@@ -245,7 +246,7 @@ CONTROL_MESSAGES = [
     SnapshotRequest(),
     ImageRequest(topic="sum"),
     Snapshot(
-        protocol=1,
+        protocol=PROTOCOL_VERSION,
         publisher_id="p",
         status_port=5000,
         image_ports={"live": 5001},
@@ -284,7 +285,13 @@ def test_control_messages_come_out_as_they_went_in(message: Any) -> None:
                 {"type": "status", "message": "x" * 5000},
                 {"type": "status", "lost": {"ring": -1}},
                 {"type": "image?", "topic": "elsewhere"},
-                {"type": "snapshot", "protocol": 1, "publisher_id": "p", "status_port": 0, "image_ports": {}},
+                {
+                    "type": "snapshot",
+                    "protocol": PROTOCOL_VERSION,
+                    "publisher_id": "p",
+                    "status_port": 0,
+                    "image_ports": {},
+                },
                 {"type": "snapshot", "protocol": 99, "publisher_id": "p", "status_port": 1, "image_ports": {}},
             )
         ),
@@ -301,6 +308,6 @@ def test_the_sender_is_told_which_status_cannot_be_sent() -> None:
 
 
 def test_another_protocol_says_what_to_do() -> None:
-    other = Snapshot(protocol=2, publisher_id="p", status_port=1, image_ports={})
+    other = Snapshot(protocol=PROTOCOL_VERSION + 1, publisher_id="p", status_port=1, image_ports={})
     with pytest.raises(WireError, match="same dblink-live version"):
         decode_control(msgspec.msgpack.encode(other))

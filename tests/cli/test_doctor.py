@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dblink_live.cli import main
+from dblink_live.pipeline import forecast
 from dblink_live.workflows import capacity, machine, microscope
 
 KEYS = {"torch", "device", "qt", "micromanager", "disk_mb_s", "ring_mb_s", "holds", "problems"}
@@ -22,7 +23,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "DISK_MAX_BYTES", machine.DISK_BLOCK_BYTES)
     monkeypatch.setattr(machine, "RING_S", 0.02)
     monkeypatch.setattr(capacity, "SIDES", (16,))
-    monkeypatch.setattr(capacity, "MIN_S", 0.0)
+    monkeypatch.setattr(forecast, "MIN_S", 0.0)
 
 
 @pytest.mark.usefixtures("quick")

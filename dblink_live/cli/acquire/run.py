@@ -15,6 +15,7 @@ from dblink_live.cli.options import (
     add_json,
     add_settings,
     add_verb,
+    positive,
     settings_of,
     source_of,
 )
@@ -53,8 +54,25 @@ def add_parser(verbs: Verbs) -> None:
         help="also keep the camera frames (mm:core and sim:; recordings are kept already)",
     )
     add_settings(parser, "settings of the run, as a file; or a run folder whose run is repeated")
+    add_live(parser)
     add_viewer(parser)
     add_json(parser)
+
+
+def add_live(parser: argparse.ArgumentParser) -> None:
+    """What is shown while the run goes on."""
+    parser.add_argument(
+        "--live-region",
+        metavar="REGION",
+        help="part of the field that is shown live: x,y,width,height in camera pixels, centre, densest or auto "
+        "(default: the largest that holds); all of it is counted, stored and refined",
+    )
+    parser.add_argument(
+        "--latency-s",
+        metavar="S",
+        type=positive,
+        help="show no picture that is older (default: lookahead and hop, and 2 s)",
+    )
 
 
 def add_viewer(parser: argparse.ArgumentParser) -> None:

@@ -29,7 +29,7 @@ class BinStage:
     """
 
     def __init__(self, window_frames: int, accounts: FrameAccounts, forward: Callable[[BinOutput], None]) -> None:
-        self.stage: Stage[ForBin] = Stage("bin", self._handle, capacity=CAPACITY)
+        self.stage: Stage[ForBin] = Stage("bin", self.handle, capacity=CAPACITY)
         self._window_frames = window_frames
         self._accounts = accounts
         self._forward = forward
@@ -37,7 +37,8 @@ class BinStage:
         self._accumulator: WindowAccumulator | None = None
         """Made when the segment's first frame number is known."""
 
-    def _handle(self, item: ForBin) -> None:
+    def handle(self, item: ForBin) -> None:
+        """Count a batch into windows, or pass on what is none."""
         if isinstance(item, LocalizedFrames):
             accumulator = self._accumulator_from(int(item.numbers[0]))
             self._hand_on(accumulator.add(item.numbers, item.times_ns, item.localizations))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
 from dblink_live.config import LocalizerConfig
 from dblink_live.interfaces import Explaining, Localizer
+from dblink_live.latency import BATCH_S, MAX_FRAMES_PER_READ
 from dblink_live.pipeline.stages.items import (
     ForBin,
     ForLocalize,
@@ -43,7 +45,7 @@ class LocalizeStage:
         forward: Callable[[ForBin], object],
         show: Callable[[Frame, Camera], object] | None = None,
     ) -> None:
-        self.stage: Stage[ForLocalize] = Stage("localize", self._handle, capacity=CAPACITY)
+        self.stage: Stage[ForLocalize] = Stage("localize", self.handle, capacity=CAPACITY)
         self.density_per_um2: float | None = None
         """Localizations per square micrometre and frame, lately."""
         self._settings = settings
@@ -51,8 +53,15 @@ class LocalizeStage:
         self._show = show
         self._start: SegmentStart | None = None
         self._localizer: Localizer | None = None
+        self._s_per_frame = 0.0
 
-    def _handle(self, item: ForLocalize) -> None:
+    @property
+    def n_frames_per_batch(self) -> int:
+        """Frames of a camera that are best localized together."""
+        return max(1, min(MAX_FRAMES_PER_READ, round(BATCH_S / max(self._s_per_frame, 1e-6))))
+
+    def handle(self, item: ForLocalize) -> None:
+        """Localize a batch, or pass on what is none."""
         if isinstance(item, FrameBatch):
             self._localize(item)
         elif isinstance(item, Gap):
@@ -69,7 +78,9 @@ class LocalizeStage:
         if self._localizer is None or self._start is None:
             raise RuntimeError("expected a segment before its frames")
         numbers, times_ns = batch.numbers, batch.times_ns
+        started = time.perf_counter()
         localizations = self._localizer.localize(batch.data, numbers)
+        self._s_per_frame = (time.perf_counter() - started) / len(numbers)
         self._track_density(len(localizations), len(numbers), self._start)
         self._forward(LocalizedFrames(numbers, times_ns, localizations))
         self.stage.count(len(numbers), int(times_ns[-1]))

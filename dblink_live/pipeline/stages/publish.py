@@ -37,7 +37,7 @@ class PublishStage:
     """
 
     def __init__(self, pictures: PreviewPublisher) -> None:
-        self.stage: Stage[PublishInput] = Stage("publish", self._handle, capacity=CAPACITY)
+        self.stage: Stage[PublishInput] = Stage("publish", self.handle, capacity=CAPACITY)
         self.pictures = pictures
 
     def camera(self, frame: Frame, camera: Camera) -> None:
@@ -48,7 +48,8 @@ class PublishStage:
         """Show a picture of the network, unless too much waits already."""
         self.stage.offer(_NetworkPicture(picture, grid))
 
-    def _handle(self, item: PublishInput) -> None:
+    def handle(self, item: PublishInput) -> None:
+        """Show one item."""
         if isinstance(item, LocalizationMap):
             # None of these is left out: the trailing sum is made of them.
             self.pictures.counts(item)

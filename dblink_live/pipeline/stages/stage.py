@@ -48,7 +48,10 @@ class Stage(Generic[Item]):
         """What ``handle`` raised; None while the stage is in order."""
         self._handle = handle
         self._clock = clock
-        self._waiting: deque[Item] = deque()
+        self._waiting: deque[tuple[int, Item]] = deque()
+        """(when it came, item)."""
+        self.waited_s = 0.0
+        """How long the item at hand has waited."""
         self._changed = threading.Condition()
         self._is_closing = False
         self._is_discarding = False
@@ -75,7 +78,7 @@ class Stage(Generic[Item]):
                     return False
                 self._changed.wait(min(left_s, _WAKE_S))
             if not self._is_discarding:
-                self._waiting.append(item)
+                self._waiting.append((self._clock(), item))
                 self._changed.notify_all()
             return True
 
@@ -84,7 +87,7 @@ class Stage(Generic[Item]):
         with self._changed:
             if len(self._waiting) >= self.capacity or self._is_discarding:
                 return False
-            self._waiting.append(item)
+            self._waiting.append((self._clock(), item))
             self._changed.notify_all()
             return True
 
@@ -135,9 +138,10 @@ class Stage(Generic[Item]):
                     self._changed.wait(_WAKE_S)
                 if not self._waiting:
                     return
-                item = self._waiting.popleft()
+                came_ns, item = self._waiting.popleft()
                 self._changed.notify_all()
             started = self._clock()
+            self.waited_s = (started - came_ns) * 1e-9
             try:
                 self._handle(item)
             except BaseException as error:

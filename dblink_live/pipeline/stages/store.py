@@ -5,14 +5,14 @@ from __future__ import annotations
 from dblink_live.pipeline.frame_accounts import FrameAccounts
 from dblink_live.pipeline.stages.items import SegmentEnd, SegmentStart
 from dblink_live.pipeline.stages.stage import Stage
-from dblink_live.store import RunWriter
+from dblink_live.store import LiveStep, RunWriter
 from dblink_live.types import Gap, LocalizationMap, Reconstruction
 from dblink_live.windows import CompletedWindow
 
 CAPACITY = 8
 
 
-StoreInput = SegmentStart | CompletedWindow | Gap | Reconstruction | SegmentEnd
+StoreInput = SegmentStart | CompletedWindow | Gap | Reconstruction | LiveStep | SegmentEnd
 
 
 class StoreStage:
@@ -30,7 +30,7 @@ class StoreStage:
     """
 
     def __init__(self, writer: RunWriter, accounts: FrameAccounts) -> None:
-        self.stage: Stage[StoreInput] = Stage("store", self._handle, capacity=CAPACITY)
+        self.stage: Stage[StoreInput] = Stage("store", self.handle, capacity=CAPACITY)
         self.n_counts = 0
         """Maps that were written."""
         self.n_live = 0
@@ -38,12 +38,15 @@ class StoreStage:
         self._writer = writer
         self._accounts = accounts
 
-    def _handle(self, item: StoreInput) -> None:
+    def handle(self, item: StoreInput) -> None:
+        """Write one item."""
         if isinstance(item, CompletedWindow):
             self._write_window(item.map, item)
         elif isinstance(item, Reconstruction):
             self._writer.write_reconstruction(item)
             self.n_live += 1
+        elif isinstance(item, LiveStep):
+            self._writer.record_live_step(item)
         elif isinstance(item, Gap):
             self._writer.record_gap(item)
         elif isinstance(item, SegmentStart):

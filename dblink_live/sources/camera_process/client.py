@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from dblink_live.errors import SourceError, SourceLostError
 from dblink_live.interfaces import SourceEvent
-from dblink_live.latency import WRITER_TIMEOUT_S
+from dblink_live.latency import LOCALIZER_HEAD_START, WRITER_TIMEOUT_S
 from dblink_live.sources.camera_process import shared_memory
 from dblink_live.sources.camera_process.handshake import CameraReply, CameraRequest
 from dblink_live.sources.camera_process.heartbeat import Heartbeat, HeartbeatMonitor
@@ -40,6 +40,8 @@ class CameraProcess:
     def __init__(self, recipe: CameraRecipe, *, start_timeout_s: float = 120.0) -> None:
         self.name = recipe.name
         self.recipe = recipe
+        self.max_age_s: float | None = None
+        """Once the oldest frame in the ring is older, all but the newest are skipped; None keeps all."""
         self._start_timeout_s = start_timeout_s
         self._process: subprocess.Popen[bytes] | None = None
         self._address: str | None = None
@@ -102,6 +104,7 @@ class CameraProcess:
             # In this order: a process that has exited writes nothing after the look into its ring.
             has_exited = self._process is not None and self._process.poll() is not None
             events, self._pending = self._pending, []
+            events += self._digest(self._skipped(reader))
             events += self._digest(reader.read(max_frames))
             if not events and not self._ended and self._error is None:
                 events = self._check_process(reader, has_exited)
@@ -127,6 +130,12 @@ class CameraProcess:
     def counters(self) -> RingCounters | None:
         """Counters of the camera process and of this reader; None before `open`."""
         return self._reader.counters if self._reader is not None else self._final_counters
+
+    @property
+    def n_waiting(self) -> int:
+        """Frames in the ring that were not read yet."""
+        counters = self.counters
+        return 0 if counters is None else counters.depth
 
     @property
     def pid(self) -> int | None:
@@ -167,6 +176,13 @@ class CameraProcess:
             self._final_counters = self._reader.counters
             self._reader.close()
             self._reader = None
+
+    def _skipped(self, reader: RingReader) -> list[RingItem]:
+        """Give up frames that have waited too long for a reader that is too slow."""
+        oldest_ns, now_ns = reader.oldest_ns, time.perf_counter_ns()
+        if self.max_age_s is None or oldest_ns is None or now_ns - oldest_ns <= self.max_age_s * 1e9:
+            return []
+        return reader.give_up(now_ns - round(self.max_age_s * 1e9 / LOCALIZER_HEAD_START))
 
     def _ask(self, job: CameraRequest) -> CameraReply:
         """Send the job and wait for the answer."""

@@ -49,6 +49,8 @@ class ReconnectingCamera:
         self._n_delivered = 0
         self.lost_because = ""
         """Why the other side was lost last; empty while it is there."""
+        self.max_age_s: float | None = None
+        """Once the oldest frame in the ring is older, all but the newest are skipped; None keeps all."""
 
     def open(self) -> Segment:
         """Find the other side for the first time: it has to be there.
@@ -78,6 +80,7 @@ class ReconnectingCamera:
             return self._take_up(timeout_s)
         wanted = max_frames if self._n_left is None else min(max_frames, self._n_left)
         try:
+            self._camera.max_age_s = self.max_age_s
             events = self._camera.read(wanted, timeout_s)
         except SourceLostError as error:
             self.lost_because = str(error)
@@ -102,6 +105,11 @@ class ReconnectingCamera:
     def counters(self) -> RingCounters | None:
         """Those of the present time; None while the other side is away."""
         return self._camera.counters if self._camera is not None else None
+
+    @property
+    def n_waiting(self) -> int:
+        """Frames in the ring that were not read yet."""
+        return 0 if self._camera is None else self._camera.n_waiting
 
     @property
     def pid(self) -> int | None:

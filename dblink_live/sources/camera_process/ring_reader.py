@@ -102,6 +102,31 @@ class RingReader:
         self._own[ReaderWord.POSITION] = self._index
         return items
 
+    @property
+    def oldest_ns(self) -> int | None:
+        """Host time of the next frame that can be read; None where none waits, or it was overwritten."""
+        if self._index >= int(self._words[Word.N_FRAMES]):
+            return None
+        head = self._views.heads[self._index % self._views.shape.n_slots]
+        time_ns = int(head["t_host_ns"])
+        fence()
+        return time_ns if head["seq"] == 2 * self._index + 2 else None
+
+    def give_up(self, before_ns: int) -> list[RingItem]:
+        """Skip the frames that were taken before ``before_ns``, as far as the next event, and say so."""
+        items: list[RingItem] = []
+        n_frames = int(self._words[Word.N_FRAMES])
+        fence()
+        event = self._peek_event(int(self._words[Word.N_RECORDS]), items)
+        boundary = n_frames if event is None else min(event.position, n_frames)
+        heads, n_slots = self._views.heads, self._views.shape.n_slots
+        target = self._index
+        while target < boundary and int(heads[target % n_slots]["t_host_ns"]) < before_ns:
+            target += 1
+        if target > self._index:
+            items.append(self._skip_to(target))
+        return items
+
     def beat(self) -> None:
         """Show that the reader is alive."""
         self._own[ReaderWord.BEAT_NS] = time.perf_counter_ns()
@@ -184,7 +209,9 @@ class RingReader:
         """
         n_slots = self._views.shape.n_slots
         oldest = int(self._words[Word.N_FRAMES]) - n_slots + 1 + n_slots // RING_HEAD_START
-        target = min(max(oldest, self._index + 1), boundary)
+        return self._skip_to(min(max(oldest, self._index + 1), boundary))
+
+    def _skip_to(self, target: int) -> Gap:
         count = target - self._index
         gap = Gap(self._segment.index if self._segment else 0, self._last_number, count, self._lag_cause)
         # Between two events the camera's numbers follow each other: a jump of theirs is an event.

@@ -240,3 +240,25 @@ def test_two_processes_share_a_ring_without_torn_frames_and_with_an_exact_accoun
     assert n_read > 0
     assert n_skipped > 0
     reader.close()
+
+
+def test_frames_that_are_too_old_are_given_up_as_one_gap_and_no_event_is_passed_over(
+    ring: tuple[RingWriter, RingReader],
+) -> None:
+    writer, reader = ring
+    writer.write_segment(SEGMENT)
+    for number in range(4):
+        writer.write_frame(0, number, 100 * (number + 1), _pixels(number))
+    writer.write_gap(Gap(0, 3, 2, GapCause.CAMERA))
+    writer.write_frame(0, 6, 700, _pixels(6))
+    assert reader.oldest_ns == 100
+    assert isinstance(reader.read(1)[0], Segment)  # and frame 0
+    assert reader.oldest_ns == 200
+    assert reader.give_up(150) == []
+    assert reader.give_up(900) == [Gap(0, 0, 3, GapCause.RECONSTRUCT)]
+    assert reader.counters.n_skipped == 3
+    gap, frame = reader.read(10)
+    assert gap == Gap(0, 3, 2, GapCause.CAMERA)
+    assert isinstance(frame, Frame) and frame.number == 6
+    assert reader.oldest_ns is None
+    assert reader.give_up(900) == []
