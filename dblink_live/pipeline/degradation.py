@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dblink_live.latency import Step
+from dblink_live.pipeline.live_region import MIN_SIDE_PX
 
 LATE_SHARE = 0.25
 """Of the slack: a map that has waited so long, and not less than those before it, takes the next step..."""
@@ -23,8 +24,6 @@ FIRST_HOLD_S = 5.0
 """A step is kept for so long before it is taken back..."""
 LONGEST_HOLD_S = 80.0
 """...and twice as long each time that taking it back did not hold, up to this."""
-MIN_SIDE_PX = 32
-"""A live region is not halved below so many camera pixels."""
 
 
 @dataclass(frozen=True)

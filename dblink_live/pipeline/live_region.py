@@ -18,7 +18,9 @@ from dblink_live.types import Grid, Shape
 
 Kind = Literal["box", "centre", "densest", "auto"]
 SIDE_STEP_PX = 8
-"""Sides that the machine chooses are multiples of this."""
+"""Sides that the machine chooses are multiples of this..."""
+MIN_SIDE_PX = 32
+"""...and no less than this, however slow the machine is."""
 
 
 class Box(NamedTuple):
@@ -149,7 +151,7 @@ def densest(total: npt.NDArray[np.generic], shape: Shape, size: Box) -> Box:
 
 
 def _stepped(length: float, longest: int) -> int:
-    return min(longest, max(SIDE_STEP_PX, int(length) // SIDE_STEP_PX * SIDE_STEP_PX))
+    return min(longest, max(MIN_SIDE_PX, int(length) // SIDE_STEP_PX * SIDE_STEP_PX))
 
 
 def _span(start: int, length: int, scale: float, limit: int) -> slice:

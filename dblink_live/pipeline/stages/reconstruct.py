@@ -121,13 +121,14 @@ class ReconstructStage:
         self._asked: RegionRequest | None = None
         self._lock = threading.Lock()
         self._current: _Current | None = None
+        self._last_region: Box | None = None
 
     @property
     def region(self) -> Box | None:
-        """The part of the field whose pictures are made now, in camera pixels; None before the first segment."""
+        """Part of the field whose pictures are made now, or were last, in camera pixels; None before the first segment."""
         current = self._current
         if current is None:
-            return None
+            return self._last_region
         return current.region if current.policy is None else current.region.halved(current.policy.level.n_halvings)
 
     @property
@@ -160,7 +161,7 @@ class ReconstructStage:
         else:
             if self._current is not None:
                 self._emit(self._current, self._current.stream.flush())
-            self._current = None
+            self._last_region, self._current = self.region, None
             self._store(item)
 
     def _begin(self, start: SegmentStart) -> None:
