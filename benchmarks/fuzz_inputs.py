@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from dblink_live.bus.messages import (
+    PROTOCOL_VERSION,
     EndMessage,
     HeartbeatMessage,
     ImageInfo,
@@ -43,7 +44,9 @@ NEWS: tuple[bytes, ...] = tuple(
         EndMessage(state="failed", message="disk full", status=StatusMessage(frame=9, state="failed")),
         HeartbeatMessage("p", 7),
         Refusal("no"),
-        Snapshot(1, "p", 5000, {"live": 5001}, start=StartMessage(), latest={"live": ImageInfo(0, 4, 9, 1)}),
+        Snapshot(
+            PROTOCOL_VERSION, "p", 5000, {"live": 5001}, start=StartMessage(), latest={"live": ImageInfo(0, 4, 9, 1)}
+        ),
     )
 )
 VALID = (*IMAGES, *REQUESTS, *NEWS)

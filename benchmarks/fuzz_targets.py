@@ -19,6 +19,7 @@ from benchmarks.fuzz_inputs import IMAGES, NEWS, REQUESTS, Mutator
 from dblink_live.bus import ImageMessage, Link, Publisher, StartMessage, Subscriber
 from dblink_live.bus.messages import (
     MAX_REQUEST_BYTES,
+    PROTOCOL_VERSION,
     Snapshot,
     SnapshotRequest,
     decode_control,
@@ -115,7 +116,7 @@ class _Liar:
         self.address = f"tcp://127.0.0.1:{ports[0]}"
         self._ports = ports
         self._number = 0
-        self._snapshot = encode_control(Snapshot(1, "honest", ports[1], {"live": ports[2]}))
+        self._snapshot = encode_control(Snapshot(PROTOCOL_VERSION, "honest", ports[1], {"live": ports[2]}))
 
     def tell_truth(self, subscriber: Subscriber) -> bool:
         """Answer honestly; whether the subscriber is live and has seen a picture."""

@@ -35,7 +35,14 @@ from dblink_live.bus import (
     Subscriber,
     new_key_pair,
 )
-from dblink_live.bus.messages import Refusal, Snapshot, SnapshotRequest, decode_control, encode_control
+from dblink_live.bus.messages import (
+    PROTOCOL_VERSION,
+    Refusal,
+    Snapshot,
+    SnapshotRequest,
+    decode_control,
+    encode_control,
+)
 from dblink_live.errors import WireError
 
 spawn = multiprocessing.get_context("spawn")
@@ -310,7 +317,7 @@ def test_nonsense_from_a_publisher_is_counted_and_survived(raw_context: zmq.Cont
         answer(b"\xc1 no snapshot")
         until(lambda: subscriber.poll() or subscriber.n_malformed)
         assert subscriber.link is Link.CONNECTING
-        answer(encode_control(Snapshot(1, "p", ports[1], {"live": ports[2]})))
+        answer(encode_control(Snapshot(PROTOCOL_VERSION, "p", ports[1], {"live": ports[2]})))
         until(lambda: subscriber.poll() or subscriber.link is Link.LIVE)
 
         def nonsense_is_counted() -> bool:

@@ -1,6 +1,6 @@
 """A live run that kills its own process at a stated moment, as a power switch would.
 
-python dying_run.py STACK RUN --at-frame 120
+python dying_run.py STACK RUN --at-map 12
 python dying_run.py STACK RUN --in build_pyramid --call 1
 """
 
@@ -19,7 +19,7 @@ from dblink_live.config import RunConfig, run_config_from_plain
 from dblink_live.pipeline.live_run import open_live_run
 from dblink_live.pipeline.resume import open_resumed_run
 from dblink_live.simulate import SCMOS
-from dblink_live.store import arrays, series
+from dblink_live.store import RunWriter, arrays, series
 
 
 def make_config(**sections: dict[str, object]) -> RunConfig:
@@ -54,11 +54,27 @@ def dying(function: Callable[..., Any], call: int) -> Callable[..., Any]:
     return replacement
 
 
+def dying_once_committed(write: Callable[..., Any], call: int) -> Callable[..., Any]:
+    """A method of `RunWriter` whose call number ``call`` (from 0) commits what came before, and dies."""
+    n_calls = 0
+
+    def replacement(writer: RunWriter, *args: Any, **kwargs: Any) -> Any:
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls > call:
+            writer.flush()
+            die()
+        return write(writer, *args, **kwargs)
+
+    return replacement
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("stack", type=Path)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--at-frame", type=int, default=None)
+    parser.add_argument("--at-map", type=int, default=None, help="die with so many maps committed")
+    parser.add_argument("--at-picture", type=int, default=None, help="die with so many pictures committed")
     parser.add_argument("--in", dest="function", choices=["create_group", "build_pyramid", "trim"], default=None)
     parser.add_argument("--call", type=int, default=0)
     options = parser.parse_args()
@@ -69,9 +85,11 @@ def main() -> None:
     if options.function == "trim":
         arrays.SeriesWriter.trim = dying(arrays.SeriesWriter.trim, options.call)  # type: ignore[method-assign]
 
-    def progress(n_seen: int) -> None:
-        if options.at_frame is not None and n_seen >= options.at_frame:
-            die()
+    if options.at_map is not None:
+        RunWriter.write_map = dying_once_committed(RunWriter.write_map, options.at_map)  # type: ignore[method-assign]
+    if options.at_picture is not None:
+        write = dying_once_committed(RunWriter.write_reconstruction, options.at_picture)
+        RunWriter.write_reconstruction = write  # type: ignore[method-assign]
 
     is_there = options.run.exists()
     session = (
@@ -80,7 +98,7 @@ def main() -> None:
         else open_live_run(f"tiff:{options.stack}?fps=400", options.run, make_config(), publish=False)
     )
     with session:
-        session.run(on_progress=progress)
+        session.run()
 
 
 if __name__ == "__main__":

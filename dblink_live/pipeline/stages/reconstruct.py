@@ -125,7 +125,7 @@ class ReconstructStage:
 
     @property
     def region(self) -> Box | None:
-        """Part of the field whose pictures are made now, or were last, in camera pixels; None before the first segment."""
+        """Part of the field whose pictures are made now, or were last, in camera pixels; None before any segment."""
         current = self._current
         if current is None:
             return self._last_region
