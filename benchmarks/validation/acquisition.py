@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dblink_live.localization import localize
+from dblink_live import localize
 from dblink_live.simulate import SCMOS, CameraSimulator
 from dblink_live.simulate.blinking import BlinkSchedule
 from dblink_live.simulate.fiducials import Beads

@@ -25,6 +25,7 @@ from dblink_live.cli.options import Parser, UsageError
 from dblink_live.cli.result import INTERRUPTED, Outcome
 from dblink_live.cli.setup import calibrate, doctor, keys, models
 from dblink_live.errors import DblinkError
+from dblink_live.version import __version__
 
 SUCCESS, FAILURE, WRONG_USE = 0, 1, 2
 _CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
@@ -94,20 +95,11 @@ def build_parser() -> Parser:
     parser = Parser(
         prog="dblink-live", description="Live super-resolved video beside Micro-Manager.", allow_abbrev=False
     )
-    parser.add_argument("--version", action="version", version=_version())
+    parser.add_argument("--version", action="version", version=f"dblink-live {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for module in VERBS:
         module.add_parser(verbs)
     return parser
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return f"dblink-live {version('dblink-live')}"
-    except PackageNotFoundError:
-        return "dblink-live, not installed"
 
 
 def _print(outcome: Outcome, as_json: bool) -> None:

@@ -1,7 +1,7 @@
 """Finding molecules in camera frames."""
 
 from dblink_live.localization.auto import AutoLocalizer
-from dblink_live.localization.gaussian.localizer import GaussianLocalizer, compile_ahead, localize
+from dblink_live.localization.gaussian.localizer import GaussianLocalizer, compile_ahead
 from dblink_live.localization.neural.deepstorm import DeepStormLocalizer
 from dblink_live.localization.neural.dense import DenseLocalizer
 from dblink_live.localization.neural.own_network import own_network
@@ -12,6 +12,5 @@ __all__ = [
     "DenseLocalizer",
     "GaussianLocalizer",
     "compile_ahead",
-    "localize",
     "own_network",
 ]

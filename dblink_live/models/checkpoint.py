@@ -17,6 +17,7 @@ import torch
 
 from dblink_live.device import resolve_device
 from dblink_live.errors import ModelError
+from dblink_live.html import show_facts
 from dblink_live.models.dblink import DblinkConfig, DblinkNetwork
 from dblink_live.models.gated import GatedConfig, GatedNetwork
 from dblink_live.models.light import LightConfig, LightNetwork
@@ -84,6 +85,22 @@ class Model:
     def architecture(self) -> str:
         """ "gated", "light" or "dblink"."""
         return self.network.architecture
+
+    def __repr__(self) -> str:
+        return f"Model({', '.join(f'{name}: {value}' for name, value in self._facts().items())})"
+
+    def _repr_html_(self) -> str:
+        return show_facts(f"Model {self.name}", {**self._facts(), "card": self.card})
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "network": self.architecture,
+            "grid": f"{self.pixel_size_nm:g} nm",
+            "threshold": f"{self.threshold:g}",
+            "weights": f"{sum(weights.numel() for weights in self.network.parameters()):,}",
+            "device": str(self.device),
+        }
 
     @classmethod
     def untrained(cls, network: BidirectionalNetwork, pixel_size_nm: float = 40.0) -> Model:

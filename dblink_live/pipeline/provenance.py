@@ -15,9 +15,9 @@ import torch
 from dblink_live.config import RunConfig
 from dblink_live.models import Model
 from dblink_live.types import RunInfo
+from dblink_live.version import __version__
 
 PACKAGES = (
-    "dblink-live",
     "torch",
     "numpy",
     "scipy",
@@ -47,7 +47,7 @@ def describe_run(config: RunConfig, model: Model, source_spec: str) -> RunInfo:
 def package_versions() -> dict[str, str]:
     """Versions of Python and of the packages that have a part in what a run contains."""
     found = {name: installed for name in PACKAGES if (installed := _version(name)) is not None}
-    return {"python": platform.python_version(), **found}
+    return {"python": platform.python_version(), "dblink-live": __version__, **found}
 
 
 def describe_host(device: torch.device) -> dict[str, str]:

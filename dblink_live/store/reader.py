@@ -13,6 +13,8 @@ import numpy.typing as npt
 import zarr
 
 from dblink_live.errors import StoreError
+from dblink_live.html import show_facts
+from dblink_live.store.card import describe, newest_picture
 from dblink_live.store.hierarchy import (
     ATTRIBUTES_KEY,
     FOLDER_NAME,
@@ -103,6 +105,13 @@ class Run:
         """Facts fixed at the creation of the run."""
         self._arrays: dict[str, zarr.Array[Any]] = {}
         self._scales: dict[str, float] = {}
+
+    def __repr__(self) -> str:
+        facts = ", ".join(f"{name}: {value}" for name, value in describe(self).items())
+        return f"Run({str(self.path)!r}, {facts})"
+
+    def _repr_html_(self) -> str:
+        return show_facts(f"Run {self.path.name}", describe(self), newest_picture(self))
 
     @property
     def info(self) -> RunInfo:

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dblink_live.errors import SourceError
+from dblink_live.html import show_facts
+from dblink_live.localizations import facts_of, map_of
 from dblink_live.types import LOCALIZATION_DTYPE, Localizations, Shape
 
 TABLE_DTYPE = np.dtype([(name, np.int64 if name == "frame" else np.float64) for name in LOCALIZATION_DTYPE.names or ()])
@@ -56,6 +58,21 @@ class LocalizationTable:
                 f"expected {len(self.localizations)} values in each further column, found {wrong}; "
                 "select rows with LocalizationTable.take"
             )
+
+    def __repr__(self) -> str:
+        return f"LocalizationTable({', '.join(f'{name} {value}' for name, value in self._facts().items())})"
+
+    def _repr_html_(self) -> str:
+        return show_facts("Localization table", self._facts(), map_of(self.localizations))
+
+    def _facts(self) -> dict[str, str]:
+        field = self.field()
+        assumed = "" if self.is_pixel_size_known else ", assumed"
+        return {
+            **facts_of(self.localizations),
+            "field": f"{field.width} x {field.height} px of {self.pixel_size_nm:g} nm{assumed}",
+            "columns": " ".join(self.known_columns()),
+        }
 
     def __len__(self) -> int:
         return len(self.localizations)

@@ -9,8 +9,9 @@ from typing import cast
 import numpy as np
 
 from dblink_live.config import CameraConfig, LocalizerConfig
-from dblink_live.errors import CalibrationError, SourceError
+from dblink_live.errors import CalibrationError, ConfigError, SourceError
 from dblink_live.interfaces import Explaining, FrameSource
+from dblink_live.localizations import Localizations as LocalizationArray
 from dblink_live.sources.files.stack_format import scheme_by_suffix
 from dblink_live.types import (
     Camera,
@@ -24,6 +25,7 @@ from dblink_live.types import (
     empty_localizations,
 )
 from dblink_live.workflows.progress import Progress, progress_of
+from dblink_live.workflows.settings import read_settings
 
 BATCH_FRAMES = 64
 
@@ -70,7 +72,7 @@ def is_stack(path: Path) -> bool:
 def localize_stack(
     stack: str,
     localizer: LocalizerConfig = LocalizerConfig(),
-    camera: CameraConfig = CameraConfig(),
+    camera: CameraConfig | Camera = CameraConfig(),
     progress: bool | Progress = False,
 ) -> LocalizedStack:
     """Localize the file or source ``stack``.
@@ -80,7 +82,7 @@ def localize_stack(
     stack
         A path whose suffix says what it is, or a source such as ``tiff:stack.dat``.
     localizer, camera
-        Settings; what ``camera`` leaves open is taken from the file.
+        Settings; what those of a camera leave open is taken from the file.
 
     Raises
     ------
@@ -97,12 +99,83 @@ def localize_stack(
     source = open_source(source_of(stack), launch=refuse_cameras)
     try:
         segment = source.open()
-        found = _localize(localizer, source, _camera(stack, camera, segment, report), segment, report)
+        known = camera if isinstance(camera, Camera) else _camera(stack, camera, segment, report)
+        found = _localize(localizer, source, known, segment, report)
     finally:
         source.close()
     for note in found.notes:
         report.note(note)
     return found
+
+
+def localize(
+    frames: FrameArray | str | Path,
+    camera: Camera | None = None,
+    localizer: str = LocalizerConfig().name,
+    first_frame: int = 0,
+    *,
+    progress: bool | Progress = False,
+    **settings: object,
+) -> LocalizationArray:
+    """Find the molecules in camera frames.
+
+    Parameters
+    ----------
+    frames
+        [N, H, W] of 8 or 16 bits; or the path of a recording, or a source such as ``tiff:stack.dat``.
+    camera
+        Gain, offset and noise of the frames; of a recording None takes what the settings and the file state.
+    localizer
+        A name of `dblink_live.registry.installed_localizers`, or the ``.safetensors`` file of a network of your own.
+    first_frame
+        Number of the first of ``frames``; of no use for a recording, which numbers its frames.
+    progress
+        True shows a bar.
+    **settings
+        Settings of localizer and camera by their short names (``pixel_size_nm``, ``psf_sigma_px``, ``fit``, ...).
+
+    Returns
+    -------
+    A structured array of `dblink_live.types.LOCALIZATION_DTYPE`, sorted by frame; positions in camera pixels, the
+    centre of the first at 0.
+
+    Raises
+    ------
+    ConfigError
+        A setting is wrong, or the camera is missing beside an array.
+    PluginError
+        No localizer of that name.
+    SourceError, CalibrationError
+        The frames cannot be read or localized, or nothing states the pixel size.
+
+    Examples
+    --------
+    >>> from dblink_live.simulate import SCMOS, make_camera
+    >>> from dblink_live.types import Shape
+    >>> simulated = make_camera("filaments", Shape(32, 32), seed=1)
+    >>> found = localize(np.stack([simulated.frame(n) for n in range(20)]), SCMOS)
+    >>> found.dtype.names[:3], bool(len(found) > 10)
+    (('frame', 'x', 'y'), True)
+    """
+    from dblink_live.registry import get_localizer_factory
+
+    report = progress_of(progress)
+    config = read_settings(short={"localizer": localizer, **settings})
+    if isinstance(frames, str | Path):
+        stack = localize_stack(str(frames), config.localizer, config.camera if camera is None else camera, report)
+        return stack.localizations.view(LocalizationArray)
+    if camera is None:
+        raise ConfigError("expected a camera beside an array of frames, found none; for instance Camera(108.0)")
+    finder = get_localizer_factory(config.localizer.name)(camera, **config.localizer.to_options())
+    tables = [empty_localizations()]
+    with report.bar("localizing", len(frames), "frames") as advance:
+        # At least once: what is wrong with no frames at all is also said.
+        for first in range(0, max(1, len(frames)), BATCH_FRAMES):
+            batch = frames[first : first + BATCH_FRAMES]
+            numbers = np.arange(first_frame + first, first_frame + first + len(batch), dtype=np.int64)
+            tables.append(finder.localize(batch, numbers))
+            advance(first + len(batch))
+    return np.concatenate(tables).view(LocalizationArray)
 
 
 def _localize(

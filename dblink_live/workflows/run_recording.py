@@ -7,8 +7,9 @@ from pathlib import Path
 from dblink_live.config import RunConfig
 from dblink_live.errors import StoreError, input_accepted
 from dblink_live.tables import LocalizationTable
-from dblink_live.workflows.localize import is_stack, source_of
+from dblink_live.workflows.localize import is_stack
 from dblink_live.workflows.progress import Progress
+from dblink_live.workflows.refine import refine_runs
 from dblink_live.workflows.table_input import pixel_size_of, read_table, report_notes
 from dblink_live.workflows.video_files import is_zarr
 
@@ -20,6 +21,7 @@ def is_run(path: Path) -> bool:
 
 def make_run(
     path: Path,
+    source: str,
     folder: Path | None,
     config: RunConfig,
     report: Progress,
@@ -31,6 +33,8 @@ def make_run(
 
     Parameters
     ----------
+    source
+        The source specification of a stack.
     folder
         The run folder to make; None makes ``NAME.run`` in the current folder.
     channel, unit
@@ -50,12 +54,12 @@ def make_run(
             "(`dblink-live report`), or name another with --out"
         )
     if is_stack(path):
-        _run_stack(path, folder, config, report)
+        _run_stack(source, folder, config, report)
     else:
         table = read_table(path, pixel_size_of(config.camera), channel=channel, unit=unit)
         _run_table(table, path, folder, config, report)
         report_notes(table, path, report)
-    _refine(folder, report)
+    refine_runs([folder], progress=report)
     report.note(f"made {folder}: `dblink-live view {folder}` shows it, `dblink-live report {folder}` reports again")
     return folder
 
@@ -68,23 +72,12 @@ def _run_table(table: LocalizationTable, path: Path, folder: Path, config: RunCo
         run_table(table, folder, config, name=f"table:{path}", on_progress=advance)
 
 
-def _run_stack(path: Path, folder: Path, config: RunConfig, report: Progress) -> None:
+def _run_stack(source: str, folder: Path, config: RunConfig, report: Progress) -> None:
     from dblink_live.pipeline.live_run import open_live_run
 
     with (
-        open_live_run(source_of(str(path)), folder, config, publish=False) as session,
+        open_live_run(source, folder, config, publish=False) as session,
         input_accepted(),
         report.bar("reconstructing", session.n_frames_expected, "frames") as advance,
     ):
         session.run(on_progress=advance)
-
-
-def _refine(folder: Path, report: Progress) -> None:
-    from dblink_live.refine import RefineSettings, open_refinement
-
-    with (
-        open_refinement(folder, RefineSettings()) as refinement,
-        input_accepted(),
-        report.bar("refining", refinement.n_steps, "windows") as advance,
-    ):
-        refinement.run(on_progress=advance)

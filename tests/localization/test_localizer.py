@@ -13,9 +13,10 @@ import tifffile
 import yaml
 from scipy.spatial import cKDTree
 
+from dblink_live import localize
 from dblink_live.errors import CalibrationError, ConfigError, PluginError, SourceError
 from dblink_live.interfaces import Localizer
-from dblink_live.localization import GaussianLocalizer, localize
+from dblink_live.localization import GaussianLocalizer
 from dblink_live.types import Camera
 
 Render = Callable[..., npt.NDArray[np.float64]]

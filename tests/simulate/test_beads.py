@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dblink_live import localize
 from dblink_live.analysis.drift.fiducials import find_fiducials, track_fiducials
 from dblink_live.errors import ConfigError
-from dblink_live.localization import localize
 from dblink_live.simulate import SCMOS
 from dblink_live.simulate.blinking import BlinkSchedule
 from dblink_live.simulate.camera import CameraSimulator

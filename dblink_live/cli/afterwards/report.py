@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from dblink_live.cli.afterwards import analyze
 from dblink_live.cli.options import (
     Verbs,
     add_camera_options,
@@ -14,16 +12,13 @@ from dblink_live.cli.options import (
     add_settings,
     add_table,
     add_verb,
+    input_of,
     positive_int,
     settings_of,
 )
 from dblink_live.cli.result import Outcome
-from dblink_live.errors import ConfigError, DblinkError, ModelError, PluginError
+from dblink_live.errors import ConfigError
 from dblink_live.workflows.progress import CONSOLE
-from dblink_live.workflows.run_recording import is_run, make_run
-
-if TYPE_CHECKING:
-    from dblink_live.analysis.summary import Figures
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -88,51 +83,38 @@ def _refuse_recording_options(options: argparse.Namespace) -> None:
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    from dblink_live.report import write_report
-    from dblink_live.store import open_run
+    from dblink_live.workflows.report import write_run_report
+    from dblink_live.workflows.run_recording import is_run, make_run
 
     if is_run(options.path):
         _refuse_recording_options(options)
-        # What is no run is refused before anything is worked out.
-        open_run(options.path).close()
+        folder = options.path
     else:
+        source = input_of(options, str(options.path))
         config = settings_of(options)
-        options.path = make_run(options.path, options.out, config, CONSOLE, channel=options.channel, unit=options.unit)
-    found, measured = _figures(options)
-    with CONSOLE.bar("reporting", None, "windows read") as advance:
-        half_width = None if options.compare is None else options.compare // 2
-        summary = write_report(options.path, found, on_progress=advance, compare_half_width=half_width)
+        folder = make_run(
+            options.path, source, options.out, config, CONSOLE, channel=options.channel, unit=options.unit
+        )
+    written = write_run_report(
+        folder,
+        full=options.full,
+        fiducials=options.fiducials,
+        compare=options.compare,
+        model=options.model,
+        progress=CONSOLE,
+    )
+    summary = written.summary
     text = str(summary.path)
     if summary.gaps:
         text += f"\nnot known: {'; '.join(summary.gaps)}"
     return Outcome(
         text=text,
         figures={
-            "run": str(options.path),
+            "run": str(folder),
             "report": str(summary.path),
             "windows": summary.n_windows,
             "movie": summary.has_movie,
             "gaps": list(summary.gaps),
-            "figures": measured,
+            "figures": written.figures,
         },
     )
-
-
-def _figures(options: argparse.Namespace) -> tuple[Figures | str, dict[str, object] | None]:
-    """What `analyze` finds in the run and prints of it, or why it finds nothing: a page with gaps beats no page."""
-    from dblink_live.analysis.summary import N_FIGURES, summarize
-    from dblink_live.workflows.analysis_input import AnalysisSettings, open_subject
-
-    settings = AnalysisSettings(full=options.full, fiducials=options.fiducials, model=options.model)
-
-    try:
-        with (
-            open_subject(options.path, settings, CONSOLE) as chosen,
-            CONSOLE.bar("measuring", N_FIGURES, "figures") as advance,
-        ):
-            found = summarize(chosen.subject, advance)
-            return found, analyze.figures_of(options.path, chosen, found)
-    except DblinkError as error:
-        if options.model is not None and isinstance(error, ModelError | PluginError):
-            raise
-        return str(error), None

@@ -170,31 +170,6 @@ def compile_ahead() -> None:
         GaussianLocalizer(camera)
 
 
-def localize(frames: FrameArray, camera: Camera, localizer: str = "gaussian", first_frame: int = 0) -> Localizations:
-    """Localize ``frames`` [N, H, W] with a localizer by name; their numbers count from ``first_frame``.
-
-    Raises
-    ------
-    PluginError
-        No localizer of that name.
-    SourceError, CalibrationError
-        As `GaussianLocalizer.localize`.
-
-    Examples
-    --------
-    >>> from dblink_live.simulate import SCMOS, make_camera
-    >>> from dblink_live.types import Shape
-    >>> camera = make_camera("filaments", Shape(32, 32), seed=1)
-    >>> table = localize(np.stack([camera.frame(n) for n in range(20)]), SCMOS)
-    >>> table.dtype.names[:3], bool(len(table) > 10)
-    (('frame', 'x', 'y'), True)
-    """
-    from dblink_live.registry import get_localizer_factory
-
-    numbers = np.arange(first_frame, first_frame + len(frames), dtype=np.int64)
-    return get_localizer_factory(localizer)(camera).localize(frames, numbers)
-
-
 @dataclass(frozen=True)
 class _Found:
     """Localizations of a batch of frames, sorted by frame, row and column."""
