@@ -78,7 +78,8 @@ def view(
         raise ConfigError(f"expected an address tcp://HOST:PORT to use keys with, found {target}")
     live, history = None, None
     if target is not None and str(target).startswith("tcp://"):
-        live = LiveSource(Subscriber(str(target), keys=read_client_keys(keys) if keys else None))
+        client_keys = read_client_keys(keys) if keys else None
+        live = LiveSource(Subscriber(str(target), keys=client_keys), keys=client_keys)
     elif target is not None:
         history = StoredSource(target)
     existing = QApplication.instance()

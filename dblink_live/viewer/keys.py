@@ -42,6 +42,8 @@ BINDINGS: tuple[Binding, ...] = (
     Binding("contrast", ("A",), "automatic contrast, or locked"),
     Binding("brighter", ("]",), "brighter"),
     Binding("darker", ("[",), "darker"),
+    Binding("rectangle", ("Shift+R",), "measure a rectangle, or no longer"),
+    Binding("line", ("Shift+L",), "measure along a line, or no longer"),
     Binding("colours", ("C",), "next colour map"),
     Binding("cursor", ("X",), "cross at the pointer in all panels"),
     Binding("save_picture", ("Ctrl+S",), "save this window as a PNG"),

@@ -52,6 +52,8 @@ class Presenter(QObject):
     folder_found = Signal(object)
     """The folder of the live run, once it is opened."""
     title_changed = Signal(str)
+    shown = Signal()
+    """Other pictures are shown."""
 
     def __init__(self, live: LiveSource | None, history: StoredSource | None) -> None:
         super().__init__()
@@ -267,6 +269,7 @@ class Presenter(QObject):
                 pictures["trust"], shares = found
                 self._shares.append(shares)
         self.area.show_pictures(pictures)
+        self.shown.emit()
 
     def _show_stored(self, index: int) -> None:
         if self.history is None or not 0 <= index < self.history.n_windows:
@@ -283,6 +286,7 @@ class Presenter(QObject):
         if self.live is not None:
             self.area.show_nothing("camera", "camera frames of stored windows are not kept")
         self.area.show_pictures(pictures)
+        self.shown.emit()
         self._show_molecules(self.history.place_of(index))
         self._shares.clear()
         self._trust_timer.start(TRUST_MS)

@@ -6,11 +6,12 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, QRectF
 
 from dblink_live.bus import Subscriber
 from dblink_live.errors import DblinkError
 from dblink_live.viewer.processes.child import Child
+from dblink_live.viewer.regions.measure import Rectangle
 from dblink_live.viewer.settings import ViewerSettings
 from dblink_live.viewer.sources.live_source import LiveSource
 from dblink_live.viewer.sources.stored_source import StoredSource
@@ -73,11 +74,23 @@ class Program(QObject):
         """Show a window on what is given."""
         window = ViewerWindow(live, history, self.settings)
         window.new_run_wanted.connect(self.show_start)
+        window.crop_wanted.connect(lambda region: self.open_crop(window, region))
         window.closed.connect(lambda: self.windows.remove(window) if window in self.windows else None)
         self.windows.append(window)
         window.start()
         window.show()
         return window
+
+    def open_crop(self, window: ViewerWindow, region: Rectangle) -> ViewerWindow:
+        """Open another window on the same run, whose field is a part of it."""
+        presenter = window.presenter
+        live, history = presenter.live, presenter.history
+        if live is not None and not presenter.has_ended:
+            opened = self.show_window(LiveSource(Subscriber(live.address, keys=live.keys), keys=live.keys), None)
+        else:
+            opened = self.show_window(None, StoredSource(history.path) if history is not None else None)
+        opened.presenter.area.crop(QRectF(region.left_nm, region.top_nm, region.width_nm, region.height_nm))
+        return opened
 
     def start_run(self, choices: Choices) -> None:
         """Start a run, and open its window once it says where; what goes wrong before is said on the start page."""

@@ -7,14 +7,17 @@ from pathlib import Path
 
 from PySide6.QtCore import QStandardPaths, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QResizeEvent
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from dblink_live.errors import DblinkError
 from dblink_live.viewer.bars.after_run import AfterRunBar
 from dblink_live.viewer.bars.toolbar import ViewerToolbar
 from dblink_live.viewer.keys import HelpOverlay, bind
+from dblink_live.viewer.panels.picture import Picture
 from dblink_live.viewer.presenter import Presenter
 from dblink_live.viewer.processes.child import Child
+from dblink_live.viewer.regions.outlines import Outlines, Tool
+from dblink_live.viewer.regions.sidebar import RegionSidebar
 from dblink_live.viewer.settings import ViewerSettings
 from dblink_live.viewer.sources.live_source import LiveSource
 from dblink_live.viewer.sources.stored_source import SUM_WINDOWS, StoredSource
@@ -45,6 +48,8 @@ class ViewerWindow(QWidget):
     new_run_wanted = Signal()
     again_wanted = Signal()
     """Start the camera of this run again, into another folder."""
+    crop_wanted = Signal(object)
+    """`Rectangle` to be shown in a window of its own."""
     closed = Signal()
 
     def __init__(
@@ -60,6 +65,11 @@ class ViewerWindow(QWidget):
         self.presenter.folder_found.connect(self._settings.remember_run)
         self.toolbar = ViewerToolbar(self.presenter.area, self._actions())
         self.toolbar.sum_length_chosen.connect(self._on_sum_length)
+        self.outlines = Outlines(list(self.presenter.area.panels.values()))
+        self.toolbar.tool_chosen.connect(self.outlines.choose)
+        self.sidebar = RegionSidebar(self.outlines, self._shown_pictures, lambda: self.presenter.run_folder)
+        self.sidebar.crop_wanted.connect(self.crop_wanted.emit)
+        self.presenter.shown.connect(self._on_shown)
         self.after_run = AfterRunBar()
         self.after_run.new_run_wanted.connect(self.new_run_wanted.emit)
         self.after_run.again_wanted.connect(self.again_wanted.emit)
@@ -129,6 +139,7 @@ class ViewerWindow(QWidget):
         self._tick_timer.stop()
         self._history_timer.stop()
         self.after_run.close_down()
+        self.sidebar.close_down()
         if self._owner is not None:
             self._owner.let_go()
         self.presenter.close()
@@ -160,6 +171,8 @@ class ViewerWindow(QWidget):
             "contrast": area.toggle_contrast,
             "brighter": lambda: area.brighten(1),
             "darker": lambda: area.brighten(-1),
+            "rectangle": lambda: self._toggle_tool("rectangle"),
+            "line": lambda: self._toggle_tool("line"),
             "colours": area.next_colours,
             "cursor": area.toggle_cross,
             "save_picture": lambda: shown.attempt(self.save_picture),
@@ -174,7 +187,11 @@ class ViewerWindow(QWidget):
         body = QVBoxLayout()
         body.setContentsMargins(10, 6, 10, 6)
         body.setSpacing(6)
-        body.addWidget(shown.area, 1)
+        pictures = QHBoxLayout()
+        pictures.setSpacing(8)
+        pictures.addWidget(shown.area, 1)
+        pictures.addWidget(self.sidebar)
+        body.addLayout(pictures, 1)
         body.addWidget(shown.timeline)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
@@ -209,6 +226,17 @@ class ViewerWindow(QWidget):
         if child is not None and status not in (0, 130):
             self.presenter.say_problem(child.problem or f"the run ended with status {status}")
         self.refresh()
+
+    def _toggle_tool(self, tool: Tool) -> None:
+        self.outlines.choose("none" if self.outlines.tool == tool else tool)
+
+    def _shown_pictures(self) -> dict[str, Picture]:
+        panels = self.presenter.area.panels
+        return {slot: panel.picture for slot, panel in panels.items() if panel.picture is not None}
+
+    def _on_shown(self) -> None:
+        if self.outlines.tool != "none":
+            self.sidebar.refresh()
 
     def _dismiss(self) -> None:
         if self.help.isVisible():

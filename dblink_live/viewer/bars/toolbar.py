@@ -30,6 +30,8 @@ class ViewerToolbar(QToolBar):
     """
 
     sum_length_chosen = Signal(int)
+    tool_chosen = Signal(str)
+    """rectangle, line or none."""
 
     def __init__(self, area: PictureArea, actions: Mapping[str, Callable[[], object]]) -> None:
         super().__init__()
@@ -58,6 +60,9 @@ class ViewerToolbar(QToolBar):
         self.sum_length.valueChanged.connect(self._on_sum_length)
         self.addWidget(self.sum_length)
         self.stage = self._add("Provisional", "provisional", "show the other reconstruction", is_switch=True)
+        measure = self._add_menu("Measure", "measure with a rectangle or a line")
+        for text, tool in (("Rectangle", "rectangle"), ("Line", "line"), ("Nothing", "none")):
+            measure.addAction(text).triggered.connect(partial(self._on_tool, tool))
         room = QWidget()
         room.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self.addWidget(room)
@@ -126,6 +131,9 @@ class ViewerToolbar(QToolBar):
                 action.setCheckable(True)
                 action.setChecked(self._area.panels[slot].colours == name)
                 action.triggered.connect(lambda _checked, slot=slot, name=name: self._area.set_colours(slot, name))
+
+    def _on_tool(self, tool: str, _checked: bool = False) -> None:
+        self.tool_chosen.emit(tool)
 
     def _on_sum_length(self, n_windows: int) -> None:
         self.sum_length.clearFocus()

@@ -36,6 +36,7 @@ class PictureArea(QWidget):
         self._unavailable: set[Slot] = set()
         self._alone: Slot | None = None
         self._field = QRectF()
+        self._crop = QRectF()
         self._is_fitted = True
         self._shows_cross = False
         self._shows_molecules = False
@@ -149,6 +150,11 @@ class PictureArea(QWidget):
             for panel in self.panels.values():
                 panel.layers.set_cross(None)
 
+    def crop(self, field_nm: QRectF) -> None:
+        """Take a part of the field for the whole: fitting shows it."""
+        self._crop = field_nm
+        self.fit()
+
     def fit(self) -> None:
         """Show the whole field."""
         self._is_fitted = True
@@ -202,7 +208,8 @@ class PictureArea(QWidget):
 
     def _refit(self) -> None:
         if self._is_fitted and not self._field.isEmpty():
-            self._linked.fit(self._field)
+            part = self._crop.intersected(self._field)
+            self._linked.fit(self._field if part.isEmpty() else part)
 
     def _on_moved(self) -> None:
         self._is_fitted = False

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dblink_live.bus import Address, ImageMessage, Link, StatusMessage, Subscriber, Topic
+from dblink_live.bus import Address, ClientKeys, ImageMessage, Link, StatusMessage, Subscriber, Topic
 from dblink_live.viewer.panels.picture import SLOTS, Picture, Slot
 from dblink_live.viewer.sources.model_facts import DEFAULT_THRESHOLD, ModelFacts, model_facts
 from dblink_live.viewer.sources.trust import TrustShares, trust_picture
@@ -31,10 +31,18 @@ class LiveSource:
         Connected to the run; the source closes it.
     clock_ns
         The host's clock that pictures of a run on this machine are stamped with.
+    keys
+        That the subscriber was made with, for another one.
     """
 
-    def __init__(self, subscriber: Subscriber, clock_ns: Callable[[], int] = time.perf_counter_ns) -> None:
+    def __init__(
+        self,
+        subscriber: Subscriber,
+        clock_ns: Callable[[], int] = time.perf_counter_ns,
+        keys: ClientKeys | None = None,
+    ) -> None:
         self._subscriber = subscriber
+        self.keys = keys
         self._clock_ns = clock_ns
         self._camera_came_ns = 0
         self._model: ModelFacts | None = None

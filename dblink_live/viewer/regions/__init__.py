@@ -1,0 +1,1 @@
+"""Rectangle and line over the pictures, and what is measured along and inside them."""
