@@ -78,6 +78,16 @@ class Camera:
     is_calibrated
         False when offset and gain are placeholders: photon numbers and precisions are then relative, and every
         surface that shows them says *uncalibrated*.
+
+    Raises
+    ------
+    CalibrationError
+        A value is not finite or outside its range, or maps differ in shape.
+
+    Examples
+    --------
+    >>> Camera(pixel_size_nm=108.0, offset_adu=100.0, electrons_per_adu=0.46).bit_depth
+    16
     """
 
     pixel_size_nm: float

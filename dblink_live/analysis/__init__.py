@@ -1,0 +1,1 @@
+"""Resolution, drift, trust and comparison of what was reconstructed."""

@@ -36,6 +36,13 @@ class Scores:
     *structure* pixels with a predicted pixel within r px; both over the whole video. NaN where there is nothing to
     divide by (an empty truth has no recall). ``temporal_consistency`` is the mean Pearson correlation of consecutive
     frames.
+
+    Examples
+    --------
+    >>> truth = np.zeros((2, 8, 8), bool)
+    >>> truth[:, 3] = True
+    >>> evaluate(truth.astype(np.float32), truth).f1_1px
+    1.0
     """
 
     f1_px: dict[int, float]

@@ -124,7 +124,7 @@ class SensorMaps:
         return slice(top, top + n_rows), slice(left, left + n_columns)
 
     def _corner_of(self, segment: Segment, factor: int) -> tuple[int, int]:
-        """x and y of the frames' first pixel in the maps."""
+        """Return x and y of the frames' first pixel in the maps."""
         if self.roi is not None and segment.roi is not None:
             return segment.roi[0] * factor - self.roi[0], segment.roi[1] * factor - self.roi[1]
         # Where one of the two does not say where it lies, only all of one can be all of the other.

@@ -64,7 +64,14 @@ class Header(Facts, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Model:
-    """A network, ready to run, and the facts of its checkpoint."""
+    """A network, ready to run, and the facts of its checkpoint. Made by `load_model`.
+
+    Examples
+    --------
+    >>> model = load_model("filaments", device="cpu")
+    >>> model.name, model.pixel_size_nm
+    ('filaments', 40.0)
+    """
 
     name: str
     network: BidirectionalNetwork
@@ -83,7 +90,7 @@ class Model:
 
     @property
     def architecture(self) -> str:
-        """ "gated", "light" or "dblink"."""
+        """Kind of the network: "gated", "light" or "dblink"."""
         return self.network.architecture
 
     def __repr__(self) -> str:
@@ -187,6 +194,11 @@ def load_model(name_or_path: str | os.PathLike[str], device: str | torch.device 
     ------
     ModelError
         No such model or device; or the file is damaged, another program's or of an unknown architecture.
+
+    Examples
+    --------
+    >>> 0 < load_model("mitochondria", device="cpu").threshold < 1
+    True
     """
     resolved = resolve_device(device)
     path = _find(name_or_path)

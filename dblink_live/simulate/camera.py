@@ -100,8 +100,10 @@ class CameraSimulator:
         return self.specimen.mask_at(number)
 
     def places_px(self, number: int) -> npt.NDArray[np.float64]:
-        """Return positions of molecules on in frame ``number``: y and x [N, 2] in camera pixels, centre of pixel 0
-        at 0.0, also those outside the field."""
+        """Return positions of the molecules that are on in frame ``number``, also those outside the field.
+
+        y and x [N, 2] in camera pixels, centre of pixel 0 at 0.0.
+        """
         places_nm = self.specimen.place(self._schedule.at(number).shares, number)
         return places_nm[np.isfinite(places_nm).all(axis=1)] / self.camera.pixel_size_nm - 0.5
 

@@ -39,8 +39,10 @@ KINDS = ("filaments", "mitochondria", "er")
 
 
 class Specimen(Protocol):
-    """Structure in a field, as a pure function of the frame number. Positions are [N, 2], (y, x) in nm from the
-    field's corner."""
+    """Structure in a field, as a pure function of the frame number.
+
+    Positions are [N, 2], (y, x) in nm from the field's corner.
+    """
 
     grid: Grid
 

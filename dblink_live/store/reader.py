@@ -90,7 +90,15 @@ class Run:
     """A run folder, opened for reading. Made by `open_run`.
 
     Every access sees what is committed at that moment: read `counts` again to see more of a run that is being written.
-    Nothing here writes, or makes a writer wait. Use one object a thread.
+    Nothing here writes, or makes a writer wait. Use one object per thread.
+
+    Examples
+    --------
+    Read the newest picture of a run, finished or not::
+
+        with open_run("cell1.run") as run:
+            if run.live is not None and len(run.live):
+                picture = run.live[-1] * run.live.value_scale
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -135,7 +143,7 @@ class Run:
 
     @property
     def status(self) -> Status:
-        """running or finalizing only while its writer lives; without one, a run that is not complete is interrupted."""
+        """Return the status: running or finalizing only while its writer lives, else complete or interrupted."""
         status = self._journal.status()
         if status in ("running", "finalizing") and not is_being_written(self.path):
             # The writer may have completed the run between the two looks.
@@ -355,9 +363,26 @@ def _stretches(windows: Sequence[CommittedWindow]) -> Iterator[Sequence[Committe
 def open_run(path: str | Path) -> Run:
     """Open a run folder for reading.
 
+    Parameters
+    ----------
+    path
+        The run folder: finished, interrupted, or being written by another process.
+
     Raises
     ------
     StoreError
         The folder does not exist, is no run, or its journal is damaged.
+
+    Examples
+    --------
+    >>> open_run("no such folder")
+    Traceback (most recent call last):
+    dblink_live.errors.StoreError: ...
+
+    A run is closed by ``with``, and its arrays are read when they are indexed::
+
+        with open_run("cell1.run") as run:
+            newest = run.live[-1] * run.live.value_scale  # float [H, W], probability of structure
+            molecules = run.localizations()
     """
     return Run(path)

@@ -89,6 +89,14 @@ def read_localizations(
         ``channel`` is None.
     CalibrationError
         The pixel size is needed and unknown, implausible, or contradicts the file.
+
+    Examples
+    --------
+    >>> path = getfixture("tmp_path") / "storm.csv"
+    >>> _ = path.write_text('"frame","x [nm]","y [nm]"\\n1,108.0,54.0\\n')
+    >>> table = read_localizations(path, pixel_size_nm=108)
+    >>> int(table["frame"][0]), float(table["x"][0]), float(table["y"][0])  # from frame 0, centre of a pixel at 0
+    (0, 0.5, 0.0)
     """
     if pixel_size_nm is not None:
         pixel_size_nm = check_pixel_size(pixel_size_nm)
@@ -138,6 +146,17 @@ def write_localizations(
         The extension names no known format, the library is missing that it needs, or the file cannot be written.
     CalibrationError
         The pixel size is implausible, or missing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dblink_live.types import LOCALIZATION_DTYPE
+    >>> molecules = np.zeros(3, LOCALIZATION_DTYPE)
+    >>> molecules["photons"] = 500
+    >>> path = getfixture("tmp_path") / "three.csv"
+    >>> _ = write_localizations(path, molecules, pixel_size_nm=108)
+    >>> len(read_localizations(path, pixel_size_nm=108))
+    3
     """
     path = Path(path)
     if isinstance(localizations, LocalizationTable):

@@ -28,8 +28,11 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class TableFormat:
-    """A format of localization tables. A module of `dblink_live.tables` registers one by the name ``FORMAT``; a
-    package registers one as an entry point of the group ``dblink_live.table_formats``."""
+    """A format of localization tables.
+
+    A module of `dblink_live.tables` registers one by the name ``FORMAT``; a package registers one as an entry point of
+    the group ``dblink_live.table_formats``.
+    """
 
     name: str
     """What it is called: the program that writes it, and the kind of file."""

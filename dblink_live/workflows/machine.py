@@ -74,6 +74,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class TorchFacts:
+    """What torch can use on this machine."""
+
     version: str | None
     device: str = "none"
     """The name that `load_model` takes: cpu or cuda."""

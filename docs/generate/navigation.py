@@ -19,6 +19,7 @@ def complete(nav: list[Any], docs: Path) -> None:
     for folder, title in PARTS.items():
         pages = sorted(page.relative_to(docs).as_posix() for page in (docs / folder).glob("*.md"))
         sections[title] += [page for page in pages if page not in named]
+    sections[PARTS["reference"]] += sorted(page.name for page in docs.glob("*.md") if page.name not in named)
     records = sorted(page.relative_to(docs).as_posix() for page in (docs / DECISIONS).glob("*.md"))
     sections[PARTS["explanation"]].append({"Decisions": records})
 

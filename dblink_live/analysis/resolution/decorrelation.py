@@ -62,7 +62,7 @@ class DecorrelationCurve:
 
     @property
     def amplitude(self) -> float:
-        """d at the maximum; 0 where there is none, or a negligible one."""
+        """Correlation d at the maximum; 0 where there is none, or a negligible one."""
         return float(self.correlation[self.peak]) if self._counts else 0.0
 
     @property

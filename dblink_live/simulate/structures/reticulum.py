@@ -229,7 +229,7 @@ class _Waves:
         return cls(spread * math.sqrt(2.0 / _N_WAVES), turn, rng.uniform(0.0, 2 * math.pi, size=turn.shape))
 
     def at(self, seconds: float) -> _Values:
-        """[...]"""
+        """Return the value [...] at that time."""
         total: _Values = self.amplitude * np.sin(self.turn_per_s * seconds + self.phase).sum(axis=-1)
         return total
 

@@ -77,6 +77,8 @@ class ReaderWord(IntEnum):
 
 
 class EventKind(IntEnum):
+    """What an event in the ring tells."""
+
     SEGMENT = 1
     GAP = 2
     ERROR = 3

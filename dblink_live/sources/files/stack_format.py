@@ -35,8 +35,11 @@ EVERYTHING = StackOptions()
 
 @dataclass(frozen=True)
 class StackFormat:
-    """A format of recorded stacks. A module of `dblink_live.sources.files` registers one by the name ``FORMAT``; a
-    package registers one as an entry point of the group ``dblink_live.stack_formats``."""
+    """A format of recorded stacks.
+
+    A module of `dblink_live.sources.files` registers one by the name ``FORMAT``; a package registers one as an entry
+    point of the group ``dblink_live.stack_formats``.
+    """
 
     scheme: str
     """What stands before the colon of a source: ``tiff``."""

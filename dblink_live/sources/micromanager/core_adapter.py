@@ -306,7 +306,7 @@ def _strings(names: Any) -> list[str]:
 
 
 def _metadata_factory(core: object) -> Callable[[], Any] | None:
-    """pymmcore's metadata class for cores made of it; None for a remote Java core."""
+    """Return the metadata class of pymmcore for cores made of it; None for a remote Java core."""
     try:
         import pymmcore
     except ImportError:

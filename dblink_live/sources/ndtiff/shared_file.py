@@ -59,7 +59,7 @@ class SharedFile:
         self._file = io.FileIO(str(path), "r", opener=_open_shared)
 
     def size(self) -> int:
-        """Bytes in the file now. (What a folder's listing says lags behind on Windows.)"""
+        """Bytes in the file now; what a folder's listing says lags behind on Windows."""
         return os.fstat(self._file.fileno()).st_size
 
     def quiet_s(self) -> float:

@@ -73,8 +73,10 @@ def error_loss(error_logits: Tensor, probability: Tensor, structure: Tensor, thr
 
 
 def wrong_pixels(drawn: Tensor, structure: Tensor) -> Tensor:
-    """Where a picture is wrong by more than one pixel, bool [B, T, H, W]: drawn where no structure lies within a pixel
-    (chessboard distance), or structure with nothing drawn within one."""
+    """Return where a picture is wrong by more than one pixel, bool [B, T, H, W].
+
+    Drawn where no structure lies within a pixel (chessboard distance), or structure with nothing drawn within one.
+    """
     return (drawn & ~_widened(structure)) | (structure & ~_widened(drawn))
 
 
@@ -83,8 +85,10 @@ def _widened(mask: Tensor) -> Tensor:
 
 
 def soft_dice(probability: Tensor, structure: Tensor, smooth: float = 1.0) -> Tensor:
-    """1 - the soft Dice overlap (Milletari et al. 2016), over each video and then averaged: empty videos count as
-    well."""
+    """Return 1 - the soft Dice overlap (Milletari et al. 2016), over each video and then averaged.
+
+    Empty videos count as well.
+    """
     axes = (1, 2, 3)
     overlap = (probability * structure).sum(axes)
     total = probability.square().sum(axes) + structure.sum(axes)
