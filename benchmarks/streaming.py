@@ -48,10 +48,11 @@ def rerun_window(network: BidirectionalNetwork, counts: Tensor, output: int, las
     window = counts[None, begin : last + 1]
     present = torch.ones(window.shape[:2])
     state = network.initial_state(1, *counts.shape[1:])
-    forward, _ = network.scan("forward", window, present, state)
-    reverse, _ = network.scan("reverse", window, present, state)
+    encoded = network.encode(window, present)
+    forward, _ = network.scan("forward", [encoded.forward], state)
+    reverse, _ = network.scan("reverse", [encoded.reverse], state)
     # All are decoded and one is kept, one at a time as in the released code; as one batch it is slower still.
-    pictures = [network.decode(forward[:, t], reverse[:, t]) for t in range(window.shape[1])]
+    pictures = [network.decode(forward[:, t], reverse[:, t]).logits for t in range(window.shape[1])]
     return network.probability(pictures[output - begin])[0]
 
 

@@ -9,6 +9,7 @@ Shapes: B batch, T windows, N pictures, C feature channels, H, W pixels of the f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from dblink_live.models.convlstm import ConvLSTM, Direction
-from dblink_live.models.network import BidirectionalNetwork, Decoded, DirectionState, last_of_scan
+from dblink_live.models.network import BidirectionalNetwork, Decoded, DirectionState, Span, joined, last_of_scan
 
 RELEASED_OUTPUT_SCALE = 1.0 / 255.0
 """The authors trained on targets in 0..255."""
@@ -65,11 +66,11 @@ class DblinkNetwork(BidirectionalNetwork):
     def scan(
         self,
         direction: Direction,
-        windows: tuple[Tensor, ...],
+        spans: Sequence[Span],
         state: DirectionState,
         n_features: int | None = None,
     ) -> tuple[Tensor, DirectionState]:
-        counts, _ = windows  # the network knows no mask
+        counts, _ = joined(spans)  # the network knows no mask
         stack = self.forward_net if direction == "forward" else self.reverse_net
         features, h, c = stack(counts.unsqueeze(2), state.h, state.c, direction)
         return last_of_scan(direction, features, n_features), DirectionState(h=h, c=c)

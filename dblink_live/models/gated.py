@@ -16,6 +16,7 @@ them, after padding to `stride`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated, ClassVar
 
@@ -30,7 +31,9 @@ from dblink_live.models.network import (
     Decoded,
     DirectionState,
     Encoded,
+    Span,
     check_span,
+    joined,
     pad_to_stride,
     padded_size,
 )
@@ -39,6 +42,8 @@ FOLD = 4
 """The network runs on the grid folded by this: FOLD^2 pixels become channels, and nothing is averaged away."""
 FINE_CHANNELS = 4
 """Channels on the fine grid, before the last convolution."""
+
+_LAYOUT = torch.channels_last
 
 Channels = Annotated[int, msgspec.Meta(ge=1, le=1024)]
 Windows = Annotated[float, msgspec.Meta(gt=0.0)]
@@ -69,7 +74,7 @@ class GatedNetwork(BidirectionalNetwork):
     Examples
     --------
     >>> sum(p.numel() for p in GatedNetwork().parameters())
-    223589
+    223653
     """
 
     architecture: ClassVar[str] = "gated"
@@ -84,10 +89,10 @@ class GatedNetwork(BidirectionalNetwork):
         # Two compressions of the counts, and the mask.
         self.stem = nn.Conv2d(2 * FOLD**2 + 1, width, 1)
         self.encoder = _Residual(width)
-        self.forward_cell = _GatedCell(width, hidden)
-        self.reverse_cell = _GatedCell(width, hidden)
         n_leaky = len(self.config.time_constants) * (FOLD**2 + 1)
-        self.head = _Head(2 * (hidden + n_leaky), self.config)
+        self.forward_cell = _GatedCell(width, hidden, n_leaky, self.config.head)
+        self.reverse_cell = _GatedCell(width, hidden, n_leaky, self.config.head)
+        self.head = _Head(self.config)
         # [K]; derived from the configuration, hence not in the checkpoint.
         decay = torch.exp(-1.0 / torch.tensor(self.config.time_constants))
         self.register_buffer("_decay", decay, persistent=False)
@@ -96,7 +101,8 @@ class GatedNetwork(BidirectionalNetwork):
         self, batch: int, height: int, width: int, device: torch.device | str | None = None
     ) -> DirectionState:
         rows, cols = padded_size(height, self.stride) // FOLD, padded_size(width, self.stride) // FOLD
-        h = torch.zeros((batch, self.config.hidden, rows, cols), device=device)
+        # Laid out as the gates are: elementwise work on tensors of different layouts takes a multiple of the time.
+        h = torch.zeros((batch, self.config.hidden, rows, cols), device=device).contiguous(memory_format=_LAYOUT)
         n_constants = len(self.config.time_constants)
         leaky = torch.zeros((batch, n_constants * (FOLD**2 + 1), rows, cols), device=device)
         return DirectionState(h=(h,), c=(), leaky=leaky)
@@ -110,7 +116,7 @@ class GatedNetwork(BidirectionalNetwork):
         # Real maps hold anything from 0 to hundreds in a pixel: the first compression keeps their order of magnitude,
         # the second is bounded and resolves 0, 1 and 2.
         inputs = torch.cat([folded.log1p(), folded / (1.0 + folded), mask], dim=2).flatten(0, 1)
-        features = self.encoder(F.relu(self.stem(inputs.contiguous(memory_format=torch.channels_last))))
+        features = self.encoder(F.relu(self.stem(inputs.contiguous(memory_format=_LAYOUT))))
         shape = counts.shape[:2]
         return Encoded(
             forward=(planes, *(torch.unflatten(gate, 0, shape) for gate in self.forward_cell.gates(features))),
@@ -120,31 +126,34 @@ class GatedNetwork(BidirectionalNetwork):
     def scan(
         self,
         direction: Direction,
-        windows: tuple[Tensor, ...],
+        spans: Sequence[Span],
         state: DirectionState,
         n_features: int | None = None,
     ) -> tuple[Tensor, DirectionState]:
-        planes, update, candidate = windows
-        n_windows = planes.shape[1]
+        gates = [(update[:, t], candidate[:, t]) for _, update, candidate in spans for t in range(update.shape[1])]
+        n_windows = len(gates)
         wanted = n_windows if n_features is None else n_features
         cell = self.forward_cell if direction == "forward" else self.reverse_cell
         kernel = cell.kernel()
         h = state.h[0]
         hidden: list[Tensor] = []
-        for step in range(n_windows):
-            t = step if direction == "forward" else n_windows - 1 - step
-            h = torch.lerp(cell.mix(h, kernel), candidate[:, t], update[:, t])
+        for step, (update, candidate) in enumerate(gates if direction == "forward" else reversed(gates)):
+            h = torch.lerp(cell.mix(h, kernel), candidate, update)
             if step >= n_windows - wanted:
                 hidden.append(h)
-        evidence, leaky = self._leaky_averages(direction, planes, state.leaky, wanted)
         if direction == "reverse":
             hidden.reverse()
-        states = torch.stack(hidden, dim=1) if hidden else h.new_zeros((h.shape[0], 0, *h.shape[1:]))
-        return torch.cat([states, evidence], dim=2), DirectionState(h=(h,), c=(), leaky=leaky)
+        planes = joined([(span[0],) for span in spans])[0]
+        evidence, leaky = self._leaky_averages(direction, planes, state.leaky, wanted)
+        after = DirectionState(h=(h,), c=(), leaky=leaky)
+        if not hidden:
+            return h.new_zeros((h.shape[0], 0, self.config.head, *h.shape[2:])), after
+        states = torch.stack(hidden, dim=1) if len(hidden) > 1 else hidden[0].unsqueeze(1)
+        features = cell.features(states.flatten(0, 1), evidence.flatten(0, 1))
+        return torch.unflatten(features, 0, states.shape[:2]), after
 
     def decode(self, forward_features: Tensor, reverse_features: Tensor) -> Decoded:
-        features = torch.cat([forward_features, reverse_features], dim=1)
-        decoded: Decoded = self.head(features.contiguous(memory_format=torch.channels_last))
+        decoded: Decoded = self.head(F.relu(forward_features + reverse_features))
         return decoded
 
     def probability(self, logits: Tensor) -> Tensor:
@@ -196,9 +205,11 @@ class _GatedCell(nn.Module):
     sum to 1 (softmax), so that no state grows without bound.
     """
 
-    def __init__(self, input_channels: int, hidden: int) -> None:
+    def __init__(self, input_channels: int, hidden: int, n_leaky: int, features: int) -> None:
         super().__init__()
         self.hidden = hidden
+        self.of_state = nn.Conv2d(hidden, features, 1)
+        self.of_evidence = nn.Conv2d(n_leaky, features, 1, bias=False)
         self.inputs = nn.Conv2d(input_channels, 2 * hidden, 1)
         with torch.no_grad():
             # Channels begin with memories of 2 to 64 windows, and with little mixing.
@@ -214,6 +225,11 @@ class _GatedCell(nn.Module):
         gates = self.inputs(features)
         return gates[:, : self.hidden].float().sigmoid(), gates[:, self.hidden :].float()
 
+    def features(self, states: Tensor, evidence: Tensor) -> Tensor:
+        """Features [N, C, H', W'] of states and leaky sums: what the decoder takes of this direction."""
+        features: Tensor = self.of_state(states) + self.of_evidence(evidence.contiguous(memory_format=_LAYOUT))
+        return features
+
     def kernel(self) -> Tensor:
         """[hidden, 1, 3, 3]."""
         return self.mixing.softmax(dim=1).view(self.hidden, 1, 3, 3)
@@ -227,10 +243,9 @@ class _GatedCell(nn.Module):
 class _Head(nn.Module):
     """Features [N, C, H', W'] -> logits [N, H, W] of structure and, where it is wanted, of error."""
 
-    def __init__(self, input_channels: int, config: GatedConfig) -> None:
+    def __init__(self, config: GatedConfig) -> None:
         super().__init__()
         width = config.head
-        self.stem = nn.Conv2d(input_channels, width, 1)
         self.blocks = nn.Sequential(*(_Residual(width, dilation) for dilation in config.dilations))
         self.unfold = nn.Conv2d(width, FINE_CHANNELS * FOLD**2, 1)
         self.last = nn.Conv2d(FINE_CHANNELS, 1, 3, padding=1)
@@ -239,7 +254,7 @@ class _Head(nn.Module):
         self.error = _ErrorBranch(width, config.error) if config.error else None
 
     def forward(self, features: Tensor) -> Decoded:
-        trunk = self.blocks(F.relu(self.stem(features)))
+        trunk = self.blocks(features)
         fine = F.pixel_shuffle(F.relu(self.unfold(trunk)), FOLD)
         logits = self.last(fine).squeeze(1)
         return Decoded(logits, None if self.error is None else self.error(trunk.detach(), logits.detach()))

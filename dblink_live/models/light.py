@@ -11,6 +11,7 @@ after padding to `stride`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -23,6 +24,8 @@ from dblink_live.models.network import (
     BidirectionalNetwork,
     Decoded,
     DirectionState,
+    Span,
+    joined,
     last_of_scan,
     pad_to_stride,
     padded_size,
@@ -89,11 +92,11 @@ class LightNetwork(BidirectionalNetwork):
     def scan(
         self,
         direction: Direction,
-        windows: tuple[Tensor, ...],
+        spans: Sequence[Span],
         state: DirectionState,
         n_features: int | None = None,
     ) -> tuple[Tensor, DirectionState]:
-        counts, present = windows
+        counts, present = joined(spans)
         # [B, T, H, W] -> [B, T, 4, H', W'], and the mask as a plane [B, T, 1, H', W'].
         folded = F.pixel_unshuffle(pad_to_stride(counts.float(), self.stride).unsqueeze(2), FOLD)
         mask = present.float()[:, :, None, None, None].expand_as(folded[:, :, :1])

@@ -68,7 +68,7 @@ def measure_pass(network: BidirectionalNetwork, height: int, width: int) -> Pass
         present = torch.ones((1, step), device="meta")
         before = live.now
         encoded = rehearsed.encode(counts, present)
-        features, _ = rehearsed.scan("reverse", encoded.reverse, state)
+        features, _ = rehearsed.scan("reverse", [encoded.reverse], state)
         scanning = live.peak - before
         held = sum(part.numel() * part.element_size() for part in encoded.forward)
         live.peak = before = live.now

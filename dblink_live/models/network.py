@@ -9,6 +9,7 @@ Shapes: B batch, T windows, N pictures, C feature channels, H, W pixels of the f
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -41,14 +42,18 @@ class DirectionState:
         )
 
 
+Span = tuple[Tensor, ...]
+"""What a network has computed of consecutive windows for one direction, [B, T, ...] each."""
+
+
 class Encoded(NamedTuple):
-    """What a network knows of a span of windows before it looks at others: tensors [B, T, ...].
+    """What a network knows of a span of windows before it looks at others.
 
     It is computed once per window. Every later pass over the window, in its direction, needs nothing else.
     """
 
-    forward: tuple[Tensor, ...]
-    reverse: tuple[Tensor, ...]
+    forward: Span
+    reverse: Span
 
 
 class Decoded(NamedTuple):
@@ -107,18 +112,18 @@ class BidirectionalNetwork(nn.Module, ABC):
     def scan(
         self,
         direction: Direction,
-        windows: tuple[Tensor, ...],
+        spans: Sequence[Span],
         state: DirectionState,
         n_features: int | None = None,
     ) -> tuple[Tensor, DirectionState]:
-        """Run one direction over a span of windows.
+        """Run one direction over windows.
 
         Parameters
         ----------
         direction
             "forward" from the first window to the last, "reverse" from the last to the first.
-        windows
-            The direction's part of `encode`'s answer.
+        spans
+            The direction's part of one or more answers of `encode`, in time order.
         state
             As `initial_state` or an earlier call returned it.
         n_features
@@ -152,8 +157,8 @@ class BidirectionalNetwork(nn.Module, ABC):
             present = counts.new_ones(batch, windows)
         state = self.initial_state(batch, height, width, counts.device)
         encoded = self.encode(counts, present)
-        forward_features, _ = self.scan("forward", encoded.forward, state)
-        reverse_features, _ = self.scan("reverse", encoded.reverse, state)
+        forward_features, _ = self.scan("forward", [encoded.forward], state)
+        reverse_features, _ = self.scan("reverse", [encoded.reverse], state)
         logits = self.decode(forward_features.flatten(0, 1), reverse_features.flatten(0, 1)).logits
         return torch.unflatten(crop(logits, height, width), 0, (batch, windows))
 
@@ -173,6 +178,11 @@ def pad_to_stride(counts: Tensor, stride: int) -> Tensor:
     height, width = counts.shape[-2:]
     bottom, right = padded_size(height, stride) - height, padded_size(width, stride) - width
     return F.pad(counts, (0, right, 0, bottom)) if bottom or right else counts
+
+
+def joined(spans: Sequence[Span]) -> Span:
+    """One span of consecutive ``spans``."""
+    return spans[0] if len(spans) == 1 else tuple(torch.cat(parts, dim=1) for parts in zip(*spans, strict=True))
 
 
 def last_of_scan(direction: Direction, features: Tensor, n_features: int | None) -> Tensor:

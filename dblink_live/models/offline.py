@@ -22,7 +22,7 @@ from dblink_live.errors import ModelError
 from dblink_live.models.checkpoint import Model, load_model
 from dblink_live.models.maps import check_counts, check_maps
 from dblink_live.models.memory import CheckpointPlan, step_windows
-from dblink_live.models.network import BidirectionalNetwork, DirectionState, crop
+from dblink_live.models.network import BidirectionalNetwork, DirectionState, Span, crop
 from dblink_live.models.streaming import Picture, StreamingEngine
 from dblink_live.types import FloatImage, Shape
 
@@ -149,7 +149,7 @@ def full_pass(
         """The reverse state before ``start``, from the one after ``stop``."""
         with torch.inference_mode():
             for begin, end in reversed(_cut(start, stop, step)):
-                _, state = network.scan("reverse", network.encode(*load(begin, end)).reverse, state, 0)
+                _, state = network.scan("reverse", [network.encode(*load(begin, end)).reverse], state, 0)
         return state
 
     # Inference mode is entered for each piece of work: a generator must not leave it on for its caller meanwhile.
@@ -157,14 +157,14 @@ def full_pass(
         state = network.initial_state(1, height, width, device)
         forward = state
         for begin, end in _cut(0, first, step):
-            _, forward = network.scan("forward", network.encode(*load(begin, end)).forward, forward, 0)
+            _, forward = network.scan("forward", [network.encode(*load(begin, end)).forward], forward, 0)
     for start, stop, after in _spans(sweep, first, windows, state, strides):
-        held: list[tuple[tuple[Tensor, ...], Tensor]] = []  # of each window, the last one first
+        held: list[tuple[Span, Tensor]] = []  # of each window, the last one first
         reverse = after
         for begin, end in reversed(_cut(start, stop, step)):
             with torch.inference_mode():
                 encoded = network.encode(*load(begin, end))
-                features, reverse = network.scan("reverse", encoded.reverse, reverse)
+                features, reverse = network.scan("reverse", [encoded.reverse], reverse)
                 for t in range(end - begin - 1, -1, -1):
                     # Copies, so that nothing else of the span stays in memory.
                     forward_inputs = tuple(part[:, t : t + 1].clone() for part in encoded.forward)
@@ -173,7 +173,7 @@ def full_pass(
         for window in range(start, stop):
             with torch.inference_mode():
                 forward_inputs, reverse_features = held.pop()
-                forward_features, forward = network.scan("forward", forward_inputs, forward)
+                forward_features, forward = network.scan("forward", [forward_inputs], forward)
                 decoded = network.decode(forward_features[:, 0], reverse_features)
                 picture = network.probability(crop(decoded.logits, height, width))[0].cpu().numpy()
                 del forward_inputs, reverse_features, forward_features, decoded

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from dblink_live.errors import ModelError
-from dblink_live.models.network import BidirectionalNetwork, DirectionState, Encoded, crop
+from dblink_live.models.network import BidirectionalNetwork, DirectionState, Encoded, Span, crop
 from dblink_live.types import Shape, Stage
 
 REVERSE_SPAN = 8
@@ -30,7 +30,7 @@ REVERSE_SPAN = 8
 class PendingWindow:
     """A window that has been pushed and waits for its lookahead."""
 
-    reverse_inputs: tuple[Tensor, ...]
+    reverse_inputs: Span
     """What the network has computed of this window for the reverse direction, [1, 1, ...] each."""
     forward_features: Tensor
     """[1, 1, C, H', W']."""
@@ -136,7 +136,7 @@ class StreamingEngine:
         pictures: list[Picture] = []
         for t in range(counts.shape[0]):
             encoded = self._encode(counts[t], present[t])
-            features, forward = self.network.scan("forward", encoded.forward, state.forward)
+            features, forward = self.network.scan("forward", [encoded.forward], state.forward)
             state = replace(
                 state,
                 next_window=state.next_window + 1,
@@ -168,7 +168,7 @@ class StreamingEngine:
             )
         for t in range(counts.shape[0]):
             encoded = self._encode(counts[t], present[t])
-            _, forward = self.network.scan("forward", encoded.forward, state.forward, 0)
+            _, forward = self.network.scan("forward", [encoded.forward], state.forward, 0)
             state = replace(state, next_window=state.next_window + 1, forward=forward)
         return state
 
@@ -201,8 +201,8 @@ class StreamingEngine:
         for stop in range(len(state.pending), 0, -REVERSE_SPAN):
             start = max(stop - REVERSE_SPAN, 0)
             span = state.pending[start:stop]
-            inputs = tuple(torch.cat(parts, dim=1) for parts in zip(*(w.reverse_inputs for w in span), strict=True))
             n_wanted = max(min(stop, n_ready) - start, 0)
+            inputs = [window.reverse_inputs for window in span]
             reverse_features, reverse = self.network.scan("reverse", inputs, reverse, n_wanted)
             for i in range(start + n_wanted - 1, max(start, first) - 1, -1):
                 # One picture at a time: the decoder's intermediate maps are by far the largest tensors here.

@@ -54,7 +54,7 @@ def test_the_state_stays_bounded_over_thousands_of_windows(make_counts: Counts) 
         windows = network.encode(counts, torch.ones(1, 50)).forward
         state, sizes = network.initial_state(1, 8, 8), []
         for _ in range(40):
-            _, state = network.scan("forward", windows, state, 0)
+            _, state = network.scan("forward", [windows], state, 0)
             sizes.append(float(state.h[0].abs().max()))
         largest_candidate = float(windows[2].abs().max())
     assert sizes[-1] <= largest_candidate
@@ -78,8 +78,8 @@ def test_no_gradient_of_the_error_reaches_the_picture(make_counts: Counts) -> No
     encoded = network.encode(make_counts(2, 8, 8)[None], torch.ones(1, 2))
     start = network.initial_state(1, 8, 8)
     features = [
-        network.scan("forward", encoded.forward, start)[0][:, 0],
-        network.scan("reverse", encoded.reverse, start)[0][:, 0],
+        network.scan("forward", [encoded.forward], start)[0][:, 0],
+        network.scan("reverse", [encoded.reverse], start)[0][:, 0],
     ]
     error_logits = network.decode(*features).error_logits
     assert error_logits is not None

@@ -16,8 +16,8 @@ def test_the_rehearsal_counts_what_the_network_holds():
     gated = measure_pass(GatedNetwork(), 64, 96)
     # At quarter resolution: 64 hidden channels, and 3 leaky averages of 17 planes.
     assert gated.state == (64 + 3 * 17) * 16 * 24 * 4
-    # The same as features; and the window's 17 planes, gates and candidates.
-    assert gated.window == (64 + 3 * 17 + 17 + 2 * 64) * 16 * 24 * 4
+    # 64 features; and the window's 17 planes, gates and candidates.
+    assert gated.window == (64 + 17 + 2 * 64) * 16 * 24 * 4
     dblink = measure_pass(DblinkNetwork(), 64, 96)
     # The decoder's widest moment: 128 channels in, 256 out, at full resolution.
     assert dblink.working > (128 + 256) * 64 * 96 * 4

@@ -142,14 +142,14 @@ def clip_loss(network: BidirectionalNetwork, clip: Clip, settings: TrainingSetti
         earlier = later = network.initial_state(batch, height, width, device)
         if begin:
             before = network.encode(counts[:, :begin], present[:, :begin])
-            _, earlier = network.scan("forward", before.forward, earlier, 0)
+            _, earlier = network.scan("forward", [before.forward], earlier, 0)
         if clip.warmup_reverse:
             after = network.encode(counts[:, end:], present[:, end:])
-            _, later = network.scan("reverse", after.reverse, later, 0)
+            _, later = network.scan("reverse", [after.reverse], later, 0)
     with mixed_precision(settings, device):
         encoded = network.encode(counts[:, begin:end], present[:, begin:end])
-        forward_features, _ = network.scan("forward", encoded.forward, earlier)
-        reverse_features, _ = network.scan("reverse", encoded.reverse, later)
+        forward_features, _ = network.scan("forward", [encoded.forward], earlier)
+        reverse_features, _ = network.scan("reverse", [encoded.reverse], later)
         decoded = network.decode(forward_features[:, chosen].flatten(0, 1), reverse_features[:, chosen].flatten(0, 1))
 
     def clips(pictures: Tensor) -> Tensor:

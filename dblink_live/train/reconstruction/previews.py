@@ -66,8 +66,8 @@ def _reconstruct(
     earlier, later = (
         network.encode(maps[:, span], shares[:, span]) for span in (slice(window + 1), slice(window, None))
     )
-    before, _ = network.scan("forward", earlier.forward, state, 1)
-    after, _ = network.scan("reverse", later.reverse, state, 1)
+    before, _ = network.scan("forward", [earlier.forward], state, 1)
+    after, _ = network.scan("reverse", [later.reverse], state, 1)
     logits = network.decode(before[:, 0], after[:, 0]).logits
     picture: Picture = network.probability(crop(logits, height, width))[0].float().cpu().numpy()
     return picture
