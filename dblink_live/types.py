@@ -315,6 +315,9 @@ class Reconstruction:
     """Windows after this one that the picture has really seen."""
     latency_s: float = 0.0
     """Host seconds from the window's last camera frame to this picture; 0 when not live."""
+    error: FloatImage | None = None
+    """[H, W], probability that the picture is wrong here by more than one pixel, in [0, 1]; None where the network
+    predicts none."""
 
 
 @dataclass(frozen=True)

@@ -38,10 +38,11 @@ MAX_PART_BYTES = MAX_IMAGE_BYTES + MAX_HEADER_BYTES + 128
 _ALIGN = 64
 _LENGTH = struct.Struct("<I")
 
-Topic = Literal["camera", "sum", "live", "provisional"]
+Topic = Literal["camera", "sum", "live", "provisional", "error"]
 TOPICS: tuple[Topic, ...] = get_args(Topic)
 """camera: the newest frame; sum: plain windowed sum; live: the reconstruction with its bounded lookahead;
-provisional: the reconstruction of the newest window, which has seen no later one."""
+provisional: the reconstruction of the newest window, which has seen no later one; error: the probability that ``live``
+is wrong, where the network predicts it."""
 
 RunState = Literal["running", "ending", "ended", "failed"]
 

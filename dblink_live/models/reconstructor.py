@@ -122,6 +122,7 @@ class StreamingReconstructor:
                     stage=picture.stage,
                     lookahead=picture.lookahead,
                     latency_s=(time.perf_counter_ns() - t_ns) * 1e-9 if t_ns > 0 else 0.0,
+                    error=None if picture.error is None else picture.error.cpu().numpy(),
                 )
             )
         return finished

@@ -81,16 +81,20 @@ class PreviewPublisher:
         """Send a picture of the network, provisional or not."""
         topic: Topic = "provisional" if reconstruction.stage == "provisional" else "live"
         last_frame_ns = time.perf_counter_ns() - round(reconstruction.latency_s * 1e9)
-        self._send(
-            topic,
-            reconstruction.segment,
-            reconstruction.window,
-            reconstruction.image,
-            last_frame_ns,
-            grid.pitch_nm,
-            grid.origin_nm,
-            {"lookahead": reconstruction.lookahead},
-        )
+        sent: list[tuple[Topic, FloatImage]] = [(topic, reconstruction.image)]
+        if topic == "live" and reconstruction.error is not None:
+            sent.insert(0, ("error", reconstruction.error))
+        for own_topic, image in sent:
+            self._send(
+                own_topic,
+                reconstruction.segment,
+                reconstruction.window,
+                image,
+                last_frame_ns,
+                grid.pitch_nm,
+                grid.origin_nm,
+                {"lookahead": reconstruction.lookahead},
+            )
         if topic == "live":
             self._follow_drift(reconstruction.image, grid)
 

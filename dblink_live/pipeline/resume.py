@@ -205,7 +205,10 @@ def _redo_pictures(
         row = counts.row(picture.window)
         if row is not None and row.window not in committed:
             image = picture.probability.cpu().numpy()
-            writer.write_reconstruction(Reconstruction(index, row.window, image, "bounded", picture.lookahead))
+            error = None if picture.error is None else picture.error.cpu().numpy()
+            writer.write_reconstruction(
+                Reconstruction(index, row.window, image, "bounded", picture.lookahead, error=error)
+            )
     return len(missing)
 
 

@@ -16,8 +16,9 @@ LIVE_BYTES_A_PIXEL = {"uint8": 0.6, "float16": 1.4}
 """Of a picture with structure in a third of its pixels."""
 PYRAMID = 4 / 3
 JOURNAL_BYTES_A_WINDOW = 1000
-"""Two rows with their indices, file system blocks left half empty, and metadata."""
-FILES_A_WINDOW = 2
+"""Three rows with their indices, file system blocks left half empty, and metadata."""
+FILES_A_WINDOW = 3
+"""Counts, picture and its errors."""
 NODES_A_FILE = 3
 """A shard ``c/t/0/0`` is a file in two folders of its own; a file system may have room for so many of both together."""
 RAW_BYTES_A_FRAME = 64
@@ -31,7 +32,7 @@ def forecast_bytes(
     live_dtype: Literal["uint8", "float16"] = "uint8",
     localizations_per_window: float | None = None,
 ) -> int:
-    """Bytes that ``n_windows`` will take, on the high side of what real runs take.
+    """Bytes that ``n_windows`` will take, on the high side of what real runs take; with pictures of errors.
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ def forecast_bytes(
     n_pixels = grid.shape.height * grid.shape.width
     if localizations_per_window is None:
         localizations_per_window = n_pixels / 100
-    pictures = n_pixels * (COUNTS_BYTES_A_PIXEL + LIVE_BYTES_A_PIXEL[live_dtype]) * PYRAMID
+    pictures = n_pixels * (COUNTS_BYTES_A_PIXEL + 2 * LIVE_BYTES_A_PIXEL[live_dtype]) * PYRAMID
     return round(
         n_windows * (pictures + localizations_per_window * LOCALIZATION_DTYPE.itemsize + JOURNAL_BYTES_A_WINDOW)
     )

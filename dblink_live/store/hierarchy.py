@@ -5,6 +5,7 @@
       counts/            zarr.json  multiscales (axes, transformations), `dblink_live` attributes
         0/               zarr.json  (t, y, x), one shard a window
       live/ full/        as counts
+      error/             as live, where the network predicts its errors
       mended/            as counts: windows that were made whole from raw frames, in the order of their making
       counts_1/ ...      the same products on the next lattice: another grid or window duration
 
@@ -34,13 +35,14 @@ AXIS_NAMES = ("t", "y", "x")
 BLOCK = 256
 """Windows by which an array grows: one metadata write in 256 windows, and little to trim at the end."""
 MAX_CHUNK = 512
-_SERIES = re.compile(r"(counts|live|full|mended|raw)(_[1-9][0-9]{0,8})?")
+_SERIES = re.compile(r"(counts|live|full|mended|error|raw)(_[1-9][0-9]{0,8})?")
 _LEVEL = re.compile(r"[0-9]{1,3}")
 
 _QUANTITIES: dict[Product, str] = {
     "counts": "localizations per pixel",
     "live": "probability of structure, bounded lookahead",
     "full": "probability of structure, all windows",
+    "error": "probability that live is wrong here by more than one pixel",
     "mended": "localizations per pixel, of windows that lacked frames in counts and were counted again from raw",
 }
 

@@ -29,7 +29,7 @@ from dblink_live.types import Gap, GapCause, Grid, RunInfo, Segment, Shape
 FILE_NAME = "journal.sqlite"
 SCHEMA_VERSION = 1
 
-Product = Literal["counts", "live", "full", "mended"]
+Product = Literal["counts", "live", "full", "mended", "error"]
 PRODUCTS: tuple[Product, ...] = get_args(Product)
 MapProduct = Literal["counts", "mended"]
 """Maps: what live processing counted, and windows that lacked frames then and were counted again from raw ones."""

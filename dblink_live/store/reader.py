@@ -191,6 +191,11 @@ class Run:
         return self.array("live")
 
     @property
+    def error(self) -> CommittedArray | None:
+        """Probability that ``live`` is wrong, scaled like it; None where the network predicts no errors."""
+        return self.array("error")
+
+    @property
     def full(self) -> CommittedArray | None:
         """Pictures of the full pass; None where there was none."""
         return self.array("full")

@@ -220,7 +220,7 @@ class RunWriter:
         self._store(product, stored, map.window, map.counts, frames, localizations=packed)
 
     def write_reconstruction(self, reconstruction: Reconstruction) -> None:
-        """Store a picture: a bounded one into ``live``, one of the full pass into ``full``.
+        """Store a picture: a bounded one into ``live``, its predicted errors into ``error``; a full one into ``full``.
 
         Raises
         ------
@@ -242,8 +242,13 @@ class RunWriter:
                 f"expected the map of segment {reconstruction.segment}, window {reconstruction.window} to be stored "
                 "before its picture, found none; call write_map first"
             )
-        if reconstruction.image.shape != tuple(stored.grid.shape):
-            raise StoreError(f"expected a picture of {tuple(stored.grid.shape)}, found {reconstruction.image.shape}")
+        for picture in (reconstruction.image, reconstruction.error):
+            if picture is not None and picture.shape != tuple(stored.grid.shape):
+                raise StoreError(f"expected a picture of {tuple(stored.grid.shape)}, found {picture.shape}")
+        # Errors come first: a run that breaks off between the two has no picture yet, and `resume` makes it again.
+        if product == "live" and reconstruction.error is not None and self._windows["error"].get(*key) is None:
+            errors = encode_probability(reconstruction.error, self._facts.live_dtype)
+            self._store("error", stored, reconstruction.window, errors, frames, picture=reconstruction)
         image = encode_probability(reconstruction.image, self._facts.live_dtype)
         self._store(product, stored, reconstruction.window, image, frames, picture=reconstruction)
 

@@ -9,9 +9,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from synthetic import GRID, INFO, LOOKAHEAD, WINDOW_FRAMES, make_map, make_picture, make_segment, write_run
+from synthetic import (
+    GRID,
+    INFO,
+    LOOKAHEAD,
+    WINDOW_FRAMES,
+    balanced_ledger,
+    make_map,
+    make_picture,
+    make_segment,
+    write_run,
+)
 
-from dblink_live.store import RunWriter, checksum, encode_probability, open_run
+from dblink_live.store import RunWriter, checksum, encode_probability, open_run, verify_run
 from dblink_live.types import Gap, GapCause, LocalizationMap, Reconstruction, empty_localizations
 
 
@@ -154,3 +164,20 @@ def test_reading_a_run_imports_neither_torch_nor_qt() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_predicted_errors_are_stored_beside_their_pictures(tmp_path: Path) -> None:
+    errors = [np.full(GRID.shape, 0.2 * window, np.float32) for window in range(3)]
+    with RunWriter.create(tmp_path / "run", INFO, window_frames=WINDOW_FRAMES) as writer:
+        writer.begin_segment(make_segment(), GRID)
+        for window, error in enumerate(errors):
+            writer.write_map(*make_map(0, window))
+            writer.write_reconstruction(
+                Reconstruction(0, window, make_picture(0, window), "bounded", LOOKAHEAD, error=error)
+            )
+        writer.write_ledger(0, balanced_ledger(3))
+    with open_run(tmp_path / "run") as run:
+        assert run.error is not None
+        assert run.error[:] * run.error.value_scale == pytest.approx(np.stack(errors), abs=0.5 / 255 + 1e-6)
+        assert [row.window for row in run.windows("error")] == [0, 1, 2]
+    assert verify_run(tmp_path / "run").problems == []

@@ -144,7 +144,7 @@ def _check_arrays(run: Run, known: _Journal, report: VerifyReport) -> None:
     # A complete run to which a pass is being added has a tail there, until that pass is finalized.
     is_trimmed = report.status == "complete" and not is_being_written(run.path)
     for spec in specs:
-        must_be_trimmed = is_trimmed and spec.product in ("counts", "live")
+        must_be_trimmed = is_trimmed and spec.product in ("counts", "live", "error")
         problems, notes = check_tail(root, spec, committed.get(spec.name, 0), must_be_trimmed)
         report.problems += [f"series {spec.name}: {text}" for text in problems]
         report.notes += [f"series {spec.name}: {text}" for text in notes]
