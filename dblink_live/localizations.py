@@ -19,6 +19,14 @@ class Localizations(np.ndarray[tuple[int, ...], np.dtype[np.void]]):
     """A structured array of `dblink_live.types.LOCALIZATION_DTYPE` that shows itself in a terminal and a notebook.
 
     Everything that an array can do stays: ``found["x"]``, ``found[found["photons"] > 500]``, ``len(found)``.
+
+    Examples
+    --------
+    >>> from dblink_live.types import LOCALIZATION_DTYPE
+    >>> found = np.zeros(3, LOCALIZATION_DTYPE).view(Localizations)
+    >>> found["photons"] = 200, 700, 900
+    >>> len(found[found["photons"] > 500])
+    2
     """
 
     def __repr__(self) -> str:

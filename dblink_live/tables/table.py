@@ -30,7 +30,21 @@ DEPTH = ("z_nm", "lpz_nm")
 
 @dataclass(frozen=True)
 class LocalizationTable:
-    """What `read_localizations` found in a file; it can be indexed and passed on like its ``localizations``."""
+    """What `read_localizations` found in a file; it can be indexed and passed on like its ``localizations``.
+
+    Raises
+    ------
+    SourceError
+        A further column has another number of rows.
+
+    Examples
+    --------
+    >>> molecules = np.zeros(3, TABLE_DTYPE)
+    >>> molecules["x"] = 0, 4, 9
+    >>> table = LocalizationTable(molecules, pixel_size_nm=108.0)
+    >>> len(table), table.field()
+    (3, Shape(height=1, width=10))
+    """
 
     localizations: Localizations
     """Rows of `TABLE_DTYPE`, sorted by frame; frames count from 0, positions in camera pixels. Columns that the file

@@ -74,6 +74,15 @@ def analyze(
         The run has no such product or segment, or the model does not fit.
     StoreError, SourceError
         Nothing is there, or it is damaged or of another kind.
+
+    Examples
+    --------
+    >>> pictures = np.zeros((9, 64, 64), np.float32)
+    >>> pictures[:, 30:34, 8:56] = 1.0
+    >>> path = getfixture("tmp_path") / "line.npy"
+    >>> np.save(path, pictures)
+    >>> round(analyze(path, pitch_nm=40)["drift_nm"], 3)
+    0.0
     """
     from dblink_live.workflows.analysis_input import AnalysisSettings
 
@@ -178,7 +187,8 @@ def notes_of(found: Figures) -> list[str]:
 def half_bit_nm(curve: FrcCurve | None) -> float | None:
     """Return the resolution by the half-bit threshold.
 
-    The stricter threshold says "no resolution" of poor data more often: a gap of its own, beside that of 1/7."""
+    The stricter threshold says "no resolution" of poor data more often: a gap of its own, beside that of 1/7.
+    """
     if curve is None:
         return None
     try:

@@ -68,6 +68,12 @@ def reconstruct(
     ------
     ModelError
         The model is unknown, or the counts are on another grid, not finite, negative or not [T, H, W].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> reconstruct(np.zeros((3, 16, 20), np.uint16), device="cpu").shape
+    (3, 16, 20)
     """
     from dblink_live.models import reconstruct as reconstruct_video
 

@@ -80,6 +80,11 @@ def refine(
         A setting or the model is wrong.
     StoreError
         It is no run, another process writes to it, or the disk failed. What was committed is intact.
+
+    Examples
+    --------
+    >>> refine("cell1.run", memory_mb=2000, progress=True).full  # doctest: +SKIP
+    CommittedArray(shape=(60, 128, 128), dtype=uint8)
     """
     from dblink_live.store import open_run
 

@@ -56,6 +56,11 @@ def report(
         It is no run, or the page cannot be written.
     ModelError, PluginError
         The model that was asked for is unknown or does not fit.
+
+    Examples
+    --------
+    >>> report("cell1.run", progress=True)  # doctest: +SKIP
+    PosixPath('cell1.run/report/report.html')
     """
     path = Path(run) if isinstance(run, str | Path) else run.path
     written = write_run_report(path, full=full, fiducials=fiducials, compare=compare, model=model, progress=progress)

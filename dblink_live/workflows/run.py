@@ -64,7 +64,15 @@ def run(
 
     Examples
     --------
-    >>> run("stack.tif", "cell1.run", pixel_size_nm=108, window=10, progress=True)  # doctest: +SKIP
+    >>> import numpy as np
+    >>> import tifffile
+    >>> folder = getfixture("tmp_path")
+    >>> frames = np.random.default_rng(1).poisson(20, (40, 16, 16)).astype(np.uint16)
+    >>> frames[:, 7:9, 7:9] += 200
+    >>> tifffile.imwrite(folder / "stack.tif", frames)
+    >>> done = run(str(folder / "stack.tif"), folder / "cell1.run", pixel_size_nm=160, window=10, model="filaments")
+    >>> done.live.shape
+    (4, 64, 64)
     """
     resolved = read_settings(config, short=settings)
     spec = guess_source(source, exposure_ms, roi)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable
 from functools import partial
 
@@ -55,7 +56,8 @@ def pages() -> dict[str, Callable[[], str]]:
 
 
 def _face() -> str:
-    names = [name for name in dblink_live.__all__ if not name.startswith("__")]
+    public = {name: getattr(dblink_live, name) for name in dblink_live.__all__}
+    names = [name for name, found in public.items() if inspect.isclass(found) or inspect.isfunction(found)]
     head = (
         "# `import dblink_live as dbl`\n\n"
         "What scripts and notebooks use. Names are imported when they are first used, so that a program that only\n"

@@ -10,7 +10,7 @@ import pytest
 
 import dblink_live
 
-FACE = [name for name in dblink_live.__all__ if not name.startswith("__")]
+FACE = [name for name in dblink_live.__all__ if callable(getattr(dblink_live, name))]
 ROOMS = [f"dblink_live.{found.name}" for found in pkgutil.iter_modules(dblink_live.__path__) if found.ispkg]
 WRITTEN_OUT = ("args", "kwargs", "self")
 
