@@ -320,7 +320,8 @@ class LiveLoop:
         if not self._source.is_live or self._stopping:
             return ""
         current = self._segments.current
-        change = silence.look(has_come, current.segment.frame_interval_ms if current else None)
+        interval_ms = current.segment.frame_interval_ms if current else None
+        change = silence.look(has_come, interval_ms, getattr(self._source, "lost_because", ""))
         if change is not None:
             self._writer.event(change)
         return silence.words

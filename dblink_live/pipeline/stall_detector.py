@@ -30,8 +30,11 @@ class StallDetector:
         self.words = ""
         """What there is to say as long as the silence lasts; empty while frames come."""
 
-    def look(self, has_come: bool, frame_interval_ms: float | None) -> str | None:
-        """Take note of whether something has come since the last look; a line for the run's log when that changes."""
+    def look(self, has_come: bool, frame_interval_ms: float | None, lost_because: str = "") -> str | None:
+        """Take note of whether something has come since the last look; a line for the run's log when that changes.
+
+        ``lost_because`` says why the other side of the source is away, where that is known: then nothing is guessed.
+        """
         now_s = self._clock_s()
         silent_s, limit_s = now_s - self._heard_s, self._limit_s
         if frame_interval_ms is not None:
@@ -39,6 +42,10 @@ class StallDetector:
         if has_come:
             was_silent, self.words, self._heard_s = bool(self.words), "", now_s
             return f"the camera gives frames again, after {silent_s:.0f} s" if was_silent else None
+        if lost_because:
+            words = f"{lost_because}; the run waits for it and goes on when it is back"
+            is_news, self.words = words != self.words, words
+            return words if is_news else None
         if silent_s < limit_s or self.words:
             return None
         self.words = (

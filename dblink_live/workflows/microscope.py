@@ -45,7 +45,9 @@ segment = segment_of(core, HostClock.now())
 print(json.dumps({
     "camera": core.label, "shape": list(segment.shape), "dtype": segment.dtype, "exposure_ms": segment.exposure_ms,
     "is_busy": core.is_running(), "fps": None, "pixel_size_nm": segment.pixel_size_nm,
+    "version": bridge.other_version(bridge.server_version(int(sys.argv[1]))),
 }), flush=True)
+bridge.give_back()
 os._exit(0)
 """
 
@@ -136,18 +138,19 @@ def interface_problems(
 
 def inspect_bridge(port: int) -> tuple[CameraFacts | None, str, tuple[str, ...]]:
     """The camera of a running Micro-Manager, a word about its bridge, and what is wrong with it."""
-    from dblink_live.sources.micromanager.bridge import is_listening
+    from dblink_live.sources.micromanager.bridge import OPTION, is_listening
 
     if not is_listening(port):
         return (
             None,
-            f"no server listens at port {port} (Micro-Manager: Tools > Options > Run server on port {port})",
+            f"no server listens at port {port} (Micro-Manager: {OPTION})",
             (),
         )
     facts, problem = probe(BRIDGE_PROBE, dict(os.environ), str(port))
     if facts is None:
         return None, f"port {port} does not answer", (f"the bridge at port {port} does not answer: {problem}",)
-    return camera_facts(facts), f"Micro-Manager answers at port {port}", ()
+    version = facts.pop("version")
+    return camera_facts(facts), f"Micro-Manager answers at port {port}", (version,) if version else ()
 
 
 def measure_camera(config: str, seconds: float = CAMERA_S) -> tuple[CameraFacts | None, tuple[str, ...]]:

@@ -97,7 +97,7 @@ def acquisition_window() -> None:
 def options_window() -> None:
     drawing = Drawing("Tools > Options", 620, 150)
     drawing.tick(24, 48, "Fast storage", is_on=False)
-    drawing.tick(24, 76, "Run server on port 4827")
+    drawing.tick(24, 76, "Run pycro-manager server on port 4827")
     drawing.tick(24, 104, "Delete log files older than 7 days", is_on=False)
     drawing.text(300, 88, "only for mm:live and mm:acquisition", colour=GREY)
     drawing.hint(18, 70, 210, 26, 1)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -106,7 +106,9 @@ def build_acquisition(
     else:
         core = CameraCore(build_core(config))
         set_camera(core, exposure_ms, cast(Roi, tuple(map(int, roi.split(",")))) if roi else None, binning)
-    plan.check(core)
+    plan.check(core, is_remote=config is None)
+    if config is None:
+        plan = plan.as_answered()
     return AcquisitionProducer(core, plan, port=None if config else port, folder=folder)
 
 
@@ -174,7 +176,9 @@ class AcquisitionProducer:
         self._n_deselected = 0
         self._deselected_at = 0.0
         self._acquisition: Any = None
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
+        self._is_lost = False
+        """Whether Micro-Manager was closed."""
         self._is_done = threading.Event()
         self._lock = threading.Lock()
         """Held while writing into the sink."""
@@ -208,7 +212,7 @@ class AcquisitionProducer:
             It failed; the message says after how many images, and why.
         """
         self._sink = sink
-        with captured_output.kept() as words:
+        with captured_output.kept() as words, self._threads_watched():
             threading.Thread(target=self._acquire, name="acquisition", daemon=True).start()
             is_stopped = self._wait(order)
         with self._lock:
@@ -233,6 +237,8 @@ class AcquisitionProducer:
         if self._port is None:
             with suppress(Exception):
                 self._core.unload()
+        elif not self._is_lost:
+            bridge.give_back()
 
     # The acquisition, in a thread of its own
 
@@ -257,6 +263,24 @@ class AcquisitionProducer:
         finally:
             self._is_done.set()
 
+    @contextmanager
+    def _threads_watched(self) -> Iterator[None]:
+        """While this lasts, an exception that ends one of pycromanager's threads ends the acquisition, by its name.
+
+        They receive images and notifications; without them the acquisition would wait for ever.
+        """
+
+        def take_note(found: threading.ExceptHookArgs) -> None:
+            if self._failure is None:
+                self._failure = found.exc_value
+            self._is_done.set()
+
+        before, threading.excepthook = threading.excepthook, take_note
+        try:
+            yield
+        finally:
+            threading.excepthook = before
+
     def _wait(self, order: Callable[[], StopSignal]) -> bool:
         """Until the acquisition has ended; whether that was because we were told to stop."""
         is_stopped, deadline, looked_at = False, math.inf, time.perf_counter()
@@ -273,6 +297,7 @@ class AcquisitionProducer:
                 looked_at = now
                 if not bridge.is_listening(self._port):
                     self._failure = SourceError(f"Micro-Manager at port {self._port} was closed")
+                    self._is_lost = True
                     bridge.let_go(self._port)
                     break
             if now > deadline:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dblink_live.errors import SourceError
 from dblink_live.sources.micromanager.acquisition_events import Event, axes_key
+from dblink_live.sources.micromanager.bridge import as_answered
 from dblink_live.sources.micromanager.core_adapter import CameraCore
 
 _FIXED = ("channel", "position")
@@ -81,8 +82,33 @@ class AcquisitionPlan:
         labels = {name: str(first[name]) if name in first else None for name in _FIXED}
         return cls(kept, numbers, labels["channel"], labels["position"], exposure_ms)
 
-    def check(self, core: CameraCore) -> None:
+    def as_answered(self) -> AcquisitionPlan:
+        """This plan for a Micro-Manager behind the bridge: images are known by the axes that come back over it.
+
+        Raises
+        ------
+        SourceError
+            Two of its images cannot be told apart then.
+        """
+        numbers: dict[frozenset[Any], int] = {}
+        seen: set[frozenset[Any]] = set()
+        for event in self.events:
+            key = axes_key({name: _answered(value) for name, value in event["axes"].items()})
+            if key in seen:
+                raise SourceError(
+                    f"expected names of channels and positions that differ in Latin-1, found {event['axes']} in the "
+                    "plan, which over the bridge cannot be told from another; give names of western letters and digits"
+                )
+            seen.add(key)
+            number = self.numbers.get(axes_key(event["axes"]))
+            if number is not None:
+                numbers[key] = number
+        return replace(self, numbers=numbers)
+
+    def check(self, core: CameraCore, is_remote: bool = False) -> None:
         """Compare what the plan asks for with what there is.
+
+        Where the core is behind the bridge (``is_remote``), names outside Latin-1 are compared as it answers them.
 
         Micro-Manager's engine finds that out in the middle of an acquisition, and then says only "error executing
         event".
@@ -94,7 +120,7 @@ class AcquisitionPlan:
         """
         for group, preset in {tuple(event["config_group"]) for event in self.events if "config_group" in event}:
             presets = core.presets(group)
-            if preset not in presets:
+            if preset not in presets and not (is_remote and as_answered(preset) in presets):
                 found = f"the presets {', '.join(presets)}" if presets else "no such group"
                 raise SourceError(
                     f"expected the preset {preset!r} of the group {group!r}, which the plan names, found {found} in "
@@ -102,7 +128,8 @@ class AcquisitionPlan:
                 )
         for device, name, value in {tuple(triple) for event in self.events for triple in event.get("properties", [])}:
             allowed = core.allowed_values(device, name)
-            if allowed is None or (allowed and str(value) not in allowed):
+            known = {str(value), as_answered(str(value))} if is_remote else {str(value)}
+            if allowed is None or (allowed and not known & set(allowed)):
                 found = f"the values {', '.join(allowed)}" if allowed else "no such property"
                 raise SourceError(
                     f"expected the property {name!r} of {device!r} to take the plan's {value!r}, found {found}"
@@ -111,6 +138,10 @@ class AcquisitionPlan:
             raise SourceError("expected an XY stage for the positions of the plan, found none in the configuration")
         if any("z" in event for event in self.events) and not core.focus_device:
             raise SourceError("expected a focus drive for the z of the plan, found none in the configuration")
+
+
+def _answered(value: Any) -> Any:
+    return as_answered(value) if isinstance(value, str) else value
 
 
 def _but_time(axes: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,17 +3,24 @@
 The bridge has no time limit of its own: a call to a Micro-Manager that was closed never returns. Here every call is
 made in a thread that can be given up. What such a thread holds is given back by the end of its process, so a bridge is
 used in the camera process only.
+
+Texts go over the bridge in Latin-1: of what Micro-Manager answers, each character outside of it arrives as a question
+mark (`as_answered`), while what it is asked for arrives whole.
 """
 
 from __future__ import annotations
 
+import json
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from dblink_live.errors import SourceError, SourceLostError
+from dblink_live.sources.micromanager.client_repairs import repair_client
 
 DEFAULT_PORT = 4827
 HOST = "127.0.0.1"
@@ -21,6 +28,12 @@ CONNECT_MS = 15_000
 """What pyjavaz waits for the server's first answer."""
 CONNECT_S = 60.0
 """What the whole handshake may take: the description of the core alone is some hundred methods."""
+GIVE_BACK_S = 3.0
+"""What giving all objects back may take."""
+VERSION_MS = 3_000
+"""What the question for the version of the bridge may take."""
+OPTION = f"Tools > Options > Run pycro-manager server on port {DEFAULT_PORT}"
+"""What a user has to tick."""
 ANSWER_S = 30.0
 """A Micro-Manager that has not answered for so long, while its port is open, hangs."""
 LOOK_EVERY_S = 0.5
@@ -55,16 +68,90 @@ def connect(port: int) -> Any:
     if not is_listening(port):
         raise SourceError(
             f"expected a running Micro-Manager at port {port}, found no server listening there; start Micro-Manager "
-            f"and tick Tools > Options > Run server on port {DEFAULT_PORT}"
+            f"and tick {OPTION}"
         )
-    _drop_exit_handlers()
+    repair_client()
+    other = other_version(server_version(port))
+    if other is not None:
+        print(f"dblink-live: {other}", file=sys.stderr, flush=True)
     try:
         return in_time(lambda: Core(port=port, timeout=CONNECT_MS), CONNECT_S)
     except Exception as error:
+        if other is not None:
+            raise SourceError(f"{other}; what failed: {first_line(error)}") from error
         raise SourceError(
             f"expected the server of Micro-Manager at port {port}, found a program that does not answer like one "
             f"({first_line(error)}); is another program using that port?"
         ) from error
+
+
+def server_version(port: int) -> str | None:
+    """The version of the bridge that the server at ``port`` speaks; None where it does not answer like one."""
+    import zmq
+
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.REQ)
+    try:
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.connect(f"tcp://{HOST}:{port}")
+        socket.send_multipart([b'{"command": "connect", "debug": false}'])
+        if not socket.poll(VERSION_MS):
+            return None
+        reply = json.loads(socket.recv_multipart()[0].decode("iso-8859-1"))
+        return str(reply["version"])
+    except (zmq.ZMQError, ValueError, KeyError, TypeError):
+        return None
+    finally:
+        socket.close()
+
+
+def other_version(found: str | None) -> str | None:
+    """What to say where a server speaks another version than the client that is installed; None where they agree."""
+    from pyjavaz.bridge import Bridge
+
+    expected = str(Bridge._EXPECTED_ZMQ_SERVER_VERSION)
+    if found is None or found == expected:
+        return None
+    newer, advice = "Micro-Manager", "pip install --upgrade pycromanager"
+    if _numbers(found) < _numbers(expected):
+        newer, advice = "pycromanager", "install a newer nightly build of Micro-Manager"
+    return (
+        f"expected version {expected} of the bridge in Micro-Manager, found {found}: {newer} is the newer one; if "
+        f"something fails, {advice}"
+    )
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part.isdigit()]
+
+
+def as_answered(text: str) -> str:
+    """``text`` as Micro-Manager sends it back over the bridge.
+
+    Examples
+    --------
+    >>> as_answered("Grün"), as_answered("日-actin")
+    ('Grün', '?-actin')
+    """
+    return text.encode("iso-8859-1", "replace").decode("iso-8859-1")
+
+
+def give_back() -> None:
+    """Give back every object that this process holds in a Micro-Manager, while it answers.
+
+    Micro-Manager keeps what its clients hold: for an acquisition a thread, sockets and a handle of the core.
+    """
+    from pyjavaz.bridge import Bridge
+
+    bridges = [made for made in (reference() for reference in list(Bridge._cached_bridges_by_port.values())) if made]
+
+    def work() -> None:
+        for made in bridges:
+            for shadow in list(made._java_objects):
+                with suppress(Exception):  # what is gone already needs no giving back
+                    shadow._close()
+
+    with suppress(TimeoutError):
+        in_time(work, GIVE_BACK_S)
 
 
 def let_go(port: int) -> None:
@@ -151,20 +238,3 @@ def first_line(error: BaseException) -> str:
     """What an error says, without the stack that Java sends with it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
-
-
-class _NoExitHandlers:
-    """Stands in for `atexit` in pyjavaz."""
-
-    def register(self, *_: object, **__: object) -> None: ...
-
-
-def _drop_exit_handlers() -> None:
-    """Keep pyjavaz from registering an exit handler for each object: for each frame two, never taken back.
-
-    The process of a camera ends without them (`producer`), and at 100 frames per second they would
-    fill some hundred megabytes per hour.
-    """
-    from pyjavaz import bridge
-
-    bridge.atexit = _NoExitHandlers()

@@ -84,9 +84,10 @@ def record_bridge(port: int, path: Path) -> Segment:
         segment = segment_of(core, HostClock.now())
         version = core.version
         # These differ between configurations: what there is not is an answer, too.
-        for question in (lambda: core.channel, lambda: core.stage_um, lambda: core.peek(0)):
+        for question in (core.is_running, lambda: core.channel, lambda: core.stage_um, lambda: core.peek(0)):
             with suppress(Exception):
                 question()
+        bridge.give_back()
     finally:
         proxy.stop()
         bridge.let_go(proxy.port)

@@ -20,7 +20,7 @@ from dblink_live.errors import DblinkError, SourceError, SourceLostError
 from dblink_live.sources.frame_producer import FrameSink, HostClock, ProducerPlan, StopSignal
 from dblink_live.sources.micromanager import bridge
 from dblink_live.sources.micromanager.bridge import Silence
-from dblink_live.sources.micromanager.core_adapter import CameraCore
+from dblink_live.sources.micromanager.core_adapter import CameraCore, TaggedFrame
 from dblink_live.sources.micromanager.live_buffer import BufferWatcher
 from dblink_live.sources.micromanager.live_settings import SettingsWatcher, expect_grey
 from dblink_live.sources.segments import frame_bytes_of, saturation_of
@@ -176,6 +176,8 @@ class LivePreview:
         self._is_told_to_stop.set()
         if self._is_lost:
             bridge.let_go(self._port)
+        else:
+            bridge.give_back()
 
     # In the thread that asks
 
@@ -189,36 +191,49 @@ class LivePreview:
             self._items.put(SourceError(f"the preview of Micro-Manager at port {self._port} failed: {text}"))
 
     def _look(self) -> None:
+        """Look into the buffer again and again; hand on what is new, and begin a segment where something changed."""
         camera, settings = self._camera, self._settings
         if camera is None or settings is None or settings.segment is None:
             raise SourceError("expected a preview that was prepared")
         numbering = _Numbering(settings.segment, settings.segment)
         buffer = BufferWatcher(camera, self._silence.answered)
-        has_restarted = False
         while not self._is_told_to_stop.is_set():
             with self._silence:
                 sighting = buffer.look()
             if sighting.has_restarted:
-                # The last frames of the sequence before were not seen, unless it was watched to its end.
-                if not sighting.was_seen_to_end and numbering.n_frames:
-                    self._items.put(Gap(numbering.segment.index, numbering.last, None, GapCause.PREVIEW))
-                has_restarted = True
-                self._ask(lambda: settings.begin("restart"))
+                numbering = self._note_restart(numbering, settings, sighting.was_seen_to_end)
             for number, frame in sighting.frames:
-                expect_grey(frame)
-                if settings.differs(frame):
-                    self._ask(lambda: settings.begin("roi"))
-                    if settings.differs(frame):
-                        continue  # Something is being changed right now: the frame is counted as missed.
-                if settings.segment is not numbering.settings:
-                    base = 0 if has_restarted else numbering.next_of_camera
-                    numbering = self._begin(settings.segment, numbering, base)
-                    has_restarted = False
-                self._hand_on(numbering, number, self._clock.received_ns(frame), frame.data)
+                if self._is_settled(settings, frame):
+                    numbering = self._follow(numbering, settings)
+                    self._hand_on(numbering, number, self._clock.received_ns(frame), frame.data)
             if settings.is_due():
                 self._ask(settings.look)
             if not sighting.frames:
                 time.sleep(IDLE_S)
+
+    def _note_restart(self, numbering: _Numbering, settings: SettingsWatcher, was_seen_to_end: bool) -> _Numbering:
+        """Another sequence has begun: its frames are a segment of their own, and count from 0 again."""
+        if not was_seen_to_end and numbering.n_frames:
+            # How many frames the sequence before still had is not known.
+            self._items.put(Gap(numbering.segment.index, numbering.last, None, GapCause.PREVIEW))
+        self._ask(lambda: settings.begin("restart"))
+        return replace(numbering, has_restarted=True)
+
+    def _is_settled(self, settings: SettingsWatcher, frame: TaggedFrame) -> bool:
+        """Whether a frame was taken with the settings that hold; they are read again where it was not.
+
+        A frame that differs even then was taken while something was being changed: it is counted as missed.
+        """
+        expect_grey(frame)
+        if settings.differs(frame):
+            self._ask(lambda: settings.begin("roi"))
+        return not settings.differs(frame)
+
+    def _follow(self, numbering: _Numbering, settings: SettingsWatcher) -> _Numbering:
+        """The numbering of the frame that comes now: that of the next segment where the settings are others."""
+        if settings.segment is None or settings.segment is numbering.settings:
+            return numbering
+        return self._begin(settings.segment, numbering, 0 if numbering.has_restarted else numbering.next_of_camera)
 
     def _ask(self, question: Callable[[], object]) -> None:
         with self._silence:
@@ -255,6 +270,8 @@ class _Numbering:
     """The camera's number of frame 0; None takes the first that is seen: a sequence that was joined midway."""
     last: int = -1
     n_frames: int = 0
+    has_restarted: bool = False
+    """Whether the camera's numbers count from 0 again since the last frame of the segment."""
 
     @property
     def next_of_camera(self) -> int | None:

@@ -33,6 +33,18 @@ class Clock:
         return self.now_s
 
 
+def test_a_program_that_went_away_is_named_instead_of_guessed_at() -> None:
+    now_s = 0.0
+    watch = StallDetector(10.0, lambda: now_s)
+    lost = "Micro-Manager at port 4827 was closed"
+    assert watch.look(False, None, lost) == f"{lost}; the run waits for it and goes on when it is back"
+    now_s = 60.0
+    assert watch.look(False, None, lost) is None
+    assert watch.words.startswith(lost) and "trigger" not in watch.words
+    assert watch.look(True, None) == "the camera gives frames again, after 60 s"
+    assert watch.words == ""
+
+
 def test_a_silence_is_said_once_and_its_end_too() -> None:
     clock = Clock()
     watch = StallDetector(10.0, clock)

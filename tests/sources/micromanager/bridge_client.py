@@ -18,13 +18,18 @@ class RunningMicroManager:
     ----------
     port
         None takes a free one.
+    version
+        Of its bridge; None takes the one that the installed client expects.
     """
 
-    def __init__(self, port: int | None = None) -> None:
+    def __init__(self, port: int | None = None, version: str | None = None) -> None:
         self.port = free_port() if port is None else port
         script = Path(__file__).with_name("java_bridge.py")
         self._process = subprocess.Popen(
-            [sys.executable, str(script), str(self.port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, str(script), str(self.port), *filter(None, [version])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert self._read() == "ready"
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pymmcore
 import zmq
-from java_bridge import BOOLEAN, DOUBLE, INT, STRING, JavaClass, JavaObject, JavaSide, free_port, tagged_image
+from java_bridge import ARRAYS, BOOLEAN, DOUBLE, INT, STRING, JavaClass, JavaObject, JavaSide, free_port, tagged_image
 
 ACQUISITION = "org.micromanager.acqj.main.Acquisition"
 PROCESSOR = "org.micromanager.remote.RemoteImageProcessor"
@@ -35,7 +35,8 @@ class Pusher:
 
     def send(self, message: dict[str, Any], *parts: bytes) -> None:
         with self._lock:
-            self._socket.send_multipart([json.dumps(message).encode("iso-8859-1"), *parts])
+            text = json.dumps(message, ensure_ascii=False).encode("iso-8859-1", "replace")
+            self._socket.send_multipart([text, *parts])
 
 
 class Acquisition:
@@ -119,8 +120,8 @@ class Acquisition:
         all_tags = {**image.values["tags"], "Axes": event["axes"], "Exposure": self.core.getExposure()}
         if self.images is not None:
             self._n_codes += 1
-            kind = {1: "byte-array", 2: "short-array", 4: "int-array"}[pixels.dtype.itemsize]
-            message = {"metadata": all_tags, "pixels": {"type": kind, "value": f"@{self._n_codes:x}"}}
+            kind, letter = ARRAYS[pixels.dtype.itemsize]
+            message = {"metadata": all_tags, "pixels": {"type": kind, "value": f"[{letter}@{self._n_codes:x}"}}
             self.images.send(message, self._n_codes.to_bytes(4, "little"), np.ascontiguousarray(pixels).tobytes())
 
     def _started(self) -> float:
@@ -131,7 +132,7 @@ class Acquisition:
     def _notify(self, kind: str, milestone: str) -> None:
         while self.notifications is None:
             time.sleep(0.001)
-        self.notifications.send({"type": kind, "milestone": milestone})
+        self.notifications.send({"type": kind, "milestone": milestone, "payload": None})
 
 
 def _sequences(events: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

@@ -4,8 +4,9 @@ Run as a program it is "a running Micro-Manager": ``python java_bridge.py PORT``
 client at that port, and does with its core what lines of JSON on standard input say, as a user would in its window:
 ``["startContinuousSequenceAcquisition", 0]``; each is answered by a line with the result.
 
-The wire (read in pyjavaz 1.2.8): REQ/REP; JSON in ISO-8859-1, then for each array a 4-byte id and its raw bytes, the
-id standing in the JSON as ``@hex``. An object is sent as its class, a hash code, its fields and its methods.
+The wire (read in pyjavaz 1.2.8, and recorded from the real server, ``recorded_bridge.json``): REQ/REP; JSON in
+ISO-8859-1, then for each array a 4-byte id and its raw bytes, the id standing in the JSON as ``[S@hex``. An object is
+sent as its class, a hash code, its fields and its methods, and belongs to the port at which it was asked for.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ import json
 import socket
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +28,7 @@ import pymmcore
 import zmq
 
 SERVER_VERSION = "5.1.0"
-_ARRAYS = {1: "byte-array", 2: "short-array", 4: "int-array"}
+ARRAYS = {1: ("byte-array", "B"), 2: ("short-array", "S"), 4: ("int-array", "I")}
 
 Method = tuple[str, tuple[str, ...], Callable[..., Any]]
 """Java name, Java types of its arguments, and what it does."""
@@ -39,6 +43,8 @@ class JavaClass:
     fields: tuple[str, ...] = ()
 
     def api(self) -> list[dict[str, Any]]:
+        if self.name == "mmcorej.CMMCore":
+            return recorded_api()
         return [{"name": name, "arguments": list(types), "return-type": "void"} for name, types, _ in self.methods]
 
 
@@ -74,6 +80,8 @@ def tagged_image(core: Any, pixels: np.ndarray, metadata: Mapping[str, str]) -> 
         "PixelSizeUm": float(core.getPixelSizeUm()),
         "ROI": f"{x}-{y}-{width}-{height}",
         "Binning": core.getProperty(core.getCameraDevice(), "Binning"),
+        # What a camera's driver may call its readout: no name of an array, though it holds an @.
+        "Camera-Readout": "5MHz@x",
     }
     return JavaObject(TAGGED_IMAGE, {"pix": pixels.reshape(-1), "tags": tags})
 
@@ -120,7 +128,7 @@ def core_class(core: Any) -> JavaClass:
 
 
 class JavaSide:
-    """Objects that clients hold, over all sockets, and the answers to their requests.
+    """Objects that clients hold, by the port of the server that gave them, and the answers to their requests.
 
     Parameters
     ----------
@@ -128,96 +136,134 @@ class JavaSide:
         Java class name: types of the constructor's arguments, and what makes the object.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, version: str = SERVER_VERSION) -> None:
         self.constructors: dict[str, tuple[tuple[str, ...], Callable[..., JavaObject]]] = {}
-        self._objects: dict[int, JavaObject] = {}
+        self._version = version
+        self._objects: dict[int, dict[str, JavaObject]] = {}
         self._codes = itertools.count(1000)
         self._lock = threading.Lock()
+        self._main_port = 0
         self.n_requests = 0
 
     @property
     def n_objects(self) -> int:
         """Objects that clients hold now."""
+        return sum(map(len, self._objects.values()))
+
+    @property
+    def n_servers(self) -> int:
+        """Ports that are served now, a thread each."""
         return len(self._objects)
 
     def serve(self, port: int | None = None) -> int:
-        """Answer at ``port`` in a thread, or at a free one; returns which."""
+        """Answer at ``port`` in a thread, or at the next free one; returns which."""
         server = zmq.Context.instance().socket(zmq.REP)
         if port is None:
-            port = server.bind_to_random_port("tcp://127.0.0.1")
+            port = self._main_port
+            while True:
+                port += 1
+                try:
+                    server.bind(f"tcp://127.0.0.1:{port}")
+                    break
+                except zmq.ZMQError:
+                    continue
         else:
             server.bind(f"tcp://127.0.0.1:{port}")
-        threading.Thread(target=self._answer_all, args=(server,), daemon=True).start()
+            self._main_port = self._main_port or port
+        self._objects[port] = {}
+        threading.Thread(target=self._answer_all, args=(server, port), daemon=True).start()
         return port
 
-    def _answer_all(self, server: Any) -> None:
+    def _answer_all(self, server: Any, port: int) -> None:
         while True:
             request, parts = json.loads(server.recv_multipart()[0].decode("iso-8859-1")), []
             self.n_requests += 1
             try:
-                reply = self._answer(request, parts)
+                reply = self._answer(request, parts, port)
             except Exception as error:
                 # A Java stack goes over the wire as text, with its lines.
-                trace = f"java.lang.Exception: {error}\n\tat mmcorej.MMCoreJJNI.call(Native Method)\n"
-                reply = {"type": "exception", "value": trace, "message": trace}
-            server.send_multipart([json.dumps(reply).encode("iso-8859-1"), *parts])
+                trace = f"java.lang.Exception: {error}\nmmcorej.MMCoreJJNI.call(Native Method)\n"
+                reply = {"type": "exception", "value": trace}
+            # Characters outside Latin-1 become question marks.
+            text = json.dumps(reply, ensure_ascii=False).encode("iso-8859-1", "replace")
+            server.send_multipart([text, *parts])
+            if port != self._main_port and request["command"] == "destructor" and not self._objects[port]:
+                # Nothing is held at this port any more.
+                server.close(linger=1000)
+                del self._objects[port]
+                return
 
-    def _answer(self, request: Mapping[str, Any], parts: list[bytes]) -> dict[str, Any]:
+    def _answer(self, request: Mapping[str, Any], parts: list[bytes], port: int) -> dict[str, Any]:
         match request["command"]:
             case "connect":
-                return {"type": "none", "version": SERVER_VERSION}
+                request["debug"]  # without it the real server raises
+                return {"type": "none", "version": self._version}
             case "get-constructors":
                 name = request["classpath"]
                 types, _ = self.constructors[name]
                 return {"type": "none", "api": [{"name": name, "arguments": list(types)}]}
             case "constructor":
                 made = self.constructors[request["classpath"]][1](*map(self._argument, request["arguments"]))
-                reply = self.to_wire(made, parts)
-                if request.get("new-port"):
-                    reply["port"] = self.serve()
-                return reply
+                return self.to_wire(made, parts, self.serve() if request.get("new-port") else port)
             case "run-method":
-                me = self._objects[request["hash-code"]]
+                me = self._objects[port][request["hash-code"]]
                 arguments = [self._argument(value) for value in request["arguments"]]
                 for name, types, method in me.java_class.methods:
                     if name == request["name"] and list(types) == request["argument-types"]:
-                        return self.to_wire(method(me, *arguments), parts)
+                        return self.to_wire(method(me, *arguments), parts, port)
                 raise ValueError(f"no method {request['name']}")
             case "get-field":
-                return self.to_wire(self._objects[request["hash-code"]].values[request["name"]], parts)
+                return self.to_wire(self._objects[port][request["hash-code"]].values[request["name"]], parts, port)
             case "destructor":
-                self._objects.pop(request["hash-code"], None)
+                self._objects[port].pop(request["hash-code"], None)
                 return {"type": "none"}
         raise ValueError(f"unknown command {request['command']}")
 
     def _argument(self, value: Any) -> Any:
-        return self._objects[value["hash-code"]] if isinstance(value, dict) else value
+        if not isinstance(value, dict):
+            return value
+        return next(held[value["hash-code"]] for held in self._objects.values() if value["hash-code"] in held)
 
-    def to_wire(self, value: Any, parts: list[bytes]) -> dict[str, Any]:
+    def to_wire(self, value: Any, parts: list[bytes], port: int) -> dict[str, Any]:
         """How Java would send a value; the bytes of arrays are added to ``parts``."""
         if value is None:
-            return {"type": "null"}
+            return {"type": "none"}
         if isinstance(value, str):
             return {"type": "string", "value": value}
         if isinstance(value, (bool, int, float)):
-            return {"type": "primitive", "value": value}
+            return {"type": "primitive", "value": _java_number(value)}
         if isinstance(value, dict):
-            return {"type": "object", "class": "JSONObject", "value": json.dumps(value)}
+            return {"type": "object", "class": "JSONObject", "value": json.dumps(value, ensure_ascii=False)}
         if isinstance(value, np.ndarray):
             code = next(self._codes)
             parts += [code.to_bytes(4, sys.byteorder), np.ascontiguousarray(value).tobytes()]
-            return {"type": _ARRAYS[value.dtype.itemsize], "value": f"@{code:x}"}
-        code = next(self._codes)
+            kind, letter = ARRAYS[value.dtype.itemsize]
+            return {"type": kind, "value": f"[{letter}@{code:x}"}
+        code_text = f"{next(self._codes):x}{uuid.uuid4()}"
         with self._lock:
-            self._objects[code] = value
+            self._objects[port][code_text] = value
         return {
             "type": "unserialized-object",
-            "hash-code": code,
+            "hash-code": code_text,
+            "port": port,
             "class": value.java_class.name,
             "interfaces": [value.java_class.name, "java.lang.Object"],
             "fields": list(value.java_class.fields),
             "api": value.java_class.api(),
         }
+
+
+def _java_number(value: Any) -> Any:
+    """Java's JSON writes 10.0 as 10."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+@cache
+def recorded_api() -> list[dict[str, Any]]:
+    """The 388 methods of ``mmcorej.CMMCore``, as Micro-Manager's own server described them."""
+    recording = json.loads(Path(__file__).with_name("recorded_bridge.json").read_text(encoding="utf-8"))
+    replies = (exchange["reply"] for exchange in recording["exchanges"])
+    return next(reply["api"] for reply in replies if reply.get("class") == "mmcorej.CMMCore")
 
 
 def free_port() -> int:
@@ -239,11 +285,11 @@ def demo_core(config: str = "MMConfig_demo.cfg") -> Any:
     return core
 
 
-def main(port: int) -> None:
+def main(port: int, version: str = SERVER_VERSION) -> None:
     from java_acquisitions import add_acquisitions
 
     core = demo_core()
-    java = JavaSide()
+    java = JavaSide(version)
     java_core = JavaObject(core_class(core), peer=core)
     java.constructors["mmcorej.CMMCore"] = ((), lambda: java_core)
     add_acquisitions(java, core)
@@ -259,4 +305,4 @@ def main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), *sys.argv[2:])

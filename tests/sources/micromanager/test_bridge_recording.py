@@ -50,7 +50,7 @@ def _record_with_doctor(port: int, path: Path) -> dict[str, object]:
     return json.loads(done.stdout)
 
 
-def _replay(exchanges: list[Exchange]) -> int:
+def replay(exchanges: list[Exchange]) -> int:
     """Answer each request as it was answered when it was recorded; the port."""
     socket = zmq.Context.instance().socket(zmq.REP)
     port = socket.bind_to_random_port("tcp://127.0.0.1")
@@ -90,10 +90,10 @@ def test_a_recording_answers_like_what_was_recorded(tmp_path: Path) -> None:
     finally:
         running.kill()
     exchanges = read_recording(tmp_path / "scope.json")
-    assert _ask(_replay(exchanges)) == asked
+    assert _ask(replay(exchanges)) == asked
     assert recorded[:3] == asked[:3] == [[30, 40], 12.5, [3, 4, 40, 30]]
     assert by_command["shape"] == [30, 40]
-    assert _ask(_replay(read_recording(tmp_path / "by_command.json"))) == asked
+    assert _ask(replay(read_recording(tmp_path / "by_command.json"))) == asked
     # Only questions: no method that sets, snaps, starts or takes out anything.
     methods = {exchange.request["name"] for exchange in exchanges if exchange.request["command"] == "run-method"}
     assert all(name.startswith(("get", "is")) for name in methods)

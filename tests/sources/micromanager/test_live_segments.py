@@ -17,7 +17,7 @@ from java_bridge import demo_core
 from dblink_live.errors import DblinkError, SourceError
 from dblink_live.sources.frame_producer import HostClock, StopSignal
 from dblink_live.sources.micromanager.core_adapter import CameraCore
-from dblink_live.sources.micromanager.live_buffer import LOOK_ANYWAY_S, BufferWatcher
+from dblink_live.sources.micromanager.live_buffer import LOOK_ANYWAY_S, MIN_BEHIND, BufferWatcher
 from dblink_live.sources.micromanager.live_preview import LivePreview
 from dblink_live.types import FrameArray, Gap, GapCause, Segment, Shape
 
@@ -232,6 +232,37 @@ def test_a_sequence_that_begins_during_a_look_is_one_sequence(core: Any) -> None
     core.stopSequenceAcquisition()
     assert restarts == 1
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def test_frames_that_come_between_two_questions_are_not_missed(core: Any) -> None:
+    """The buffer is asked how many it holds, then for the newest: what came in between is held as well."""
+    camera = CameraCore(core)
+    core.setExposure(5.0)
+    core.startContinuousSequenceAcquisition(0)
+    buffer = BufferWatcher(camera)
+    while not buffer.look().frames:
+        pass
+    ask, n_asked = camera.n_waiting, 0
+
+    def ask_just_before_two_more_come() -> int:
+        nonlocal n_asked
+        camera.n_waiting = ask
+        while not (n_asked := ask()):
+            pass
+        while ask() < n_asked + 2:
+            pass
+        return n_asked
+
+    for _ in range(5):
+        # Few are held, as when Micro-Manager's buffer has cleared itself.
+        while core.getRemainingImageCount():
+            core.popNextImage()
+        numbers: list[int] = []
+        while not numbers:
+            camera.n_waiting = ask_just_before_two_more_come
+            numbers = [number for number, _ in buffer.look().frames]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        assert len(numbers) >= min(n_asked + 2, MIN_BEHIND)
 
 
 def test_what_another_consumer_takes_out_is_counted(core: Any) -> None:
