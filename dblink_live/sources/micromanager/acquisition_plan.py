@@ -83,7 +83,7 @@ class AcquisitionPlan:
         return cls(kept, numbers, labels["channel"], labels["position"], exposure_ms)
 
     def as_answered(self) -> AcquisitionPlan:
-        """This plan for a Micro-Manager behind the bridge: images are known by the axes that come back over it.
+        """Return the plan for a Micro-Manager behind the bridge: images are known by the axes that come back over it.
 
         Raises
         ------
