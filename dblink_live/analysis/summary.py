@@ -73,6 +73,8 @@ class Subject:
     """[T, H, W], localizations a pixel of every window."""
     threshold: float = 0.5
     """Above which a pixel is predicted."""
+    trained_density: tuple[float, float] | None = None
+    """Localizations per square micrometre and frame that the network was trained on."""
     localizations: Localizations | None = None
     pixel_size_nm: float | None = None
     """Side of the camera pixels that positions are given in."""
@@ -118,6 +120,8 @@ class Figures:
     """The windows of these."""
     is_quick: bool = False
     """Whether fewer samples were taken; see `Subject.is_quick`."""
+    trained_density: tuple[float, float] | None = None
+    """As `Subject` has it."""
     n_pictures: int = 0
     """Pictures that drift, consistency and decorrelation were measured on."""
     _at_most_nm: dict[str, float] = field(default_factory=dict)
@@ -168,7 +172,12 @@ class Figures:
 def summarize(subject: Subject, on_progress: Callable[[int], None] | None = None) -> Figures:
     """Work out every figure that ``subject`` allows; ``on_progress`` hears how many of `N_FIGURES` were begun."""
     n_pictures = 0 if subject.pictures is None else len(subject.pictures)
-    found = Figures(is_quick=subject.is_quick, n_pictures=n_pictures, _on_progress=on_progress)
+    found = Figures(
+        is_quick=subject.is_quick,
+        trained_density=subject.trained_density,
+        n_pictures=n_pictures,
+        _on_progress=on_progress,
+    )
     _resolution(found, subject)
     _motion(found, subject)
     for name, measure in (("supported_fraction", supported_fraction), ("left_out_fraction", left_out_fraction)):

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from dblink_live.analysis.trust.verdict import Verdict
 from dblink_live.report.charts import can_draw_charts
 from dblink_live.report.curves import curves_of
 from dblink_live.report.facts import MainSegment, RunReport
@@ -59,13 +60,17 @@ class Listed:
     """Rows that there are besides."""
 
 
-def page_of(report: RunReport, visuals: Visuals, trust: Trust, made_utc: datetime, program: str) -> str:
+def page_of(
+    report: RunReport, verdict: Verdict, visuals: Visuals, trust: Trust, made_utc: datetime, program: str
+) -> str:
     """Return the whole HTML document."""
     environment = Environment(loader=PackageLoader("dblink_live", "report"), autoescape=True, undefined=StrictUndefined)
     environment.filters["base64"] = lambda data: base64.b64encode(data).decode("ascii")
+    environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     charts = [] if report.main is None or not can_draw_charts() else curves_of(report.main, trust)
     return environment.get_template("page.html").render(
         report=report,
+        verdict=verdict,
         visuals=visuals,
         trust=trust,
         style=Markup(files("dblink_live.report").joinpath("style.css").read_text(encoding="utf-8")),
@@ -88,8 +93,8 @@ def page_of(report: RunReport, visuals: Visuals, trust: Trust, made_utc: datetim
 
 def _lead(report: RunReport) -> str:
     source = report.info.config.get("source")
-    spec = source.get("spec", "not known") if isinstance(source, dict) else "not known"
-    return f"{spec}, begun {report.info.created_utc}, network {report.info.model}"
+    spec = source.get("spec") if isinstance(source, dict) else None
+    return f"{spec or 'source not known'}, begun {report.info.created_utc}, network {report.info.model}"
 
 
 def _badges(report: RunReport) -> list[Badge]:

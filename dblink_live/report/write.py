@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from dblink_live.analysis.summary import Figures
+from dblink_live.analysis.trust.verdict import Verdict
 from dblink_live.errors import StoreError
 from dblink_live.files import FileHeldError, replacing
 from dblink_live.report.comparison import comparison
@@ -26,6 +27,7 @@ from dblink_live.report.pictures import (
     sum_still,
 )
 from dblink_live.report.trust import Trust, trust_of, unjudged
+from dblink_live.report.verdict import verdict_of
 from dblink_live.store import Run, open_run
 
 FILE_NAME = "report.html"
@@ -41,6 +43,7 @@ class ReportSummary:
     has_movie: bool
     gaps: tuple[str, ...]
     """Labels of what could not be found out."""
+    verdict: Verdict
 
 
 def write_report(
@@ -76,9 +79,10 @@ def write_report(
             trust = unjudged(figures) if isinstance(figures, str) else trust_of(figures, report.main)
             visuals = _look(run, report.main, trust, step, compare_half_width)
         made = datetime.now(UTC)
-        page = page_of(report, visuals, trust, made, _program())
+        verdict = verdict_of(report, None if isinstance(figures, str) else figures)
+        page = page_of(report, verdict, visuals, trust, made, _program())
         path = _put(run.path / "report" / FILE_NAME, page)
-    return ReportSummary(path, _n_windows(report), visuals.movie is not None, _gaps(trust, visuals.movie))
+    return ReportSummary(path, _n_windows(report), visuals.movie is not None, _gaps(trust, visuals.movie), verdict)
 
 
 def _look(

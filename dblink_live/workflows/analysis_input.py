@@ -144,6 +144,7 @@ def _from_run(run: Run, settings: AnalysisSettings, report: Progress) -> Chosen:
         all_pictures=pictures if len(windows) else None,
         counts=StoredVideo(run, stored, "counts", windows, region),
         threshold=halves.threshold,
+        trained_density=halves.trained_density,
         localizations=localizations,
         pixel_size_nm=stored.pixel_size_nm,
         halves=halves.pictures,

@@ -8,7 +8,7 @@ localizations, so the resolution that both share is that of a poorer recording, 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,6 +38,8 @@ class Halves:
     reason: str = ""
     threshold: float = DEFAULT_THRESHOLD
     """Above which the model that made the run's pictures predicts structure; 0.5 where it cannot be had."""
+    trained_density: tuple[float, float] | None = None
+    """Localizations per square micrometre and frame that this model was trained on; None where it is not known."""
 
 
 def split_reconstruction(
@@ -71,8 +73,9 @@ def split_reconstruction(
         if asked is not None:
             raise
         return Halves(reason=str(error))
+    known = Halves(threshold=model.threshold, trained_density=model.envelope.density)
     if not is_wanted:
-        return Halves(reason=LEFT_OUT, threshold=model.threshold)
+        return replace(known, reason=LEFT_OUT)
     try:
         rows = run.windows("counts", stored.segment.index)
         n_pixels = math.prod(
@@ -83,12 +86,12 @@ def split_reconstruction(
         counts = count_halves(run, stored, rows[first : first + n_windows], region)
         check_pitch(stored.grid.pitch_nm, model)
     except AnalysisError as error:
-        return Halves(reason=str(error), threshold=model.threshold)
+        return replace(known, reason=str(error))
     except ModelError as error:
         if asked is not None:
             raise
         return Halves(reason=str(error))
-    return Halves(_reconstruct(counts, model, run, product, report), threshold=model.threshold)
+    return replace(known, pictures=_reconstruct(counts, model, run, product, report))
 
 
 def count_halves(

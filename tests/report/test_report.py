@@ -99,6 +99,20 @@ def test_what_was_lost_and_what_cannot_be_known_is_said(written: tuple[ReportSum
         assert "not known" in card.group(1)
 
 
+def test_the_verdict_names_what_is_wrong_and_what_to_do(written: tuple[ReportSummary, str], tmp_path: Path) -> None:
+    summary, page = written
+    assert summary.verdict.light.value == "red"
+    reasons = re.findall(r'<p><span class="light (\w+)"></span>([^<]+)</p>', page)
+    # Five frames of 85; and one count in each pixel, most of them off the diagonal that is drawn.
+    assert any(light == "red" and text.startswith("5 frames (5.6%) were lost: ") for light, text in reasons)
+    assert any(light == "red" and "of the molecules are not in this picture" in text for light, text in reasons)
+    clean = write_report(write_run(tmp_path / "clean.run", 8), "not measured")
+    assert (clean.verdict.light.value, clean.verdict.reasons) == ("green", ())
+    assert "No problem found in what is known" in clean.path.read_text(encoding="utf-8")
+    empty = write_report(write_run(tmp_path / "empty.run", 12, n_localizations=0), "not measured")
+    assert empty.verdict.light.value == "red" and "no molecules found" in empty.verdict.text
+
+
 def test_a_still_sample_is_consistent_and_does_not_drift(written: tuple[ReportSummary, str]) -> None:
     _, page = written
     figures = dict(re.findall(r'<div class="label">([^<]+)</div><div class="value">([^<]+)</div>', page))

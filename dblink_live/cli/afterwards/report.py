@@ -104,7 +104,7 @@ def run(options: argparse.Namespace) -> Outcome:
         progress=CONSOLE,
     )
     summary = written.summary
-    text = str(summary.path)
+    text = f"{summary.path}\n{summary.verdict.light.value}: {summary.verdict.text}"
     if summary.gaps:
         text += f"\nnot known: {'; '.join(summary.gaps)}"
     return Outcome(
@@ -115,6 +115,10 @@ def run(options: argparse.Namespace) -> Outcome:
             "windows": summary.n_windows,
             "movie": summary.has_movie,
             "gaps": list(summary.gaps),
+            "verdict": {
+                "light": summary.verdict.light.value,
+                "reasons": [f"{reason.text}: {reason.advice}" for reason in summary.verdict.reasons],
+            },
             "figures": written.figures,
         },
     )
