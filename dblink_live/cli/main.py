@@ -20,7 +20,7 @@ from dblink_live.cli.acquire import demo, resume
 from dblink_live.cli.acquire import run as run_verb
 from dblink_live.cli.afterwards import analyze, convert, export, localize, reconstruct, refine, report
 from dblink_live.cli.develop import evaluate, simulate, train
-from dblink_live.cli.look import gui, verify, view
+from dblink_live.cli.look import gui, inspect, verify, view
 from dblink_live.cli.options import Parser, UsageError
 from dblink_live.cli.result import INTERRUPTED, Outcome
 from dblink_live.cli.setup import calibrate, doctor, keys, models
@@ -46,6 +46,7 @@ VERBS: tuple[ModuleType, ...] = (
     localize,
     calibrate,
     convert,
+    inspect,
     simulate,
     evaluate,
     analyze,

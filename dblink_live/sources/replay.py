@@ -181,6 +181,11 @@ class ReplaySource:
         return self._started_ns + (int((index - self._first) * 1e9 / self._fps) if self._fps is not None else 0)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of the recording; empty before it is open."""
+        return self._stack.notes if self._stack is not None else ()
+
+    @property
     def is_finished(self) -> bool:
         return self._stack is not None and self._next >= self._stop
 

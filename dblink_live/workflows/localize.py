@@ -94,12 +94,15 @@ def localize_stack(
         There is no such localizer.
     """
     from dblink_live.sources import open_source
+    from dblink_live.workflows.camera_estimate import compare_with_recording
 
     report = progress_of(progress)
     source = open_source(source_of(stack), launch=refuse_cameras)
     try:
         segment = source.open()
         known = camera if isinstance(camera, Camera) else _camera(stack, camera, segment, report)
+        for sentence in compare_with_recording(source_of(stack), known):
+            report.warn(sentence)
         found = _localize(localizer, source, known, segment, report)
     finally:
         source.close()

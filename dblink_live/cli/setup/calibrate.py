@@ -28,7 +28,13 @@ def add_parser(verbs: Verbs) -> None:
         help="measure a camera's offset, gain and read noise from dark and light stacks",
         example="dblink-live calibrate --dark dark.tif --light dim.tif --light bright.tif --out camera.toml",
     )
-    parser.add_argument("--dark", metavar="STACK", required=True, help="frames taken with the shutter closed")
+    parser.add_argument("--dark", metavar="STACK", help="frames taken with the shutter closed")
+    parser.add_argument(
+        "--from-recording",
+        metavar="STACK",
+        help="in place of --dark and --light: estimate offset and gain from an ordinary recording, by variance against "
+        "mean of its background; marked as estimated, with its uncertainty",
+    )
     parser.add_argument(
         "--light",
         metavar="STACK",
@@ -68,6 +74,10 @@ def run(options: argparse.Namespace) -> Outcome:
     from dblink_live.camera.pixel_maps import measure_pixels
 
     _check_new_file(options.out, options.overwrite)
+    if options.from_recording is not None:
+        return _estimate(options)
+    if options.dark is None:
+        raise UsageError("expected --dark STACK, or --from-recording STACK, found neither")
     dark, segment = _read(options.dark)
     facts = measure_dark(dark)
     lights = [_read(stack)[0] for stack in options.light]
@@ -102,6 +112,17 @@ def run(options: argparse.Namespace) -> Outcome:
             ),
         },
     )
+
+
+def _estimate(options: argparse.Namespace) -> Outcome:
+    from dblink_live.workflows.camera_estimate import configuration_of, estimate_from_recording
+
+    if options.dark is not None or options.light:
+        raise UsageError("expected --from-recording alone, found --dark or --light beside it; leave one of them out")
+    facts = estimate_from_recording(options.from_recording, options.em_gain)
+    with input_accepted(), replacing(options.out) as unfinished:
+        unfinished.write_text(configuration_of(facts, options.from_recording), encoding="utf-8")
+    return Outcome(text=f"{facts.describe()}: {options.out}", figures={"config": str(options.out), **facts.to_plain()})
 
 
 def _read(stack: str) -> tuple[StackStatistics, Segment]:
