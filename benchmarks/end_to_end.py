@@ -3,12 +3,12 @@
     python -m benchmarks.end_to_end [--densities 0.1 0.3 1 2] [--frames 300] [--specimens 3]
         [--localizers gaussian dense deepstorm auto] [--docs docs] [--json FILE]
 
-Filaments as `sim:filaments` shows them (moving, 1200 photons per molecule, on 20 a pixel, an sCMOS camera), in a field
-of 44 x 44 camera pixels of 120 nm, with more and more molecules on at a time. Each localizer finds them in the same
-frames; what it found is binned into windows of 10 frames at 40 nm, and the network `filaments` reconstructs the video
-with its full pass. F1 at 1 px against the truth, at the threshold stored in the checkpoint, mean over the specimens.
-The row "truth" has the molecules' true places instead of found ones: what a perfect localizer would give. Localizers
-are told the camera, and the width as well where they are another program's (`benchmarks.rivals`).
+Filaments as `sim:filaments` shows them (moving, 1200 photons per molecule, on 20 per pixel, an sCMOS camera), in a
+field of 44 x 44 camera pixels of 120 nm, with more and more molecules on at a time. Each localizer finds them in the
+same frames; what it found is binned into windows of 10 frames at 40 nm, and the network `filaments` reconstructs the
+video with its full pass. F1 at 1 px against the truth, at the threshold stored in the checkpoint, mean over the
+specimens. The row "truth" has the molecules' true places instead of found ones: what a perfect localizer would give.
+Localizers are told the camera, and the width as well where they are another program's (`benchmarks.rivals`).
 """
 
 from __future__ import annotations

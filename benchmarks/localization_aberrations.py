@@ -2,10 +2,10 @@
 
     python -m benchmarks.localization_aberrations [--molecules 1500] [--json FILE]
 
-Isolated molecules of 3000 photons on 20 a pixel, drawn pupil by pupil: the scalar point spread function of an objective
-of aperture 1.4 in oil at 670 nm, 100 nm pixels, each pixel an integral over 5 x 5 points. The width is learned from the
-frames, as a user would have it. Bias and RMSE are an axis, in nm; the bias within a pixel is the largest over the
-five places in a pixel; photons and stated precision are over the truth.
+Isolated molecules of 3000 photons on 20 per pixel, drawn pupil by pupil: the scalar point spread function of an
+objective of aperture 1.4 in oil at 670 nm, 100 nm pixels, each pixel an integral over 5 x 5 points. The width is
+learned from the frames, as a user would have it. Bias and RMSE are an axis, in nm; the bias within a pixel is the
+largest over the five places in a pixel; photons and stated precision are over the truth.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Frames and molecules a second of the localizers, one beside the other.
+"""Frames and molecules per second of the localizers, one beside the other.
 
     python -m benchmarks.localization_speed [--side 512] [--spots 233 2500] [--frames 48] [--rounds 3]
         [--localizers gaussian picasso-mle picasso-lq] [--json FILE]
@@ -75,7 +75,7 @@ def main() -> None:
         "localizer",
         "frames/s",
         "molecules/s",
-        "found a frame",
+        "found per frame",
         "time over the first one's",
     ]
     print(markdown_table(header, rows))

@@ -30,7 +30,7 @@ assert len(tables["dense"]) > 2 * len(tables["gaussian"])
 
 # %% [markdown]
 # `auto` looks at how crowded the frames are and takes `dense` here; on sparse frames it takes the fit, which is more
-# precise there. It is the default of `localize` and `reconstruct`.
+# precise there. Ask for it by `--localizer auto`; the default is the fit alone.
 #
 # ## What it means for the video
 
@@ -63,5 +63,5 @@ figure.savefig(PICTURES / "crowded.png", dpi=110)
 # From the command line:
 #
 # ```console
-# dblink-live localize data/microtubules.tif --out microtubules.csv --pixel-size-nm 100 --offset-adu 100
+# dblink-live localize data/microtubules.tif --out microtubules.csv --pixel-size-nm 100 --localizer auto
 # ```

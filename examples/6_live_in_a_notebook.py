@@ -1,14 +1,11 @@
 # %% [markdown]
 # # A live run from Python
 #
-# A run goes on in a process of its own and writes its run folder as it goes. Any other program may read that folder
-# meanwhile, this notebook too. Here a simulated living specimen stands before a simulated camera; for your microscope
-# only the source changes.
+# A run writes its run folder as it goes, and any program may read that folder meanwhile, this notebook too. Here a
+# simulated living specimen stands before a simulated camera; for your microscope only the source changes.
 
 # %%
-import subprocess
-import sys
-import time
+import threading
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -28,11 +25,13 @@ RUN = Path("live.run")
 
 # %% [markdown]
 # ## Start it
+#
+# `dbl.run` returns when the run is over. In a thread of its own it leaves the notebook free.
 
 # %%
-source = "sim:filaments?fps=50&frames=600&size=32"  # or "mm:core?config=MyScope.cfg&exposure_ms=20", "ndtiff:D:/data"
-command = [sys.executable, "-m", "dblink_live", "run", "--source", source, "--out", str(RUN), "--no-view"]
-process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+source = "sim:filaments?fps=25&frames=400&size=32"  # or "mm:core?config=MyScope.cfg&exposure_ms=20", "ndtiff:D:/data"
+live_run = threading.Thread(target=dbl.run, args=(source, RUN))
+live_run.start()
 
 # %% [markdown]
 # ## Watch it
@@ -45,7 +44,7 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
 handle = display(figure, display_id=True) if display else None
 shown = 0
 while True:
-    is_over = process.poll() is not None
+    is_over = not live_run.is_alive()
     try:
         with dbl.open_run(RUN) as run:
             live, counts = run.live, run.counts
@@ -62,7 +61,7 @@ while True:
         pass  # the run folder is not there yet
     if is_over:
         break
-    time.sleep(0.3)
+    live_run.join(0.3)
 figure.savefig(PICTURES / "live.png", dpi=110)
 
 # %% [markdown]
@@ -76,5 +75,4 @@ with dbl.open_run(RUN) as run:
     for segment, ledger in run.ledger.items():
         print(f"segment {segment}: {ledger}")
     video = run.live[:] * run.live.value_scale
-assert process.returncode == 0
 assert np.isfinite(video).all()
