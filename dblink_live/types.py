@@ -186,6 +186,9 @@ class CameraRecipe:
     """Size of the core's circular buffer; None takes at least two seconds of frames."""
     reopens: bool = False
     """Whether frames may come again after the other side was lost: a Micro-Manager that is started anew."""
+    wait_s: float | None = None
+    """How long the other side is waited for, at the start and after it was lost; None refuses its absence at the
+    start, and waits for its return as long as it takes."""
 
 
 @dataclass(frozen=True)

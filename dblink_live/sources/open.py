@@ -13,6 +13,7 @@ from dblink_live.sources import simulated
 from dblink_live.sources.files.stack_format import StackOptions, stack_formats
 from dblink_live.sources.micromanager import acquisition, core, live_preview, script
 from dblink_live.sources.ndtiff.follower import DEFAULT_IDLE_S, NdtiffFollower, NdtiffOptions
+from dblink_live.sources.region import RegionSource
 from dblink_live.sources.replay import ReplaySource
 from dblink_live.sources.spec import SourceSpec, parse_source
 from dblink_live.types import CameraRecipe
@@ -44,6 +45,13 @@ def open_source(source: str | SourceSpec, *, launch: CameraLauncher, n_kept: int
         if first + spec.frames <= n_kept:
             raise SourceError(f"expected frames after the {n_kept} that are kept, but {spec.frames} were asked for")
         spec = spec if spec.is_recording else replace(spec, frames=spec.frames - n_kept)
+    found = _open(spec, launch, n_kept)
+    if spec.is_recording and (spec.roi is not None or spec.exposure_ms is not None):
+        return RegionSource(found, spec.roi, spec.exposure_ms)
+    return found
+
+
+def _open(spec: SourceSpec, launch: CameraLauncher, n_kept: int) -> FrameSource:
     match spec.scheme:
         case "mm:core":
             return launch(core.recipe(spec))
@@ -70,6 +78,7 @@ def _ndtiff_options(spec: SourceSpec) -> NdtiffOptions:
         n_frames=spec.frames,
         watch=spec.watch,
         idle_s=spec.idle_s or DEFAULT_IDLE_S,
+        wait_s=spec.wait_s,
     )
 
 

@@ -19,7 +19,7 @@ from dblink_live.suggest import did_you_mean
 
 Roi = tuple[int, int, int, int]
 
-_REPLAY_OPTIONS = ("fps", "frames", "seed")
+_REPLAY_OPTIONS = ("fps", "frames", "seed", "exposure_ms", "roi")
 SPECIMENS = ("filaments", "mitochondria", "er")
 
 
@@ -58,6 +58,9 @@ class SourceSpec:
     """Whether the path is a folder in which the next dataset will appear; None finds out."""
     idle_s: float | None = None
     """A dataset that has not grown for so long has stopped."""
+    wait_s: float | None = None
+    """How long to wait for the other side: a dataset in a watched folder, a Micro-Manager that is started, or started
+    again; None waits for a dataset, and for a Micro-Manager that was there, as long as it takes."""
     events: str | None = None
     """TOML file that says what an acquisition takes."""
     save: str | None = None
@@ -89,12 +92,14 @@ class Scheme:
 _OWN_SCHEMES: dict[str, Scheme] = {
     "mm:core": Scheme(("config", "exposure_ms", "roi", "binning", "frames", "fps"), targets=(), required=("config",)),
     "sim": Scheme(("fps", "frames", "seed", "size"), targets=SPECIMENS),
-    "ndtiff": Scheme(("channel", "position", "camera", "start", "frames", "watch", "idle_s")),
+    "ndtiff": Scheme(
+        ("channel", "position", "camera", "start", "frames", "watch", "idle_s", "wait_s", "exposure_ms", "roi")
+    ),
     "mm:acquisition": Scheme(
         ("config", "port", "events", "frames", "exposure_ms", "roi", "binning", "channel", "position", "save"),
         targets=(),
     ),
-    "mm:live": Scheme(("port", "frames"), targets=()),
+    "mm:live": Scheme(("port", "frames", "wait_s"), targets=()),
     "mm:script": Scheme(("port", "frames"), targets=()),
 }
 
@@ -281,6 +286,7 @@ _CONVERTERS: dict[str, tuple[str, Callable[[str], float | int | str | Roi]]] = {
     "start": ("the number of a frame, or newest", _start),
     "watch": ("true or false", _yes_or_no),
     "idle_s": ("a time above 0 s", _positive_float),
+    "wait_s": ("a time above 0 s", _positive_float),
     "events": ("the path of a .toml file", str),
     "save": ("the path of a folder", str),
     "port": ("a port from 1 to 65535", _port),

@@ -109,6 +109,11 @@ class ImageWriter:
 
 def check_new_image(path: Path, overwrite: bool = False) -> None:
     """Raise StoreError where an image may not be written, before any work is done."""
+    if path.suffix.lower() not in ("", ".zarr"):
+        raise StoreError(
+            f"expected the name of an OME-Zarr image, a folder that ends in .ome.zarr, found {path}; the pictures of a "
+            "run become a TIFF or a movie by `dblink-live export`"
+        )
     if not path.exists() or (overwrite and (path / "zarr.json").is_file()):
         return
     raise StoreError(f"expected a new image, but {path} exists; give another --out, or --overwrite an OME-Zarr image")

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from dblink_live.display.screen import advice_on_import, can_open_window, missing_packages
 from dblink_live.errors import ConfigError, DblinkError
-from dblink_live.viewer.display_check import advice_on_import, can_open_window, missing_packages
 
 WRONG_USE = 2
 """Exit status where the input or the machine does not allow what was asked."""

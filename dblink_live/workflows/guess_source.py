@@ -13,7 +13,12 @@ JOURNAL = "journal.sqlite"
 NDTIFF_INDEX = "NDTiff.index"
 
 
-def guess_source(text: str, exposure_ms: float | None = None, roi: tuple[int, int, int, int] | None = None) -> str:
+def guess_source(
+    text: str,
+    exposure_ms: float | None = None,
+    roi: tuple[int, int, int, int] | None = None,
+    wait_s: float | None = None,
+) -> str:
     """Return the source specification of ``text``, with what else is known of its frames.
 
     Parameters
@@ -21,7 +26,7 @@ def guess_source(text: str, exposure_ms: float | None = None, roi: tuple[int, in
     text
         ``scheme:path?key=value`` as it is, or the path of a recording, a folder in which frames are being saved, or a
         Micro-Manager configuration; options may follow a question mark.
-    exposure_ms, roi
+    exposure_ms, roi, wait_s
         Options of the source; see `dblink_live.sources.spec.SourceSpec`.
 
     Raises
@@ -31,7 +36,7 @@ def guess_source(text: str, exposure_ms: float | None = None, roi: tuple[int, in
     """
     path, _, query = text.rpartition("?") if "=" in text.rpartition("?")[2] else (text, "", "")
     options = [query] if query else []
-    for name, value in (("exposure_ms", exposure_ms), ("roi", roi)):
+    for name, value in (("exposure_ms", exposure_ms), ("roi", roi), ("wait_s", wait_s)):
         if value is not None:
             if any(option.startswith(f"{name}=") for option in query.split("&")):
                 raise SourceError(f"expected {name} once, found it as an option of the source {text} and beside it")

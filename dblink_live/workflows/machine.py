@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from dblink_live.types import Segment, Shape
+from dblink_live.workflows.viewer_process import window_problem
 
 PROBE_TIMEOUT_S = 180.0
 """A machine that is busy with other things takes a minute to import torch."""
@@ -113,7 +114,8 @@ def inspect_qt() -> Finding:
     facts, problem = probe(QT_PROBE, environment)
     if facts is None:
         return Finding(None, (f"the viewer cannot start: {problem}; python3 run.py setup names what is missing",))
-    return Finding(facts["qt"])
+    on_screen = window_problem()
+    return Finding(facts["qt"], () if on_screen is None else (f"the viewer cannot start: {on_screen}",))
 
 
 def inspect_micromanager() -> Finding:

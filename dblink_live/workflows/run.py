@@ -135,7 +135,8 @@ def _give_way_to(source: str) -> None:
 def _run_session(open_session: Callable[[], LiveSession], view: bool, report: Progress) -> LiveRun:
     """Open a session and run it to its end."""
     opened: list[LiveSession] = []
-    with stop_on_interrupt(report, lambda: _stopping(opened)) as interrupted, open_session() as session:
+    orderly = stop_on_interrupt(report, lambda: _stopping(opened), has_begun=lambda: bool(opened))
+    with orderly as interrupted, open_session() as session:
         opened.append(session)
         if session.forecast is not None:
             report.note(session.forecast.line())
@@ -146,7 +147,7 @@ def _run_session(open_session: Callable[[], LiveSession], view: bool, report: Pr
                 f"live at {session.address}; from another terminal: dblink-live view {session.address}{with_keys}"
             )
             if view:
-                start_viewer(session.address, keys)
+                start_viewer(session.address, keys, report)
         with input_accepted(), report.bar("reconstructing live", session.n_frames_expected, "frames") as advance:
             finished = session.run(_noting_refusals(session, advance, report), interrupted.is_set)
     if finished.stopped_by_disk is not None:

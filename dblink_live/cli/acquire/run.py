@@ -17,10 +17,10 @@ from dblink_live.cli.options import (
     add_verb,
     positive,
     settings_of,
-    source_of,
 )
 from dblink_live.cli.result import INTERRUPTED, Outcome
 from dblink_live.errors import input_accepted
+from dblink_live.workflows.guess_source import guess_source
 from dblink_live.workflows.progress import CONSOLE
 from dblink_live.workflows.viewer_process import has_display
 
@@ -55,6 +55,13 @@ def add_parser(verbs: Verbs) -> None:
     )
     add_settings(parser, "settings of the run, as a file; or a run folder whose run is repeated")
     add_live(parser)
+    parser.add_argument(
+        "--wait-s",
+        metavar="S",
+        type=positive,
+        help="how long to wait for a Micro-Manager (mm:live) that is not there, or for a dataset in a watched folder "
+        "(default: no time for the first, any time for the second)",
+    )
     add_viewer(parser)
     add_json(parser)
 
@@ -123,7 +130,7 @@ def run(options: argparse.Namespace) -> Outcome:
     named = options.source or config.source.spec
     if named is None:
         raise UsageError("expected --source, or a --config that names one; see dblink-live run --help")
-    source = source_of(options, named)
+    source = guess_source(named, options.exposure_ms, options.roi, options.wait_s)
     finished = run_live(source, options.out, config, view=wants_viewer(options), progress=CONSOLE)
     return outcome_of_run(finished, source)
 

@@ -27,8 +27,12 @@ def run(options: argparse.Namespace) -> Outcome:
 
     with CONSOLE.bar("verifying", None, "windows") as advance:
         report = verify_run(options.path, on_progress=lambda done, total: advance(done))
+    is_empty = not any(report.windows.values())
+    if is_empty and report.status == "interrupted":
+        report.problems.append("no window was committed: the run failed or was stopped before its first one")
     windows = ", ".join(f"{n} of {product}" for product, n in report.windows.items())
     lines = [f"note: {note}" for note in report.notes]
     lines += [f"problem: {problem}" for problem in report.problems]
-    lines.append(f"{'the run is whole' if report.ok else 'the run is NOT whole'}; committed windows: {windows}")
+    verdict = "the run is NOT whole" if not report.ok else "the run is empty" if is_empty else "the run is whole"
+    lines.append(f"{verdict}; committed windows: {windows}")
     return Outcome(text="\n".join(lines), figures=report.to_json_dict(), status=0 if report.ok else 1)

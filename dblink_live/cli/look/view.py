@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import subprocess
-import sys
 from pathlib import Path
 
 from dblink_live.cli.options import UsageError, Verbs, add_verb
 from dblink_live.cli.result import Outcome
+from dblink_live.workflows.viewer_process import viewer_command, window_problem
 
 JOURNAL = "journal.sqlite"
 """By this file a folder is known as a run, without importing the store."""
@@ -38,8 +38,11 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def run(options: argparse.Namespace) -> Outcome:
+    problem = window_problem()
+    if problem is not None and options.screenshot is None:
+        raise UsageError(f"expected a screen that a window can be opened on: {problem}")
     # By its module name, never imported: on Windows torch and Qt cannot share a process, and this one may hold torch.
-    command = [sys.executable, "-m", "dblink_live.viewer", _checked(options.target)]
+    command = viewer_command(_checked(options.target))
     if options.keys is not None:
         command += ["--keys", str(options.keys)]
     if options.screenshot is not None:

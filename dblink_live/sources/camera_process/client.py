@@ -236,7 +236,7 @@ class CameraProcess:
             return []
         self._error = SourceLostError(
             f"expected the camera process of {self.name} to go on, {found} after frame {reader.last_number}; "
-            "a device driver may have crashed. Start the run again: it resumes as a new segment"
+            "a device driver may have crashed. `dblink-live resume RUN` goes on with the run, in a new segment"
         )
         segment = self._segment.index if self._segment is not None else 0
         return [Gap(segment, reader.last_number, None, GapCause.CAMERA)]

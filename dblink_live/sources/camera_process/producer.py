@@ -133,7 +133,7 @@ def _serve(feed: FrameProducer, ring: RingWriter, watch: ReaderMonitor) -> bool:
         failed = True
         ring.write_error(
             f"the camera was stopped because no reader heartbeat came for {READER_TIMEOUT_S:g} s; "
-            "start the run again: it resumes as a new segment"
+            "`dblink-live resume RUN` goes on with the run, in a new segment"
         )
     ring.write_end()
     return failed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from dblink_live.sources.camera_process.client import CameraProcess
 from dblink_live.sources.camera_process.ring import RingCounters
 from dblink_live.types import CameraRecipe, Frame, Segment
 
+_LOG = logging.getLogger(__name__)
 RETRY_S = 2.0
 """Between attempts to find the other side again."""
 _POLL_S = 0.005
@@ -53,17 +56,31 @@ class ReconnectingCamera:
         """Once the oldest frame in the ring is older, all but the newest are skipped; None keeps all."""
 
     def open(self) -> Segment:
-        """Find the other side for the first time: it has to be there.
+        """Find the other side for the first time, within `CameraRecipe.wait_s`.
 
         Raises
         ------
         DblinkError
-            It is not.
+            It is not there.
         """
         if self._camera is not None:
             raise SourceError(f"{self.name} was opened already")
-        self._camera = self._make(self._recipe)
-        return self._camera.open()
+        deadline_s: float | None = None
+        while True:
+            camera = self._make(self._recipe)
+            try:
+                segment = camera.open()
+            except SourceError as error:
+                camera.close()
+                if deadline_s is None and self._recipe.wait_s is not None:
+                    _LOG.warning("waiting %g s at most: %s", self._recipe.wait_s, error)
+                    deadline_s = time.monotonic() + self._recipe.wait_s
+                if deadline_s is None or time.monotonic() > deadline_s:
+                    raise
+                time.sleep(RETRY_S)
+                continue
+            self._camera = camera
+            return segment
 
     def read(self, max_frames: int, timeout_s: float) -> list[SourceEvent]:
         """Return what has arrived since the last call; nothing while disconnected.
@@ -138,11 +155,19 @@ class ReconnectingCamera:
 
     def _look_for_it(self) -> None:
         """Runs in the background: readers must not wait."""
+        limit = "" if self._recipe.wait_s is None else f", {self._recipe.wait_s:g} s at most"
+        _LOG.warning("%s: waiting for it to come back%s; Ctrl-C ends the run", self.lost_because, limit)
         self._finder = threading.Thread(target=self._find, name="find-camera", daemon=True)
         self._finder.start()
 
     def _find(self) -> None:
+        wait_s = self._recipe.wait_s
+        deadline_s = math.inf if wait_s is None else time.monotonic() + wait_s
         while not self._is_stopped.is_set():
+            if time.monotonic() > deadline_s:
+                _LOG.warning("%s did not come back within %g s: the run ends", self.name, wait_s)
+                self._is_stopped.set()
+                return
             camera = self._make(self._recipe)
             try:
                 segment = camera.open()

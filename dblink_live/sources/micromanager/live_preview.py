@@ -42,6 +42,7 @@ def recipe(spec: SourceSpec) -> CameraRecipe:
         options={"port": port},
         n_frames=spec.frames,
         reopens=True,
+        wait_s=spec.wait_s,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from pathlib import Path
 
@@ -17,7 +18,7 @@ _INNER = "Full resolution"
 """A dataset with a pyramid (Micro-Magellan) keeps its full images in this folder."""
 
 
-def find_dataset(path: Path, watch: bool | None = None, n_kept: int = 0) -> Path:
+def find_dataset(path: Path, watch: bool | None = None, n_kept: int = 0, wait_s: float | None = None) -> Path:
     """The folder that holds the index of the dataset to follow.
 
     Parameters
@@ -29,11 +30,14 @@ def find_dataset(path: Path, watch: bool | None = None, n_kept: int = 0) -> Path
         no dataset.
     n_kept
         Frames that an interrupted run has kept of its dataset. Which one it was, a watched folder does not say.
+    wait_s
+        How long to wait for a dataset; None waits as long as it takes.
 
     Raises
     ------
     SourceError
-        There is no such folder or dataset, it may not be read, or an interrupted run had watched a folder.
+        There is no such folder or dataset, it may not be read, none appeared in time, or an interrupted run had
+        watched a folder.
     """
     path = path.parent if path.name == INDEX_NAME else path
     known = _datasets_in(path)
@@ -57,7 +61,13 @@ def find_dataset(path: Path, watch: bool | None = None, n_kept: int = 0) -> Path
         "waiting for the next dataset in %s: start the acquisition now (one that has begun already is ndtiff:DATASET)",
         path,
     )
+    deadline_s = math.inf if wait_s is None else time.monotonic() + wait_s
     while not (fresh := _datasets_in(path) - known):
+        if time.monotonic() > deadline_s:
+            raise SourceError(
+                f"expected a dataset to appear in {path} within {wait_s:g} s, found none; does Micro-Manager save in "
+                "another folder?"
+            )
         time.sleep(_POLL_S)
     return min(fresh, key=lambda folder: (folder.stat().st_ctime_ns, folder))
 

@@ -61,6 +61,8 @@ class NdtiffOptions:
     """Wait for the next dataset in the folder; None does so where the folder is no dataset."""
     idle_s: float = DEFAULT_IDLE_S
     """A dataset that has not grown for so long has stopped."""
+    wait_s: float | None = None
+    """How long to wait for a dataset in a watched folder; None waits as long as it takes."""
 
 
 class NdtiffFollower:
@@ -123,7 +125,7 @@ class NdtiffFollower:
         if self._dataset is not None:
             raise SourceError(f"{self.name} was opened already")
         options = self._options
-        folder = find_dataset(self._path, options.watch, self._kept)
+        folder = find_dataset(self._path, options.watch, self._kept, options.wait_s)
         self._dataset = GrowingDataset(folder, min(PATIENCE_S, options.idle_s))
         while self._segment is None:
             if not self._advance(self._dataset) and not self._wait(self._dataset, FOLLOW_QUIET_POLL_S):
