@@ -227,6 +227,7 @@ def test_a_killed_camera_process_is_an_unknown_loss_and_an_error() -> None:
         last = source.counters.n_written - 1 if source.counters else None
     assert events[-1] == Gap(0, last, None, GapCause.CAMERA)
     assert f"after frame {last}" in message
+    assert "`dblink-live resume RUN` goes on" in message
     assert _shared_files() == before
 
 
