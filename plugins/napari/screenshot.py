@@ -2,7 +2,8 @@
 
     xvfb-run -a python plugins/napari/screenshot.py OUT.png
 
-The specimen is a simulated network of filaments that moves; its truth, blurred, stands in for pictures of the network.
+The specimen is a simulated network of filaments that moves; its truth, blurred, stands in for pictures of the network,
+and the difference of the two for its error map.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from dblink_live.types import (
     empty_localizations,
 )
 
-SIDE, N_WINDOWS, PITCH_NM = 192, 60, 40.0
+SIDE, N_WINDOWS, PITCH_NM, PIXEL_NM = 192, 60, 40.0, 160.0
 
 
 def main() -> None:
@@ -42,7 +43,8 @@ def main() -> None:
         folder = Path(name) / "cell1.run"
         info = RunInfo(uuid="shown", created_utc="2026-01-01T00:00:00", config={}, model="filaments", model_sha256="-")
         writer = RunWriter.create(folder, info, window_frames=10)
-        writer.begin_segment(Segment(index=0, shape=Shape(48, 48), dtype="uint16", pixel_size_nm=160.0), grid)
+        segment = Segment(index=0, shape=Shape(48, 48), dtype="uint16", pixel_size_nm=PIXEL_NM)
+        writer.begin_segment(segment, grid, PIXEL_NM)
         viewer = napari.Viewer(show=True)
         panel = FollowPanel(viewer)
         viewer.window.add_dock_widget(panel, name="Follow a dblink-live run", area="right")
@@ -50,12 +52,16 @@ def main() -> None:
         panel.toggle()
         for window in range(N_WINDOWS):
             counts = np.asarray(video.counts[window], np.uint16)
-            picture = np.clip(gaussian_filter(np.asarray(video.truth[window], np.float32), 1.0) * 2.5, 0, 1)
+            truth = np.asarray(video.truth[window], np.float32)
+            picture = np.clip(gaussian_filter(truth, 1.0) * 2.5, 0, 1).astype(np.float32)
+            error = np.clip(picture - truth, 0, 1)
             span = (window * 10, window * 10 + 10)
-            writer.write_map(LocalizationMap(0, window, *span, counts, grid), empty_localizations())
-            writer.write_reconstruction(Reconstruction(0, window, picture.astype(np.float32), "bounded", 8))
+            writer.write_map(LocalizationMap(0, window, *span, counts, grid), table_of(counts, span[0]))
+            writer.write_reconstruction(Reconstruction(0, window, picture, "bounded", 8, error=error))
             work(0.05)
         work(3.0)
+        for layer in viewer.layers:
+            layer.visible = "plain sum" not in layer.name
         viewer.reset_view()
         work(1.0)
         viewer.screenshot(sys.argv[1], canvas_only=False)
@@ -63,6 +69,15 @@ def main() -> None:
         panel.stop()
         writer.close()
         viewer.close()
+
+
+def table_of(counts: np.ndarray, frame: int) -> np.ndarray:
+    """A localization in the middle of each counted pixel."""
+    rows, cols = np.nonzero(counts)
+    table = empty_localizations(len(rows))
+    table["frame"] = frame
+    table["y"], table["x"] = ((place + 0.5) * PITCH_NM / PIXEL_NM - 0.5 for place in (rows, cols))
+    return table
 
 
 def work(seconds: float) -> None:

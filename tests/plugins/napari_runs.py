@@ -37,7 +37,22 @@ def write_windows(writer: RunWriter, windows: range) -> None:
         writer.write_reconstruction(Reconstruction(0, window, picture, "bounded", 2))
 
 
+def write_molecules(writer: RunWriter, windows: range) -> None:
+    """Windows with two localizations each, in the middle of pixels (1, 0) and (2, 4), and with an error map."""
+    rows = empty_localizations(2)
+    rows["y"], rows["x"] = (1.0, 2.0), (0.0, 4.0)
+    for window in windows:
+        rows["frame"] = window * 10
+        picture, error = np.full(GRID.shape, 0.5, np.float32), np.zeros(GRID.shape, np.float32)
+        error[window % 9] = 1.0
+        writer.write_map(
+            LocalizationMap(0, window, window * 10, window * 10 + 10, counts_of(window), GRID), rows.copy()
+        )
+        writer.write_reconstruction(Reconstruction(0, window, picture, "bounded", 2, error=error))
+
+
 def begin(path: Path) -> RunWriter:
     writer = RunWriter.create(path, INFO, window_frames=10)
-    writer.begin_segment(Segment(index=0, shape=Shape(4, 5), dtype="uint16", pixel_size_nm=100.0), GRID)
+    segment = Segment(index=0, shape=Shape(4, 5), dtype="uint16", pixel_size_nm=100.0)
+    writer.begin_segment(segment, GRID, pixel_size_nm=100.0)
     return writer

@@ -15,7 +15,7 @@ pytest.importorskip("napari.components", reason="napari is not installed; see pl
 
 from dblink_live_napari.following import AddressFollower, FolderFollower
 from napari import components
-from napari_runs import GRID, begin, write_windows
+from napari_runs import GRID, begin, write_molecules, write_windows
 
 from dblink_live.bus import EndMessage, ImageMessage, Publisher, StartMessage
 from dblink_live.errors import StoreError, WireError
@@ -58,6 +58,22 @@ def test_a_growing_run_grows_in_the_viewer(tmp_path: Path) -> None:
     writer.close()
     assert "interrupted" in follower.refresh()
     follower.close()
+
+
+def test_localizations_and_error_map_grow_as_well(tmp_path: Path) -> None:
+    viewer = components.ViewerModel()
+    writer = begin(tmp_path / "live.run")
+    write_molecules(writer, range(3))
+    follower = FolderFollower(viewer, tmp_path / "live.run")
+    until(lambda: "3 windows, 3 pictures" in follower.refresh())
+    _, _, error, points = viewer.layers
+    assert (error.data.shape[0], len(points.data)) == (3, 6)
+    points.visible = True
+    write_molecules(writer, range(3, 8))
+    until(lambda: "8 windows, 8 pictures" in follower.refresh())
+    assert (error.data.shape[0], len(points.data)) == (8, 16)
+    assert viewer.dims.current_step[0] == 7
+    writer.close()
 
 
 def test_published_pictures_are_shown_as_they_come() -> None:

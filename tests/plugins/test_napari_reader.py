@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dblink_live_napari import molecules
 from dblink_live_napari.reader import get_reader
 from dblink_live_napari.videos import SUM_WINDOWS, WindowedSum
-from napari_runs import begin, counts_of, write_windows
+from napari_runs import begin, counts_of, write_molecules, write_windows
 
 from dblink_live.store import open_run
 
@@ -56,6 +57,36 @@ def test_the_plain_sum_is_that_of_the_last_windows(run: Path) -> None:
         assert np.array_equal(plain[-1, 2:, ...], plain[29][2:])
         with pytest.raises(IndexError, match=r"in \[0, 30\), found 30"):
             plain[30]
+
+
+def test_localizations_and_the_error_map_are_layers(tmp_path: Path) -> None:
+    with begin(tmp_path / "rich.run") as writer:
+        write_molecules(writer, range(5))
+    read = get_reader(str(tmp_path / "rich.run"))
+    assert read is not None
+    found = read(str(tmp_path / "rich.run"))
+    layers = {settings["metadata"]["series"]: (data, settings, kind) for data, settings, kind in found}
+    assert list(layers) == ["counts", "live", "error", "localizations"]
+    error, settings, kind = layers["error"]
+    assert (kind, settings["visible"], settings["blending"]) == ("image", False, "additive")
+    assert settings["name"] == "rich.run: where the network expects its live picture to be wrong"
+    assert int(error[3][3].min()) == 255 and int(error[3][2].max()) == 0
+    points, settings, kind = layers["localizations"]
+    assert (kind, settings["visible"]) == ("points", False)
+    # Camera pixels of 100 nm: the middle of the first one lies 0.05 um from the field's corner.
+    expected = [(window, *place) for window in range(5) for place in ((0.15, 0.05), (0.25, 0.45))]
+    np.testing.assert_allclose(points, expected)
+
+
+def test_of_very_many_localizations_some_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(molecules, "MAX_POINTS", 4)
+    with begin(tmp_path / "many.run") as writer:
+        write_molecules(writer, range(5))
+    read = get_reader(str(tmp_path / "many.run"))
+    assert read is not None
+    points, settings, _ = read(str(tmp_path / "many.run"))[-1]
+    assert settings["name"] == "many.run: localizations, one in 3"
+    np.testing.assert_array_equal(points[:, 0], [0, 1, 3, 4])
 
 
 def test_other_folders_are_left_to_other_readers(tmp_path: Path, run: Path) -> None:

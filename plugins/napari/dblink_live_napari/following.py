@@ -13,6 +13,7 @@ import numpy as np
 
 from dblink_live.bus import ClientKeys, ImageMessage, Link, Subscriber, Topic
 from dblink_live.store import open_run
+from dblink_live_napari.molecules import Molecules
 from dblink_live_napari.videos import layers_of_run
 
 _TITLES: dict[Topic, str] = {"camera": "camera, newest frame", "sum": "plain sum, newest", "live": "live, newest"}
@@ -55,7 +56,9 @@ class FolderFollower:
     def __init__(self, viewer: Any, folder: Path) -> None:
         self._viewer = viewer
         self._run = open_run(folder)
+        self._molecules = Molecules(self._run)
         self._layers: dict[str, Any] = {}
+        self._n_windows: dict[str, int] = {}
         self._n_seen: tuple[int, ...] = ()
 
     def refresh(self) -> str:
@@ -73,8 +76,10 @@ class FolderFollower:
 
     def _show(self) -> None:
         was_at_end = self._is_at_end()
-        for data, settings, kind in layers_of_run(self._run):
+        for data, settings, kind in layers_of_run(self._run, self._molecules):
             series = settings["metadata"]["series"]
+            if kind == "image":
+                self._n_windows[series] = data.shape[0]
             layer = self._layers.get(series)
             if layer is None or layer not in self._viewer.layers:
                 self._layers[series] = getattr(self._viewer, f"add_{kind}")(data, **settings)
@@ -82,18 +87,18 @@ class FolderFollower:
                 # Contrast, colours and order are the user's by now.
                 layer.data = data
         if was_at_end and self._layers:
-            self._viewer.dims.set_current_step(0, max(layer.data.shape[0] for layer in self._visible()) - 1)
+            self._viewer.dims.set_current_step(0, self._newest())
 
-    def _visible(self) -> list[Any]:
-        visible = [layer for layer in self._layers.values() if layer.visible]
-        return visible or [*self._layers.values()]
+    def _newest(self) -> int:
+        """The last window of the visible videos, or of all where none is visible."""
+        visible = [series for series in self._n_windows if self._layers[series].visible]
+        return max(self._n_windows[series] for series in visible or self._n_windows) - 1
 
     def _is_at_end(self) -> bool:
         """Whether the user looks at the newest picture: only then does the slider follow."""
         if not self._layers:
             return True
-        newest = max(layer.data.shape[0] for layer in self._visible()) - 1
-        return int(self._viewer.dims.current_step[0]) >= newest
+        return int(self._viewer.dims.current_step[0]) >= self._newest()
 
 
 class AddressFollower:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dblink_live.store import open_run
+from dblink_live_napari.molecules import Molecules
 from dblink_live_napari.videos import LayerData, is_run, layers_of_run
 
 
@@ -28,6 +29,7 @@ def read(path: str | list[str]) -> list[LayerData]:
     layers: list[LayerData] = []
     for one in [path] if isinstance(path, str) else path:
         # Kept open by the layers, which read from it as they are looked at.
-        layers += layers_of_run(open_run(one))
+        run = open_run(one)
+        layers += layers_of_run(run, Molecules(run))
     # napari reads an empty list as a failure; a layer of no kind means that there is nothing to show yet.
     return layers or [(None,)]  # type: ignore[list-item]

@@ -16,9 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dblink_live.store import Run
+from dblink_live_napari.molecules import Molecules
 
 SUM_WINDOWS = 25
 """The plain sum shows this many windows up to the chosen one, as dblink_live's own viewer does."""
+POINT_UM = 0.04
+"""Size of a localization on the canvas: a pixel of the pictures."""
 JOURNAL_NAME = "journal.sqlite"
 LayerData = tuple[Any, dict[str, Any], str]
 """Array, settings and kind of a layer, as napari takes them."""
@@ -79,6 +82,7 @@ _LOOKS = {
     "counts": _Look(f"plain sum of {SUM_WINDOWS} windows", "gray", False),
     "live": _Look("live reconstruction", "inferno", True),
     "full": _Look("full pass, both directions", "inferno", True),
+    "error": _Look("where the network expects its live picture to be wrong", "red", False),
 }
 
 
@@ -87,12 +91,13 @@ def is_run(path: Path) -> bool:
     return (path / JOURNAL_NAME).is_file()
 
 
-def layers_of_run(run: Run) -> list[LayerData]:
-    """Image layers of all maps and pictures that are committed, the best picture last and so on top.
+def layers_of_run(run: Run, molecules: Molecules) -> list[LayerData]:
+    """Return the layers of all that is committed: maps, pictures, the network's error map, localizations on top.
 
     Each lies where it belongs in micrometres, counted from the outer corner of the camera's field.
     """
     layers = [layer for series in _ordered(run.series) if (layer := _layer(run, series)) is not None]
+    layers += [layer for series in _ordered(run.series) if (layer := _points(run, series, molecules)) is not None]
     has_full = any(settings["metadata"]["series"].startswith("full") for _, settings, _ in layers)
     for _, settings, _ in layers:
         if has_full and settings["metadata"]["series"].startswith("live"):
@@ -122,16 +127,39 @@ def _layer(run: Run, series: str) -> LayerData | None:
     return (
         WindowedSum(array) if kind == "counts" else array,
         {
-            "name": _title(run, look, lattice),
+            "name": _title(run, look.title, lattice),
             "scale": _scale(grid.pitch_nm),
             "translate": _corner(grid.pitch_nm, *grid.origin_nm),
             "colormap": look.colormap,
             "contrast_limits": limits,
             "visible": look.visible,
-            "blending": "translucent",
+            "blending": "additive" if kind == "error" else "translucent",
             "metadata": _metadata(run, series),
         },
         "image",
+    )
+
+
+def _points(run: Run, series: str, molecules: Molecules) -> LayerData | None:
+    """The localizations that a series of maps counts; None where there are none."""
+    if _kind(series) != "counts":
+        return None
+    points, every = molecules.of(series)
+    if not len(points):
+        return None
+    title = "localizations" + (f", one in {every}" if every > 1 else "")
+    _, underscore, lattice = series.partition("_")
+    return (
+        points,
+        {
+            "name": _title(run, title, lattice),
+            "size": POINT_UM,
+            "face_color": "cyan",
+            "border_width": 0.0,
+            "visible": False,
+            "metadata": _metadata(run, f"localizations{underscore}{lattice}"),
+        },
+        "points",
     )
 
 
@@ -142,8 +170,8 @@ def _bright(video: WindowedSum) -> float:
     return float(np.percentile(found, 99.5)) if found.size else 1.0
 
 
-def _title(run: Run, look: _Look, lattice: str) -> str:
-    return f"{run.path.name}: {look.title}" + (f" ({lattice})" if lattice else "")
+def _title(run: Run, title: str, lattice: str) -> str:
+    return f"{run.path.name}: {title}" + (f" ({lattice})" if lattice else "")
 
 
 def _scale(pitch_nm: float) -> tuple[float, float, float]:
