@@ -1,13 +1,17 @@
 """Scores of trained models on videos that neither training nor calibration has seen.
 
     python -m benchmarks.quality [--videos 6] [--windows 200] [--models M ...] [--presets P ...] [--no-sums]
-        [--docs docs] [--json FILE]
+        [--released FOLDER] [--docs docs] [--json FILE]
 
 The videos are those of `dblink_live.simulate.video.PRESETS`, drawn with seeds of their own; a seed whose video has no
 structure in its field is passed over, because nothing can be found there. Networks are cut at the threshold stored in
 their checkpoint. Each figure is the mean over the videos of a preset, for F1 at 1 px with the standard deviation from
 video to video: the share of a field that is structure, and with it how hard a video is, varies thirtyfold. A table of
 its own counts the pixels of all videos together, where the fullest field decides.
+
+With ``--released``, a folder of videos by the authors' own simulator (`benchmarks.released_videos`), each preset that
+these have a counterpart of gets a second column for them, and a last one takes their dense fields, of all conditions of
+filaments, together.
 
 Beside the models stand the plain sum and the leaky sum (`best_sums`), given their best length,
 blur and threshold *on these very videos*, an advantage that no network gets; and the plain sum on a network's terms,
@@ -30,6 +34,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.documents import find_page, measured_with, write_block
+from benchmarks.released_videos import KINDS, is_dense, read_released
 from benchmarks.report import Report, markdown_table
 from dblink_live.analysis.comparison.best_sums import best_leaky_sum, best_plain_sum, score_plain_sum
 from dblink_live.analysis.metrics import Scores, evaluate
@@ -78,6 +83,7 @@ def main() -> None:
     parser.add_argument("--presets", nargs="+", choices=list(PRESETS), default=list(PRESETS))
     parser.add_argument("--lookaheads", nargs="+", type=_lookahead, default=[0, 8, 25, "full"])
     parser.add_argument("--no-sums", action="store_true", help="networks alone: the sums take most of the time")
+    parser.add_argument("--released", type=Path, help="folder of videos by the authors' own simulator")
     parser.add_argument("--docs", type=Path, help="write the tables into quality.md of this folder")
     parser.add_argument("--json", default=None)
     options = parser.parse_args()
@@ -93,11 +99,8 @@ def main() -> None:
         fixed = best_plain_sum(*_split(calibration), SUM_SCORED_EVERY)
         print(f"plain sum, fixed beforehand: {fixed}", file=sys.stderr, flush=True)
     scored: dict[str, list[Column]] = {}
-    for preset in options.presets:
-        index = list(PRESETS).index(preset)
-        videos = videos_with_structure(
-            replace(PRESETS[preset], n_windows=options.windows), FIRST_SEED + SEEDS_A_PRESET * index, options.videos
-        )
+    columns = list(columns_of(options.presets, options.windows, options.videos, options.released))
+    for preset, videos in columns:
         if not options.no_sums:
             counts, truth = _split(videos)
             for name, f1 in (
@@ -113,13 +116,14 @@ def main() -> None:
             scored.setdefault(label, []).append(column)
             took_s = time.perf_counter() - started
             print(f"{preset}: {label}: F1 {column.f1_1px[0]:.3f} ({took_s:.0f} s)", file=sys.stderr, flush=True)
-    text = tables(options.presets, sums, scored)
+    names = [name for name, _ in columns]
+    text = tables(names, sums, scored)
     print(text)
     if options.docs is not None:
         head = measured_with(models, time.perf_counter() - began)
         name = " ".join(["quality", *(model.name for model in models)]) if models else "quality sums"
         write_block(find_page(options.docs, "quality"), name, f"{head}\n\n{text}")
-    report.add("sums", {name: dict(zip(options.presets, values, strict=True)) for name, values in sums.items()})
+    report.add("sums", {name: dict(zip(names, values, strict=True)) for name, values in sums.items()})
     report.add(
         "scores",
         {
@@ -128,12 +132,29 @@ def main() -> None:
                     "together": column.together.to_json_dict(),
                     "videos": [scores.to_json_dict() for scores in column.videos],
                 }
-                for preset, column in zip(options.presets, columns, strict=True)
+                for preset, column in zip(names, of_model, strict=True)
             }
-            for label, columns in scored.items()
+            for label, of_model in scored.items()
         },
     )
     report.finish(options.json)
+
+
+def columns_of(
+    presets: list[str], n_windows: int, n_videos: int, released: Path | None
+) -> Iterator[tuple[str, list[Video]]]:
+    """Name and videos of each column: our presets, and beside them the released simulator's videos."""
+    dense: list[Video] = []
+    for preset in presets:
+        first_seed = FIRST_SEED + SEEDS_A_PRESET * list(PRESETS).index(preset)
+        parameters = replace(PRESETS[preset], n_windows=n_windows)
+        yield preset, videos_with_structure(parameters, first_seed, n_videos)
+        if released is not None and preset in KINDS:
+            theirs = read_released(released, preset, n_windows)
+            yield f"{preset}, theirs", theirs
+            dense += [video for video in theirs if is_dense(video) and preset != "mitochondria"]
+    if dense:
+        yield "dense, theirs", dense
 
 
 def tables(presets: list[str], sums: dict[str, list[float]], scored: dict[str, list[Column]]) -> str:

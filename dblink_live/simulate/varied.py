@@ -43,8 +43,10 @@ class VariedParameters:
     shape: Shape = FIELD
     n_windows: int = 200
     pitch_nm: float = 40.0
-    density: tuple[float, float] = (0.25, 3.0)
-    """Multiples of the released simulator's localizations on structure, drawn log-uniformly."""
+    density: tuple[float, float] = (0.25, 4.0)
+    """Of lines: multiples of the released simulator's localizations on structure, drawn log-uniformly."""
+    density_of_bands: tuple[float, float] = (0.25, 10.0)
+    """The same of bands: what moves fast needs many."""
     noise: tuple[float, float] = (0.3, 4.0)
     """Multiples of its noise localizations, drawn log-uniformly."""
     max_speed: float = 12.0
@@ -82,6 +84,49 @@ def draw_lines_video(parameters: VariedParameters, rng: np.random.Generator) -> 
     return _with_losses(counts, truth, rng)
 
 
+def draw_mask_video(masks: npt.NDArray[np.bool_], parameters: VariedParameters, rng: np.random.Generator) -> Video:
+    """A video of structure that somebody drew: moved and blinked as the lines are, by up to ``max_step_nm`` per window.
+
+    Parameters
+    ----------
+    masks
+        [N, H, W], drawings on the fine grid; one of them is turned, and a part of it as large as the video is shown.
+        What lies beyond a smaller drawing is empty.
+    parameters
+        ``density`` counts localizations per pixel of structure, in multiples of the released simulator's.
+    """
+    drawing = np.rot90(masks[int(rng.integers(len(masks)))], int(rng.integers(4)))
+    drawing = drawing[:, ::-1] if rng.random() < 0.5 else drawing
+    structure = _part_of(drawing, parameters.shape, rng)
+    step_px = parameters.max_step_nm * rng.random() ** 2 / parameters.pitch_nm
+    direction = rng.uniform(0.0, 2 * math.pi)
+    speed = step_px * (1.0 - 0.5 * rng.random()) / WINDOW_FRAMES
+    turn = math.degrees(0.3 * step_px / WINDOW_FRAMES / (max(parameters.shape) / 2)) * float(rng.uniform(-1.0, 1.0))
+    moved = GrayLines(structure, (speed * math.sin(direction), speed * math.cos(direction)), turn)
+    blinking = MapBlinking(
+        density=_log_uniform(rng, parameters.density),
+        noise=_log_uniform(rng, parameters.noise),
+        jitter_px=int(rng.choice([0, 1, 1, 1, 2])),
+        cluster_probability=float(rng.uniform(0.0, 0.3)),
+    )
+    # Structure runs to and fro, so that it stays in view.
+    period = rng.uniform(10.0, 60.0) * WINDOW_FRAMES
+    frames = np.abs((np.arange(parameters.n_windows) * WINDOW_FRAMES + period) % (2 * period) - period)
+    truth = np.stack([moved.mask_at(float(frame)) for frame in frames - period / 2])
+    counts = np.stack([memoryless_counts(mask, WINDOW_FRAMES, blinking, rng) for mask in truth])
+    return _with_losses(counts, truth, rng)
+
+
+def _part_of(drawing: npt.NDArray[np.bool_], shape: Shape, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """A random part of ``drawing`` of the given shape; what lies beyond the drawing is empty."""
+    missing = [max(want - have, 0) for want, have in zip(shape, drawing.shape, strict=True)]
+    before = [int(rng.integers(n + 1)) for n in missing]
+    padded = np.pad(drawing, [(b, n - b) for b, n in zip(before, missing, strict=True)])
+    y, x = (int(rng.integers(have - want + 1)) for have, want in zip(padded.shape, shape, strict=True))
+    part: npt.NDArray[np.bool_] = padded[y : y + shape.height, x : x + shape.width]
+    return part
+
+
 def draw_bands_video(parameters: VariedParameters, rng: np.random.Generator) -> Video:
     """A video of bands of any width that move, also within a window, and of molecules on them."""
     n_frames = parameters.n_windows * WINDOW_FRAMES
@@ -102,7 +147,7 @@ def draw_bands_video(parameters: VariedParameters, rng: np.random.Generator) -> 
 
     length_um = sum(float(np.hypot(*np.diff(points, axis=0).T).sum()) for points in filaments) * 1e-3
     molecules_on = float(rng.choice([1.0, 1.0, 2.0, 3.0]))
-    rate = _log_uniform(rng, parameters.density) * RATE_PER_UM_AND_FRAME / molecules_on
+    rate = _log_uniform(rng, parameters.density_of_bands) * RATE_PER_UM_AND_FRAME / molecules_on
     frame = _draw_frames(int(rng.poisson(rate * length_um * n_frames)), n_frames, rng)
     shares = rng.random((len(frame), 3))
     if len(frame) and rng.random() < 0.35:

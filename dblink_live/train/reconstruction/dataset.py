@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 
 from dblink_live.binning import count_per_window
-from dblink_live.simulate.varied import VariedParameters, draw_bands_video, draw_lines_video
+from dblink_live.simulate.varied import VariedParameters, draw_bands_video, draw_lines_video, draw_mask_video
 from dblink_live.simulate.video import Structure, Video, VideoParameters, simulate_video
+from dblink_live.train.reconstruction.drawn_mask import read_drawn_mask
 from dblink_live.train.reconstruction.settings import VIDEO_SIDE_PX, Specimens, TrainingSettings
 from dblink_live.types import Shape
 
@@ -125,8 +126,13 @@ def preview_videos(settings: TrainingSettings, n: int) -> list[Video]:
 
 def draw_video(settings: TrainingSettings, rng: np.random.Generator) -> Video:
     """A video to train on, long enough for a clip with its longest warm-ups."""
-    n_windows = settings.video_windows or settings.longest_clip
-    specimens = settings.specimens
+    return draw_video_of(settings.specimens, settings.video_windows or settings.longest_clip, rng)
+
+
+def draw_video_of(specimens: Specimens, n_windows: int, rng: np.random.Generator) -> Video:
+    """A video of ``n_windows``, of whatever ``specimens`` let occur."""
+    if specimens.structure == "mask":
+        return _draw_mask_video(specimens, n_windows, rng)
     varied = rng.random()
     if varied < specimens.lines_share + specimens.bands_share:
         wanted = VariedParameters(shape=VIDEO_SHAPE, n_windows=n_windows)
@@ -140,6 +146,27 @@ def draw_video(settings: TrainingSettings, rng: np.random.Generator) -> Video:
     if rng.random() < specimens.bunching_share:
         video = bunch(video, rng)
     return add_beads(video, rng) if rng.random() < specimens.bead_share else video
+
+
+def _draw_mask_video(specimens: Specimens, n_windows: int, rng: np.random.Generator) -> Video:
+    """A video of the user's drawing; some show filaments or blobs instead, so that it is not seen everywhere."""
+    if rng.random() < specimens.other_share:
+        others = msgspec.structs.replace(specimens, structure="filaments", mask="", other_share=0.5)
+        return simulate_video(draw_parameters(others, n_windows, rng), rng)
+    wanted = VariedParameters(
+        shape=VIDEO_SHAPE,
+        n_windows=n_windows,
+        density=_positive(specimens.density),
+        noise=_positive(specimens.noise),
+        max_step_nm=specimens.mask_step_nm,
+    )
+    return draw_mask_video(read_drawn_mask(specimens.mask), wanted, rng)
+
+
+def _positive(limits: tuple[float, float]) -> tuple[float, float]:
+    """Limits that numbers can be drawn from log-uniformly."""
+    low, high = (max(value, 1e-3) for value in limits)
+    return low, high
 
 
 def cut_clip(

@@ -30,7 +30,13 @@ VIDEO_SIDE_PX = 128
 class Specimens(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the network sees: the ranges become its envelope."""
 
-    structure: Literal["filaments", "mitochondria"] = "filaments"
+    structure: Literal["filaments", "mitochondria", "mask"] = "filaments"
+    """"mask" is structure that you drew, in the file ``mask``."""
+    mask: str = ""
+    """A TIFF picture of structure, or a stack of them, one pixel per pixel of the grid: bright structure on a dark
+    background. Each video shows a part of one, turned, moved and blinking."""
+    mask_step_nm: NonNegative = 40.0
+    """Fastest motion of drawn structure per window."""
     released_share: Share = 0.0
     """Share of videos as the released simulator draws them, on which scores are reported: nothing but density and speed
     varies, the field moves as one and is cut at its border. The shares and ranges below are those of the rest."""
@@ -146,6 +152,11 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         refuse_infinite(self)
         refuse_infinite(self.specimens, "specimens.")
+        if (self.specimens.structure == "mask") != bool(self.specimens.mask):
+            raise ConfigError(
+                f'expected specimens.mask, a TIFF file, with specimens.structure "mask" and with no other, found '
+                f"structure {self.specimens.structure!r} and mask {self.specimens.mask!r}"
+            )
         if self.supervised_windows > self.clip_windows:
             raise ConfigError(
                 f"expected supervised_windows <= clip_windows, found {self.supervised_windows} > {self.clip_windows}"

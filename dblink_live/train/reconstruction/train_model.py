@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 
@@ -23,19 +24,21 @@ from dblink_live.models import (
     resolve_device,
     save_checkpoint,
 )
-from dblink_live.simulate.video import simulate_video
+from dblink_live.simulate.varied import MAX_STEP_NM, WINDOW_FRAMES
 from dblink_live.train.errors import TrainingStoppedError
-from dblink_live.train.reconstruction.dataset import BODY_SPEED, draw_parameters
+from dblink_live.train.reconstruction.dataset import BODY_SPEED, draw_video, draw_video_of
 from dblink_live.train.reconstruction.loop import TrainingProgress, train
 from dblink_live.train.reconstruction.resume import load_state, save_pair, side_file
 from dblink_live.train.reconstruction.settings import Specimens, TrainingSettings
 from dblink_live.train.reconstruction.state import TrainingState, begin
-from dblink_live.train.reconstruction.threshold import calibrate_threshold
+from dblink_live.train.reconstruction.threshold import CALIBRATION_SEED, best_threshold_on, calibrate_threshold
 from dblink_live.train.reconstruction.watch import watched
 from dblink_live.train.reconstruction.workers import joined_workers, n_workers, own_device, rank
 
 PITCH_NM = 40.0
 UNCALIBRATED_THRESHOLD = 0.5
+N_MASK_VIDEOS = 6
+"""Of drawn structure, to calibrate on."""
 ERROR_BRANCH = "head.error."
 """How the names of its weights begin."""
 CALIBRATION_PRESETS = {
@@ -109,11 +112,20 @@ def train_to_checkpoint(
             on_notice(f"going on with {path} from step {state.step}")
         with watched(path, settings, on_notice) as folder:
             progress = train(state, settings, save)
-    threshold = calibrate_threshold(state.average, CALIBRATION_PRESETS[settings.specimens.structure])
+    threshold = _calibrated(state.average, settings)
     with _stopping_where_it_cannot_save(state):
         sha256 = save_trained(state.average, settings, path, progress, threshold, envelope)
         remove(side_file(path))
     return sha256
+
+
+def _calibrated(network: BidirectionalNetwork, settings: TrainingSettings) -> float:
+    """The operating threshold, on presets, or on videos of drawn structure that training never sees."""
+    if settings.specimens.structure != "mask":
+        return calibrate_threshold(network, CALIBRATION_PRESETS[settings.specimens.structure])
+    alone = msgspec.structs.replace(settings, specimens=msgspec.structs.replace(settings.specimens, other_share=0.0))
+    rngs = [np.random.default_rng([CALIBRATION_SEED, number]) for number in range(N_MASK_VIDEOS)]
+    return best_threshold_on(network, [[draw_video(alone, rng)] for rng in rngs])
 
 
 def check_folder(folder: Path) -> None:
@@ -211,21 +223,23 @@ def measure_envelope(specimens: Specimens, seed: int, n_videos: int = 60) -> Env
     rng = np.random.default_rng([seed, 4])
     densities = []
     for _ in range(n_videos):
-        parameters = draw_parameters(specimens, n_windows=4, rng=rng)
-        video = simulate_video(parameters, rng)
-        area_um2 = video.counts[0].size * (parameters.pitch_nm * 1e-3) ** 2
-        frames = parameters.window_frames * float(video.present.sum())
+        video = draw_video_of(specimens, 4, rng)
+        area_um2 = video.counts[0].size * (PITCH_NM * 1e-3) ** 2
+        frames = WINDOW_FRAMES * float(video.present.sum())
         if frames:
             densities.append(float(video.counts.sum()) / (area_um2 * frames))
     # An emitter every so often, and 2 noise localizations per frame on 26 um^2, in the released simulator's units.
     noise_per_um2 = 2.0 / (128 * 0.04) ** 2
     nm_per_window = 0.002 * PITCH_NM * 10 if specimens.structure == "filaments" else 0.05 * PITCH_NM * 10 * BODY_SPEED
+    fastest = specimens.mask_step_nm if specimens.structure == "mask" else specimens.speed[1] * nm_per_window
+    if specimens.bands_share and specimens.structure == "filaments":
+        fastest = max(fastest, MAX_STEP_NM)
     # A uniform jitter of whole pixels either way, and the rounding to a pixel.
     jitters_px = (0, 2) if specimens.other_jitter_share else (1, 1)
     best, worst = (round(PITCH_NM * (2 * jitter + 1) / 12**0.5, 1) for jitter in jitters_px)
     return Envelope(
         density=(round(float(np.quantile(densities, 0.02)), 4), round(float(np.quantile(densities, 0.98)), 4)),
-        speed=(round(specimens.speed[0] * nm_per_window, 4), round(specimens.speed[1] * nm_per_window, 4)),
+        speed=(round(specimens.speed[0] * nm_per_window, 4), round(fastest, 4)),
         noise=(round(specimens.noise[0] * noise_per_um2, 4), round(specimens.noise[1] * noise_per_um2, 4)),
         precision=(best, worst),
         pitch=(PITCH_NM, PITCH_NM),
