@@ -33,7 +33,7 @@ def tiny(recipe: str, **changes: object) -> TrainingSettings:
 def test_every_recipe_trains(recipe: str) -> None:
     settings = tiny(recipe, steps=1)
     torch.manual_seed(0)
-    state = begin(build_network(settings.network), settings)
+    state = begin(build_network(settings.network or "gated"), settings)
     before = [weight.clone() for weight in state.network.parameters()]
     progress = loop.train(state, settings, lambda _: None)
     assert np.isfinite([progress.loss, progress.validation_loss]).all()
@@ -82,7 +82,7 @@ def test_the_learning_rate_falls_where_validation_stands_still() -> None:
     # Nothing is learned at a rate of 1e-12, so no epoch is better than the first.
     settings = tiny("paper", network="light", learning_rate=1e-12, epoch_steps=1, plateau_patience=1, steps=4)
     torch.manual_seed(0)
-    state = begin(build_network(settings.network), settings)
+    state = begin(build_network(settings.network or "gated"), settings)
     rates: list[float] = []
     loop.train(state, settings, lambda progress: rates.append(progress.learning_rate))
     assert rates == pytest.approx([1e-12, 1e-12, 1e-13, 1e-13])

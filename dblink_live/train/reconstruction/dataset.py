@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 
 from dblink_live.binning import count_per_window
+from dblink_live.errors import ConfigError
 from dblink_live.simulate.varied import VariedParameters, draw_bands_video, draw_lines_video, draw_mask_video
 from dblink_live.simulate.video import Structure, Video, VideoParameters, simulate_video
 from dblink_live.train.reconstruction.drawn_mask import read_drawn_mask
@@ -201,9 +203,9 @@ def _draw_first_supervised(settings: TrainingSettings, warmup_reverse: int, rng:
 
 def draw_parameters(specimens: Specimens, n_windows: int, rng: np.random.Generator) -> VideoParameters:
     """Random parameters of one training video inside the envelope that ``specimens`` declares."""
-    structure: Structure = specimens.structure
+    structure: Structure = _simulated(specimens)
     if rng.random() < specimens.other_share:
-        others = OTHERS[specimens.structure]
+        others = OTHERS[structure]
         structure = others[int(rng.integers(len(others)))]
     is_empty = rng.random() < specimens.empty_share
     low, high = (math.log(max(value, 1e-3)) for value in specimens.density)
@@ -228,6 +230,13 @@ def draw_parameters(specimens: Specimens, n_windows: int, rng: np.random.Generat
     )
 
 
+def _simulated(specimens: Specimens) -> Literal["filaments", "mitochondria"]:
+    """The structure, of those that `VideoParameters` knows."""
+    if specimens.structure == "mask":
+        raise ConfigError("expected a simulated structure, found one that is drawn; see draw_video_of")
+    return specimens.structure
+
+
 def draw_released_parameters(specimens: Specimens, n_windows: int, rng: np.random.Generator) -> VideoParameters:
     """Random density and speed of a video that is otherwise as the released simulator draws it."""
     low, high = np.log(RELEASED_DENSITY)
@@ -236,7 +245,7 @@ def draw_released_parameters(specimens: Specimens, n_windows: int, rng: np.rando
     else:
         speed = RELEASED_SPEED * rng.random() ** specimens.released_speed_power
     return VideoParameters(
-        structure=specimens.structure,
+        structure=_simulated(specimens),
         shape=VIDEO_SHAPE,
         n_windows=n_windows,
         density=math.exp(rng.uniform(low, high)),

@@ -79,7 +79,9 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str = "filaments"
     description: str = ""
     """One line for `dblink-live train --list`."""
-    network: Literal["gated", "light", "dblink"] = "gated"
+    network: Literal["", "gated", "light", "dblink"] = ""
+    """Empty takes that of ``start_from``, and without one "gated". "dblink" is the paper's; "light" was replaced by
+    "gated"."""
     loss: Literal["live", "paper", "mse"] = "live"
     """Which terms: see `dblink_live.train.reconstruction.losses`."""
     error_channels: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 24

@@ -87,7 +87,7 @@ def train_to_checkpoint(
     check_folder(path.parent)
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    state = begin(_first_network(settings, is_resumed).to(own_device(resolve_device(settings.device))), settings)
+    state = begin(_first_network(settings).to(own_device(resolve_device(settings.device))), settings)
     envelope = measure_envelope(settings.specimens, settings.seed)
 
     def save(progress: TrainingProgress) -> None:
@@ -147,26 +147,26 @@ def check_folder(folder: Path) -> None:
         ) from error
 
 
-def _first_network(settings: TrainingSettings, is_resumed: bool) -> BidirectionalNetwork:
+def _first_network(settings: TrainingSettings) -> BidirectionalNetwork:
+    """The network before its first step: fresh, or with the sizes and weights of ``start_from``."""
     torch.manual_seed(settings.seed)
-    config = GatedConfig(error=settings.error_channels)
-    network = GatedNetwork(config) if settings.network == "gated" else build_network(settings.network)
-    if settings.start_from and not is_resumed:
-        model = load_model(settings.start_from, device="cpu")
-        if model.architecture != settings.network:
-            raise ConfigError(
-                f"expected start_from to be a {settings.network!r} network, found {model.architecture!r} in "
-                f"{settings.start_from}; set network to it, or start from another"
-            )
-        # A network without the branch that predicts errors may be given one, whose weights begin fresh.
-        found = model.network.state_dict()
-        fresh = {name: value for name, value in network.state_dict().items() if name.startswith(ERROR_BRANCH)}
-        try:
-            network.load_state_dict(fresh | found)
-        except RuntimeError as error:
-            raise ConfigError(
-                f"expected start_from to be a network of the same sizes, found others in {settings.start_from}"
-            ) from error
+    if not settings.start_from:
+        if settings.network in ("", GatedNetwork.architecture):
+            return GatedNetwork(GatedConfig(error=settings.error_channels))
+        return build_network(settings.network)
+    model = load_model(settings.start_from, device="cpu")
+    if settings.network not in ("", model.architecture):
+        raise ConfigError(
+            f"expected start_from to be a {settings.network!r} network, found {model.architecture!r} in "
+            f"{settings.start_from}; set network to it, or start from another"
+        )
+    config = model.network.config
+    if isinstance(config, GatedConfig) and not config.error:
+        config = msgspec.structs.replace(config, error=settings.error_channels)
+    network = build_network(model.architecture, msgspec.json.encode(config))
+    # A branch that predicts errors, where start_from has none, begins with fresh weights.
+    fresh = {name: value for name, value in network.state_dict().items() if name.startswith(ERROR_BRANCH)}
+    network.load_state_dict(fresh | model.network.state_dict())
     return network
 
 
