@@ -113,7 +113,7 @@ def test_installed_wheel_has_weights_recipes_and_presets(installed: Path, tmp_pa
 
 def test_installed_wheel_makes_a_report(installed: Path, tmp_path: Path) -> None:
     shutil.copy(ROOT / "examples" / "data" / "dna_paint.tif", tmp_path)
-    command = "report dna_paint.tif --pixel-size-nm 130 --window 20 --no-split --out paint.run --json"
+    command = "report dna_paint.tif --pixel-size-nm 130 --window 20 --out paint.run --json"
     answer = json.loads(_call(installed, tmp_path, "-m", "dblink_live", *command.split()))
     page = (tmp_path / answer["report"]).read_text(encoding="utf-8")
     assert "<style>" in page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -47,7 +48,8 @@ def test_command_line_page_has_every_verb_and_every_option() -> None:
     assert len(verbs) >= len(VERBS)
     for name, (_, parser) in verbs.items():
         section = page.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
-        options = {flag for action in parser._actions for flag in action.option_strings} - {"-h", "--help"}
+        shown = [action for action in parser._actions if action.help != argparse.SUPPRESS]
+        options = {flag for action in shown for flag in action.option_strings} - {"-h", "--help"}
         assert not [option for option in options if f"`{option}" not in section], name
 
 
