@@ -13,6 +13,7 @@ import tifffile
 
 import dblink_live as dbl
 from dblink_live.analysis.trust.support import left_out_fraction, supported_fraction
+from dblink_live.analysis.trust.verdict import Conditions, Light, judge
 
 DATA, PICTURES = Path("data"), Path("pictures")
 PICTURES.mkdir(exist_ok=True)
@@ -55,11 +56,18 @@ figure.savefig(PICTURES / "wrong_sample.png", dpi=110)
 supported = supported_fraction(video, counts, model.threshold)
 left_out = left_out_fraction(video, counts, model.threshold)
 print(f"supported {supported:.0%}, left out {left_out:.0%}")
-assert left_out > 0.5, "most molecules lie on nothing that was drawn"
 
 # %% [markdown]
 # Most molecules lie on nothing that was drawn: the network takes lone spots for noise, because for filaments they are.
-# That is the sign of a wrong prior, and the verdict in viewer and report turns red for it. What to do:
+# That is the sign of a wrong prior. Viewer and report put such figures into one verdict:
+
+# %%
+verdict = judge(Conditions(frames_seen=len(frames), left_out_share=left_out, unsupported_share=1 - supported))
+print(f"{verdict.light}: {verdict.text}")
+assert verdict.light == Light.RED
+
+# %% [markdown]
+# What to do with such a sample:
 #
 # - take the plain sum, which is one key away in the viewer and always stored;
 # - choose another network (`dblink-live models` lists them);
