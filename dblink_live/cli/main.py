@@ -21,7 +21,7 @@ from dblink_live.cli.acquire import run as run_verb
 from dblink_live.cli.afterwards import analyze, convert, export, localize, reconstruct, refine, report
 from dblink_live.cli.develop import evaluate, simulate, train
 from dblink_live.cli.look import gui, inspect, verify, view
-from dblink_live.cli.options import Parser, UsageError
+from dblink_live.cli.options import GroupedParser, Parser, UsageError
 from dblink_live.cli.result import INTERRUPTED, Outcome
 from dblink_live.cli.setup import calibrate, doctor, keys, models
 from dblink_live.errors import DblinkError
@@ -31,30 +31,14 @@ SUCCESS, FAILURE, WRONG_USE = 0, 1, 2
 _CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 """What a model's card or a path from elsewhere could steer a terminal with."""
 
-VERBS: tuple[ModuleType, ...] = (
-    gui,
-    demo,
-    run_verb,
-    resume,
-    view,
-    keys,
-    verify,
-    refine,
-    report,
-    export,
-    reconstruct,
-    localize,
-    calibrate,
-    convert,
-    inspect,
-    simulate,
-    evaluate,
-    analyze,
-    train,
-    models,
-    doctor,
-)
-"""In the order of ``--help``. Each module has ``add_parser(verbs)``."""
+GROUPS: dict[str, tuple[ModuleType, ...]] = {
+    "Acquire": (demo, run_verb, resume),
+    "Look": (gui, view, inspect, verify),
+    "Afterwards": (refine, report, analyze, export, localize, reconstruct, convert),
+    "Set up": (doctor, calibrate, models, keys),
+    "For developers": (simulate, train, evaluate),
+}
+"""Verbs in the groups and the order of ``--help``. Each module has ``add_parser(verbs)``."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -92,14 +76,18 @@ def main(args: Sequence[str] | None = None) -> int:
         return _fail(f"{name}: interrupted", INTERRUPTED)
 
 
-def build_parser() -> Parser:
-    parser = Parser(
+def build_parser() -> GroupedParser:
+    """Return the parser of the whole command line."""
+    parser = GroupedParser(
         prog="dblink-live", description="Live super-resolved video beside Micro-Manager.", allow_abbrev=False
     )
     parser.add_argument("--version", action="version", version=f"dblink-live {__version__}")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for module in VERBS:
-        module.add_parser(verbs)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=Parser)
+    for title, modules in GROUPS.items():
+        known = set(verbs.choices)
+        for module in modules:
+            module.add_parser(verbs)
+        parser.groups[title] = [verb for name, verb in verbs.choices.items() if name not in known]
     return parser
 
 

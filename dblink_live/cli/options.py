@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import math
+import shutil
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NoReturn, Protocol
+from typing import Any, Literal, NoReturn, Protocol
 
 from dblink_live.cli.result import Outcome
 from dblink_live.config import RunConfig
@@ -14,6 +16,9 @@ from dblink_live.errors import CalibrationError, ConfigError
 from dblink_live.pixel_sizes import UnusualPixelSize, check_pixel_size
 from dblink_live.workflows.guess_source import guess_source, is_maps, is_table
 from dblink_live.workflows.settings import SHORT_NAMES, read_settings
+
+VERB_COLUMNS = 15
+MAX_HELP_COLUMNS = 100
 
 
 class UsageError(ConfigError):
@@ -25,6 +30,35 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{self.prog}: error: {message}; see {self.prog} --help")
+
+
+class GroupedParser(Parser):
+    """The parser of the whole command, whose ``--help`` lists the verbs in groups."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.groups: dict[str, list[argparse.ArgumentParser]] = {}
+        """Verbs by the title of their group."""
+
+    def format_help(self) -> str:
+        """Return the text of ``--help``."""
+        width = min(shutil.get_terminal_size().columns, MAX_HELP_COLUMNS)
+        indent = " " * VERB_COLUMNS
+        lines = [f"{self.prog}: {self.description}", ""]
+        for title, verbs in self.groups.items():
+            lines.append(f"{title}:")
+            for verb in verbs:
+                name = verb.prog.removeprefix(f"{self.prog} ")
+                text = (verb.description or "").rstrip(".")
+                first = f"  {name}".ljust(VERB_COLUMNS)
+                lines += textwrap.wrap(text, width, initial_indent=first, subsequent_indent=indent)
+            lines.append("")
+        lines += [
+            f"{self.prog} alone opens the start page.",
+            f"{self.prog} VERB --help says what a verb takes, with an example.",
+            f"{self.prog} --version prints the version.",
+        ]
+        return "\n".join(lines) + "\n"
 
 
 class Verbs(Protocol):

@@ -9,13 +9,17 @@ from dblink_live.config import CameraConfig
 from dblink_live.errors import CalibrationError, ConfigError, SourceError
 from dblink_live.pixel_sizes import UnusualPixelSize
 from dblink_live.tables import (
+    TABLE_DTYPE,
     LocalizationTable,
     format_of,
     read_localizations,
     write_localizations,
     written_suffixes,
 )
+from dblink_live.tables.table import NOMINAL_PIXEL_SIZE_NM
 from dblink_live.workflows.progress import Progress
+
+JOURNAL = "journal.sqlite"
 
 
 def read_table(
@@ -25,16 +29,47 @@ def read_table(
     channel: str | None = None,
     unit: str | None = None,
 ) -> LocalizationTable:
-    """Read a table that has rows.
+    """Read a table that has rows; of a run folder, the localizations of its longest segment.
 
     Raises
     ------
     SourceError, CalibrationError
         As `dblink_live.tables.read_localizations`; or the table is empty.
+    ConfigError
+        A run beside ``channel`` or ``unit``, which say nothing of it.
     """
+    if (Path(path) / JOURNAL).is_file():
+        return _table_of_run(Path(path), pixel_size_nm, {"channel": channel, "unit": unit})
     table = read_localizations(path, pixel_size_nm, channel=channel, unit=unit)
     if not len(table):
         raise SourceError(f"expected localizations in {path}, found an empty table: no row below the column names")
+    return table
+
+
+def _table_of_run(path: Path, pixel_size_nm: float | None, options: dict[str, str | None]) -> LocalizationTable:
+    from dblink_live.store import open_run
+    from dblink_live.workflows.run_excerpt import choose_excerpt
+
+    for name, value in {"pixel-size-nm": pixel_size_nm, **options}.items():
+        if value is not None:
+            raise ConfigError(f"expected no --{name} beside the run folder {path}, which states its own")
+    with open_run(path) as run:
+        excerpt = choose_excerpt(run)
+        known_nm = excerpt.stored.pixel_size_nm
+        n_segments = len(run.segments)
+        index = excerpt.stored.segment.index
+        table = LocalizationTable(
+            excerpt.localizations().astype(TABLE_DTYPE),
+            NOMINAL_PIXEL_SIZE_NM if known_nm is None else known_nm,
+            excerpt.stored.segment.shape,
+            excerpt.n_frames,
+            is_pixel_size_known=known_nm is not None,
+            notes=(f"segment {index} of {n_segments}, the longest; `dblink-live export --segment` writes another",)
+            if n_segments > 1
+            else (),
+        )
+    if not len(table):
+        raise SourceError(f"expected localizations in the run {path}, found none")
     return table
 
 

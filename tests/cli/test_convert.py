@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from dblink_live.cli import main
+from dblink_live.config import load_run_config
+from dblink_live.pipeline.table_run import run_table
 from dblink_live.tables import TABLE_DTYPE, read_localizations, write_localizations
 from dblink_live.types import Shape
 
@@ -21,6 +23,24 @@ def table(tmp_path: Path) -> Path:
     rows["x"], rows["y"], rows["photons"] = rng.uniform(0, 20, (3, 30))
     write_localizations(tmp_path / "start.csv", rows, Shape(24, 32), 108.0)
     return tmp_path / "start.csv"
+
+
+def test_the_localizations_of_a_run_are_written_as_a_table(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = read_localizations(table, 108.0)
+    folder = tmp_path / "x.run"
+    run_table(before, folder, load_run_config(None, ["windows.frames=3"]), name="table")
+    assert main(["convert", str(folder), str(tmp_path / "x.csv"), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert (figures["localizations"], figures["pixel_size_nm"], figures["shape"]) == (30, 108.0, list(before.field()))
+    after = read_localizations(tmp_path / "x.csv", 108.0)
+    np.testing.assert_array_equal(before["frame"], after["frame"])
+    # A run stores single precision, of numbers below 32 pixels.
+    np.testing.assert_allclose(before["x"], after["x"], rtol=0, atol=1e-5)
+    for option in (["--unit", "nm"], ["--pixel-size-nm", "100"]):
+        assert main(["convert", str(folder), str(tmp_path / "y.csv"), *option]) == 2
+        assert f"expected no {option[0]} beside the run folder" in capsys.readouterr().err
 
 
 def test_a_table_goes_through_every_format_and_stays_where_it_is(

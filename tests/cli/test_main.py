@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,13 +16,14 @@ import numpy as np
 import pytest
 
 from dblink_live.cli import main
+from dblink_live.cli.main import build_parser
 from dblink_live.cli.options import Verbs, add_json, add_verb
 from dblink_live.cli.result import Outcome
 from dblink_live.errors import ConfigError, DblinkError, SourceError, StoreError, input_accepted
 
 # By its name: the package hands on the function `main` under the name of its module.
 main_module = sys.modules["dblink_live.cli.main"]
-VERBS = ("gui", "demo", "run", "view", "verify", "reconstruct", "localize", "evaluate", "train", "models", "doctor")
+VERBS = [verb.prog.removeprefix("dblink-live ") for verbs in build_parser().groups.values() for verb in verbs]
 
 
 class Fake:
@@ -39,7 +42,7 @@ class Fake:
 @pytest.fixture
 def run_fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     def run(work: Callable[[], Outcome], *arguments: str) -> int:
-        monkeypatch.setattr(main_module, "VERBS", (Fake(work),))
+        monkeypatch.setattr(main_module, "GROUPS", {"Fakes": (Fake(work),)})
         return main(["fake", *arguments])
 
     return run
@@ -75,6 +78,33 @@ def test_help_needs_neither_torch_nor_qt() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert "VERB" in done.stdout
+
+
+def test_help_lists_every_verb_once_in_its_group(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
+    titles = [line.removesuffix(":") for line in said.splitlines() if line.endswith(":") and line[0].isupper()]
+    assert titles == ["Acquire", "Look", "Afterwards", "Set up", "For developers"]
+    listed = [line.split()[0] for line in said.splitlines() if re.match(r"  \S", line)]
+    assert listed == VERBS and len(set(listed)) == len(listed) > 15
+    for jargon in ("pitch", " hop", " tail", "ledger", "bidirectional"):
+        assert jargon not in said
+    assert max(map(len, said.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_examples_work_in_every_shell(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """cmd.exe knows no single quotes, PowerShell takes commas apart, and each gives other characters a meaning."""
+    assert main([verb, "--help"]) == 0
+    said = capsys.readouterr().out
+    examples = re.findall(r"^  (dblink-live .*)$", said[said.index("example:\n") :], re.MULTILINE)
+    assert examples
+    for example in examples:
+        assert not set(example) & set("'\\$`%^!")
+        bare = re.sub(r'"[^"]*"', "", example)
+        assert '"' not in bare and not set(bare) & set(",;&|<>()*?[]{}@#~")
+        # What it shows is accepted.
+        build_parser().parse_args(shlex.split(example)[1:])
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ def add_parser(verbs: Verbs) -> None:
         verbs,
         "resume",
         run=run,
-        help="go on with a run that was interrupted: redo what was in flight, then take further frames from its source",
+        help="go on with a run that was interrupted",
         example="dblink-live resume cell1.run",
     )
     parser.add_argument("path", metavar="RUN", type=Path, help="a run folder")

@@ -78,7 +78,7 @@ def add_live(parser: argparse.ArgumentParser) -> None:
         "--latency-s",
         metavar="S",
         type=positive,
-        help="show no picture that is older (default: lookahead and hop, and 2 s)",
+        help="show no picture that is older than this (default: what the network waits for, and 2 s)",
     )
 
 

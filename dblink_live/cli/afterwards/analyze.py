@@ -25,7 +25,7 @@ def add_parser(verbs: Verbs) -> None:
         verbs,
         "analyze",
         run=run,
-        help="measure resolution (FRC, decorrelation), drift, consistency and support of a run or a reconstruction",
+        help="measure resolution, drift and how far the pictures can be believed",
         example="dblink-live analyze cell1.run --json",
     )
     parser.add_argument(
@@ -67,7 +67,7 @@ def add_parser(verbs: Verbs) -> None:
         "it (--fiducials) or redundant cross-correlation",
     )
     parser.add_argument(
-        "--pitch-nm", metavar="NM", type=positive, help="side of a pixel of a reconstruction that does not state it"
+        "--pitch-nm", metavar="NM", type=positive, help="size of a pixel of a reconstruction that does not state it"
     )
     add_json(parser)
 

@@ -16,14 +16,15 @@ def add_parser(verbs: Verbs) -> None:
         verbs,
         "convert",
         run=run,
-        help="write a localization table in another format",
-        example="dblink-live convert storm.csv storm.hdf5 --pixel-size-nm 108",
+        help="write the localizations of a run or a table in another format",
+        example="dblink-live convert storm.csv storm.hdf5 --pixel-size-nm 108\n"
+        "  dblink-live convert cell1.run cell1.csv",
     )
     parser.add_argument(
         "table",
-        metavar="TABLE",
+        metavar="RUN|TABLE",
         type=Path,
-        help="a localization table; what is in it decides, not its name (docs/formats.md lists the formats)",
+        help="a run folder, or a localization table; what is in it decides, not its name (docs/formats.md)",
     )
     parser.add_argument(
         "out",

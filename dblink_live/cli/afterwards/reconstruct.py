@@ -26,14 +26,14 @@ def add_parser(verbs: Verbs) -> None:
         verbs,
         "reconstruct",
         run=run,
-        help="reconstruct a video from a localization table, a stack, or maps of counts",
+        help="make a super-resolved video of a localization table, a stack of frames, or maps of localizations",
         example="dblink-live reconstruct storm.csv --out storm.ome.zarr --pixel-size-nm 160 --window 100",
     )
     parser.add_argument(
         "input",
         metavar="INPUT",
-        help="a localization table (.csv, .hdf5, .txt), a stack (.tif, .raw), or maps of counts [T, H, W] on the "
-        "model's grid (.npy, .npz with key X, .zarr)",
+        help="a localization table (.csv, .hdf5, .txt), a stack (.tif, .raw), or maps of localizations [T, H, W] on "
+        "the model's grid (.npy, .npz with key X, .zarr)",
     )
     parser.add_argument("--out", metavar="OUT.ome.zarr", type=Path, required=True, help="the OME-Zarr image to write")
     add_camera_options(parser)
@@ -43,7 +43,7 @@ def add_parser(verbs: Verbs) -> None:
         metavar="N|full",
         type=lookahead,
         default="full",
-        help="windows after a picture that it may see, or all of them (default full)",
+        help="how many pictures ahead the network may look for each, as live, or full: to the end (default full)",
     )
     parser.add_argument("--device", metavar="D", help="auto, cpu, cuda or cuda:N (default auto)")
     add_calibration(parser)

@@ -22,8 +22,8 @@ def add_parser(verbs: Verbs) -> None:
         verbs,
         "refine",
         run=run,
-        help="make windows whole from recorded frames, then run the full bidirectional pass over runs that have ended; "
-        "goes on where an earlier refine was stopped",
+        help="compute the best pictures of runs that have ended, each from all that came before and after it; goes on "
+        "where it was stopped",
         example="dblink-live refine cell1.run --memory-mb 8000",
     )
     parser.add_argument("paths", metavar="RUN", type=Path, nargs="+", help="a run folder, or several")
@@ -32,7 +32,7 @@ def add_parser(verbs: Verbs) -> None:
         metavar="N|full",
         type=lookahead,
         default="full",
-        help="windows after a picture that it sees at least, or all of them (default full)",
+        help="how many pictures ahead the network looks at least for each, or full: to the end (default full)",
     )
     parser.add_argument("--model", metavar="M", help="a shipped model or a checkpoint (default: the run's own)")
     parser.add_argument(

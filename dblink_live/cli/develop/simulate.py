@@ -56,7 +56,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--preset",
         metavar="P",
-        help="what differs from the released simulator of DBlink, for instance '3x speed'; a wrong one lists all",
+        help='what differs from the released simulator of DBlink, for instance "3x speed"; a wrong one lists all',
     )
     parser.add_argument("--overwrite", action="store_true", help="replace F if it exists")
     add_json(parser)

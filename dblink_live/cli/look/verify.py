@@ -15,7 +15,7 @@ def add_parser(verbs: Verbs) -> None:
         verbs,
         "verify",
         run=run,
-        help="check a run: the ledger balances, every committed window is whole, the OME-Zarr is valid",
+        help="check that a run is whole: every frame accounted for, every picture as it was written",
         example="dblink-live verify microtubules.run --json",
     )
     parser.add_argument("path", metavar="RUN", type=Path, help="a run folder")

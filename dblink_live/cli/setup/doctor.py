@@ -21,7 +21,7 @@ def add_parser(verbs: Verbs) -> None:
         "doctor",
         run=run,
         help="check this machine and measure what frame size and rate it can hold",
-        example="dblink-live doctor --folder D:\\\\runs --config MyScope.cfg",
+        example='dblink-live doctor --folder runs --config "My Scope.cfg"',
     )
     parser.add_argument(
         "--folder", metavar="DIR", type=Path, default=Path(), help="where runs will be written (default: here)"

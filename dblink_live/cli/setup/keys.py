@@ -16,7 +16,7 @@ def add_parser(verbs: Verbs) -> None:
         verbs,
         "keys",
         run=run,
-        help="make the keys that a run and its viewers need to meet across a network",
+        help="make the keys with which a run can be looked at from another machine",
         example="dblink-live keys --folder cell-room-keys",
     )
     parser.add_argument(
