@@ -105,6 +105,26 @@ class Step(StrEnum):
     picture. Where not even that keeps up at the last step, the stream begins anew with the newest windows."""
 
 
+_IN_WORDS = {
+    Step.NO_PROVISIONAL: "no provisional pictures",
+    Step.ONE_PER_HOP: "one picture per hop",
+    Step.LARGER_HOP: "one picture per hop, and larger hops",
+    Step.SMALLER_REGION: "a smaller live region",
+    Step.JUMP: "windows without a live picture",
+}
+
+
+def in_words(step: str) -> str:
+    """What a `Step` gives up, for the user; empty where it gives up nothing, or is unknown.
+
+    Examples
+    --------
+    >>> in_words("one_per_hop")
+    'one picture per hop'
+    """
+    return {known.value: words for known, words in _IN_WORDS.items()}.get(step, "")
+
+
 def waiting_s(window_s: float, lookahead: int, hop: int) -> float:
     """Seconds that a picture waits for later windows, whatever the machine: at most ``lookahead + hop`` windows."""
     return (lookahead + hop) * window_s

@@ -83,6 +83,9 @@ class StreamingEngine:
         more than 4.
     provisional
         Also answer for the newest window of each push at once, from the forward direction and itself alone.
+    n_together
+        Pictures that are decoded at a time: the decoder's intermediate maps are by far the largest tensors here, so 1 on
+        a CPU; a GPU is faster with more.
     newest_only
         Of the windows that share a reverse pass only the newest gets its picture; `flush` answers for all that wait.
 
@@ -99,6 +102,7 @@ class StreamingEngine:
         hop: int = 4,
         provisional: bool = False,
         newest_only: bool = False,
+        n_together: int = 1,
     ) -> None:
         if lookahead < 0 or hop < 1:
             raise ModelError(f"expected lookahead >= 0 and hop >= 1 windows, found lookahead {lookahead} and hop {hop}")
@@ -109,6 +113,7 @@ class StreamingEngine:
         self.hop = hop
         self.provisional = provisional
         self.newest_only = newest_only
+        self.n_together = n_together
         self.device = next(network.parameters()).device
 
     @torch.inference_mode()
@@ -204,17 +209,22 @@ class StreamingEngine:
             n_wanted = max(min(stop, n_ready) - start, 0)
             inputs = [window.reverse_inputs for window in span]
             reverse_features, reverse = self.network.scan("reverse", inputs, reverse, n_wanted)
-            for i in range(start + n_wanted - 1, max(start, first) - 1, -1):
-                # One picture at a time: the decoder's intermediate maps are by far the largest tensors here.
-                decoded = self.network.decode(state.pending[i].forward_features[:, 0], reverse_features[:, i - start])
-                error = decoded.error_logits
-                newest_first.append(
-                    Picture(
-                        window=state.first_pending + i,
-                        probability=self.network.probability(crop(decoded.logits, height, width))[0],
-                        error=None if error is None else crop(error, height, width)[0].sigmoid(),
-                        stage="bounded",
-                        lookahead=len(state.pending) - 1 - i,
-                    )
+            for high in range(start + n_wanted, max(start, first), -self.n_together):
+                low = max(high - self.n_together, start, first)
+                forward = [window.forward_features[:, 0] for window in state.pending[low:high]]
+                decoded = self.network.decode(
+                    forward[0] if len(forward) == 1 else torch.cat(forward),
+                    reverse_features[0, low - start : high - start],
                 )
+                probability, error = self.network.probability(crop(decoded.logits, height, width)), decoded.error_logits
+                for i in range(high - 1, low - 1, -1):
+                    newest_first.append(
+                        Picture(
+                            window=state.first_pending + i,
+                            probability=probability[i - low],
+                            error=None if error is None else crop(error, height, width)[i - low].sigmoid(),
+                            stage="bounded",
+                            lookahead=len(state.pending) - 1 - i,
+                        )
+                    )
         return newest_first[::-1]

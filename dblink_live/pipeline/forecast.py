@@ -18,7 +18,9 @@ import torch
 from dblink_live.config import RunConfig
 from dblink_live.interfaces import Localizer
 from dblink_live.models import Model, StreamingEngine
+from dblink_live.models.streaming import Picture
 from dblink_live.pipeline.live_region import Box, RegionRequest, centre
+from dblink_live.pipeline.network_runner import NetworkRunner
 from dblink_live.registry import get_localizer_factory
 from dblink_live.types import Camera, FrameArray, Grid, Shape
 
@@ -195,12 +197,13 @@ def measure_costs(model: Model, config: RunConfig, camera: Camera, shape: Shape)
         read_noise_e=float(np.mean(camera.read_noise_e)),
     )
     small = Shape(min(SMALL.height, shape.height), min(SMALL.width, shape.width))
-    points = [_network_point(model, config, camera, small)]
+    runner = NetworkRunner(model, config.reconstruct.engine)
+    points = [_network_point(runner, model.pixel_size_nm, config, camera, small)]
     large = Shape(min(LARGE.height, shape.height), min(LARGE.width, shape.width))
     grown = large.height * large.width / (small.height * small.width)
     n_windows = config.reconstruct.lookahead + 2 * config.reconstruct.hop
     if grown > 1 and points[0][1] * grown * n_windows <= MAX_S:
-        points.append(_network_point(model, config, camera, large))
+        points.append(_network_point(runner, model.pixel_size_nm, config, camera, large))
     field = Shape(min(LOCALIZER_SHAPE.height, shape.height), min(LOCALIZER_SHAPE.width, shape.width))
     options = {**config.localizer.to_options()}
     options["psf_sigma_px"] = options["psf_sigma_px"] or SIGMA_PX
@@ -219,24 +222,27 @@ def n_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _network_point(model: Model, config: RunConfig, camera: Camera, shape: Shape) -> tuple[float, float]:
+def _network_point(
+    runner: NetworkRunner, pitch_nm: float, config: RunConfig, camera: Camera, shape: Shape
+) -> tuple[float, float]:
     """(grid pixels, seconds per window) over whole hops: a push that makes pictures costs far more than the others."""
     lookahead, hop = config.reconstruct.lookahead, config.reconstruct.hop
-    grid = Grid.covering(shape, camera.pixel_size_nm, model.pixel_size_nm)
-    engine = StreamingEngine(model.network, lookahead, hop)
-    counts = torch.from_numpy(np.random.default_rng(0).poisson(0.01, (1, *grid.shape)).astype(np.float32))
-    present = torch.ones(1)
-    state = engine.start(grid.shape)
-    made, state = engine.push(counts, present, state)
-    while not made:  # filling the lookahead
-        made, state = engine.push(counts, present, state)
-    n_windows, started = 0, time.perf_counter()
-    while n_windows == 0 or time.perf_counter() - started < MIN_S:
-        for _ in range(hop):
-            made, state = engine.push(counts, present, state)
-            for picture in made:
-                picture.probability.cpu()
-        n_windows += hop
+    grid = Grid.covering(shape, camera.pixel_size_nm, pitch_nm)
+    engine = StreamingEngine(runner.network, lookahead, hop)
+    counts = np.random.default_rng(0).poisson(0.01, grid.shape).astype(np.uint16)
+    state, present = engine.start(grid.shape), torch.ones(1)
+    made: list[Picture] = []
+    n_windows, started = 0, 0.0
+    with runner.computing():
+        while not made:  # filling the lookahead
+            made, state = engine.push(runner.upload(counts), present, state)
+        runner.download(made)
+        started = time.perf_counter()
+        while n_windows == 0 or time.perf_counter() - started < MIN_S:
+            for _ in range(hop):
+                made, state = engine.push(runner.upload(counts), present, state)
+                runner.download(made)
+            n_windows += hop
     return float(grid.shape.height * grid.shape.width), (time.perf_counter() - started) / n_windows
 
 

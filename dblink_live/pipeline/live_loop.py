@@ -68,6 +68,8 @@ class LineTotals:
     """How old a picture may be that is shown; None where none can be too late."""
     live_region: Box | None = None
     """Part of the field that was shown last, in camera pixels."""
+    density_per_um2_frame: float | None = None
+    """Localizations lately."""
     degraded: tuple[Stretch, ...] = ()
     """Windows for which something was given up."""
     stages: tuple[StageStatus, ...] = ()
@@ -223,6 +225,7 @@ class LiveLoop:
             is_preview=self._is_preview,
             budget_s=self._reconstruct.budget_s,
             live_region=self._reconstruct.region,
+            density_per_um2_frame=self._localize.density_per_um2,
             degraded=tuple(self._reconstruct.stretches),
             stages=tuple(stage.status() for stage in self._stages),
         )
@@ -355,7 +358,7 @@ class LiveLoop:
                 hop=self._config.reconstruct.hop,
                 state=state,
                 message=message,
-                density_per_um2_frame=self._localize.density_per_um2,
+                density_per_um2_frame=totals.density_per_um2_frame,
                 envelope_density=self._model.envelope.density,
                 drift_nm=pictures.drift_nm,
                 preview=totals.is_preview,

@@ -15,9 +15,10 @@ import torch
 
 from dblink_live.config import ReconstructConfig
 from dblink_live.latency import Step
-from dblink_live.models import Model, StreamingEngine
+from dblink_live.models import StreamingEngine
 from dblink_live.models.streaming import Picture, StreamState
 from dblink_live.pipeline.degradation import Level
+from dblink_live.pipeline.network_runner import NetworkRunner
 from dblink_live.status import Clock
 from dblink_live.types import FloatImage, Grid, LocalizationMap, Reconstruction, Shape
 
@@ -55,8 +56,8 @@ class LiveStream:
 
     Parameters
     ----------
-    model
-        The network and its facts.
+    runner
+        Of the network.
     settings
         Lookahead and hop.
     grid
@@ -73,7 +74,7 @@ class LiveStream:
 
     def __init__(
         self,
-        model: Model,
+        runner: NetworkRunner,
         settings: ReconstructConfig,
         grid: Grid,
         region: Region,
@@ -83,7 +84,7 @@ class LiveStream:
         clock: Clock = time.perf_counter_ns,
     ) -> None:
         self.region = region
-        self._model = model
+        self._runner = runner
         self._settings = settings
         self._grid = grid
         self._budget_s = budget_s
@@ -133,7 +134,9 @@ class LiveStream:
             first = state.first_pending
             if self._level.newest_only:
                 state = self._engine.forgo(state, stop - 1)
-            self._take(self._engine.flush(state), first, stop, output)
+            with self._runner.computing():
+                pictures = self._engine.flush(state)
+            self._take(pictures, first, stop, output)
         self._state = None
         return output
 
@@ -167,8 +170,9 @@ class LiveStream:
         warm = [map for map in self._recent if first_waiting - WARM_UP_WINDOWS <= map.window < first_waiting]
         waiting = [map for map in self._recent if map.window >= first_waiting]
         self._state = self._engine.start(self._shape, warm[0].window if warm else first_waiting)
-        for map in warm:
-            self._state = self._engine.skip(*self._inputs(map), self._state)
+        with self._runner.computing():
+            for map in warm:
+                self._state = self._engine.skip(*self._inputs(map), self._state)
         self._picture_s *= self._shape.height * self._shape.width / (before.height * before.width)
         for map in waiting:
             more = self._push(map)
@@ -191,7 +195,8 @@ class LiveStream:
             self._picture_s *= FORGIVING
             ready = range(0)
         started = self._clock()
-        pictures, self._state = self._engine.push(*self._inputs(map), state)
+        with self._runner.computing():
+            pictures, self._state = self._engine.push(*self._inputs(map), state)
         self._take(pictures, ready.start, ready.stop, output)
         if ready:
             self._picture_s = (self._clock() - started) * 1e-9
@@ -221,9 +226,8 @@ class LiveStream:
         """Turn the answers of the engine, which decide the windows ``first`` to ``stop`` - 1, into ``output``."""
         times_ns, segment = self._times_ns(), self._recent[-1].segment
         made = set()
-        for picture in pictures:
+        for picture, image in zip(pictures, self._runner.download(pictures), strict=True):
             t_ns = times_ns.get(picture.window, 0)
-            image: FloatImage = picture.probability.cpu().numpy()
             latency_s = (self._clock() - t_ns) * 1e-9 if t_ns > 0 else 0.0
             output.pictures.append(
                 Reconstruction(segment, picture.window, image, picture.stage, picture.lookahead, latency_s)
@@ -240,12 +244,16 @@ class LiveStream:
 
     def _inputs(self, map: LocalizationMap) -> tuple[torch.Tensor, torch.Tensor]:
         """Counts [1, H, W] of the region and the share of frames seen [1], float32."""
-        counts = torch.from_numpy(np.ascontiguousarray(map.counts[self.region], dtype=np.float32))[None]
-        return counts, torch.tensor([map.fraction_present], dtype=torch.float32)
+        return self._runner.upload(map.counts[self.region]), torch.tensor([map.fraction_present], dtype=torch.float32)
 
     def _engine_for(self, level: Level) -> StreamingEngine:
         return StreamingEngine(
-            self._model.network, self._settings.lookahead, level.hop, level.provisional, level.newest_only
+            self._runner.network,
+            self._settings.lookahead,
+            level.hop,
+            level.provisional,
+            level.newest_only,
+            n_together=level.hop if self._runner.device.type == "cuda" else 1,
         )
 
 

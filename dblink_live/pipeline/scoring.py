@@ -10,7 +10,9 @@ import numpy as np
 from rich.table import Table
 
 from dblink_live.analysis.metrics import Scores, best_threshold, evaluate, trailing_sum, windowed_sum
+from dblink_live.analysis.trust.verdict import Conditions, judge
 from dblink_live.display.snapshot import render_panels
+from dblink_live.latency import Step, in_words
 from dblink_live.pipeline.forecast import Forecast
 from dblink_live.pipeline.live_region import Box
 from dblink_live.pipeline.live_run import LiveRun
@@ -107,6 +109,7 @@ def figures_of_run(finished: LiveRun, scores: TruthScores | None) -> dict[str, o
             }
             for stretch in totals.degraded
         ],
+        "verdict": _figures_of_verdict(finished),
         "stages": [asdict(stage) for stage in totals.stages],
         "forecast": None if finished.forecast is None else _figures_of_forecast(finished.forecast),
         "device": finished.device,
@@ -202,6 +205,26 @@ def save_panels(finished: LiveRun) -> Path | None:
         finished.folder / "report" / "panels.png",
         title=f"{finished.folder.name}, window {row.window}: camera, sum of {SUM_WINDOWS} windows, reconstruction",
     )
+
+
+def _figures_of_verdict(finished: LiveRun) -> dict[str, object]:
+    """How far the run can be trusted, from what is known of it without a look at its pictures."""
+    totals = finished.totals
+    steps = {stretch.step for stretch in totals.degraded}
+    verdict = judge(
+        Conditions(
+            frames_seen=totals.frames_seen,
+            frames_lost=sum(totals.lost.values()),
+            has_unknown_loss=totals.has_unknown_loss,
+            is_preview=totals.is_preview,
+            is_calibrated=totals.is_calibrated,
+            density_per_um2_frame=totals.density_per_um2_frame,
+            trained_density=finished.model.envelope.density,
+            degraded=", ".join(in_words(step.value) for step in Step if step in steps and step is not Step.WHOLE),
+        )
+    )
+    reasons = [f"{reason.text}: {reason.advice}" for reason in verdict.reasons]
+    return {"light": verdict.light.value, "reasons": reasons}
 
 
 def _figures_of_forecast(forecast: Forecast) -> dict[str, object]:

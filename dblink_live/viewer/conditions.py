@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dblink_live.analysis.trust.verdict import Conditions
 from dblink_live.bus import StatusMessage
+from dblink_live.latency import in_words
 from dblink_live.viewer.sources.model_facts import ModelFacts
 from dblink_live.viewer.sources.trust import TrustShares
 
@@ -118,4 +119,5 @@ def conditions_of(
         wrong_share=shares.wrong,
         drift_nm=drift,
         disk_full_in_s=disk_full_in_s,
+        degraded=in_words(status.step),
     )

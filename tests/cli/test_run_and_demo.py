@@ -29,7 +29,13 @@ def test_demo_ends_with_its_figures_a_whole_run_and_a_picture(tmp_path: Path) ->
     frames = figures["frames"]
     assert frames["seen"] == 125
     assert frames["seen"] == frames["committed"] + sum(frames["lost"].values()) + frames["tail"]
-    assert set(figures["latency_s"]) == {"p50", "p99"}
+    assert set(figures["latency_s"]) == {"p50", "p99", "budget"}
+    assert figures["latency_s"]["budget"] == pytest.approx(12 * 0.2 + 2)  # lookahead 8 and hop 4, windows of 0.2 s
+    assert len(figures["live_region"]) == 4
+    assert all(set(row) >= {"from_window", "to_window", "step"} for row in figures["degraded"])
+    assert figures["verdict"]["light"] in ("green", "amber", "red")
+    assert "64 x 64 at 50 fps" in figures["forecast"]["line"]
+    assert figures["forecast"]["line"] in done.stderr
     assert set(figures["truth"]) >= {"f1_1px", "fidelity", "precision", "hallucination", "false_positive_rate"}
     assert 0.0 < figures["windowed_sum"]["f1_1px"] < 1.0
     assert figures["fps_asked"] == 50.0

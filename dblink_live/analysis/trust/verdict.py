@@ -165,7 +165,7 @@ def _behind(found: Conditions) -> Reason | None:
 
 
 def _degraded(found: Conditions) -> Reason | None:
-    if not (found.is_running and found.degraded):
+    if not found.degraded:
         return None
     return Reason(
         Light.AMBER,

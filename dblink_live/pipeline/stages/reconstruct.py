@@ -17,6 +17,7 @@ from dblink_live.models import Model
 from dblink_live.pipeline.degradation import Degradation, Level, levels
 from dblink_live.pipeline.live_region import Box, RegionRequest, densest
 from dblink_live.pipeline.live_stream import LiveStream, StreamOutput, WindowStep, padded
+from dblink_live.pipeline.network_runner import NetworkRunner
 from dblink_live.pipeline.stages.items import SegmentEnd, SegmentStart
 from dblink_live.pipeline.stages.stage import Stage
 from dblink_live.status import Clock, LatencyRecorder
@@ -109,7 +110,7 @@ class ReconstructStage:
         """Of the segment at hand; None where no picture can be too late."""
         self.slack_s: float | None = None
         """What the budget leaves beyond the windows that a picture waits for."""
-        self._model = model
+        self._runner = NetworkRunner(model, config.reconstruct.engine)
         self._config = config
         self._is_live = is_live
         self._provisional = provisional
@@ -188,7 +189,7 @@ class ReconstructStage:
             window_s=window_s,
             region=region,
             stream=LiveStream(
-                self._model,
+                self._runner,
                 settings,
                 start.grid,
                 region.on_grid(start.grid, start.camera.pixel_size_nm),
