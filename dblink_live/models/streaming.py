@@ -84,8 +84,8 @@ class StreamingEngine:
     provisional
         Also answer for the newest window of each push at once, from the forward direction and itself alone.
     n_together
-        Pictures that are decoded at a time: the decoder's intermediate maps are by far the largest tensors here, so 1 on
-        a CPU; a GPU is faster with more.
+        Pictures that are decoded at a time: the decoder's intermediate maps are by far the largest tensors here, so 1
+        on a CPU; a GPU is faster with more.
     newest_only
         Of the windows that share a reverse pass only the newest gets its picture; `flush` answers for all that wait.
 

@@ -28,8 +28,9 @@ MIN_S = 0.2
 """Each of the two is timed for at least so long..."""
 MAX_S = 1.0
 """...and on no larger field than one that takes about so long."""
-SMALL, LARGE = Shape(48, 48), Shape(128, 128)
-"""Camera fields on which costs are measured: the overhead of a call counts on the small one."""
+NETWORK_SIDES = (48, 128, 256, 512)
+"""Camera fields on which the network is timed, one after the other as long as there is time: the overhead of a call
+counts on the small ones."""
 LOCALIZER_SHAPE = Shape(128, 128)
 N_FRAMES = 16
 SPOTS_PER_UM2 = 0.1
@@ -196,14 +197,16 @@ def measure_costs(model: Model, config: RunConfig, camera: Camera, shape: Shape)
         electrons_per_adu=float(np.mean(camera.electrons_per_adu)),
         read_noise_e=float(np.mean(camera.read_noise_e)),
     )
-    small = Shape(min(SMALL.height, shape.height), min(SMALL.width, shape.width))
     runner = NetworkRunner(model, config.reconstruct.engine)
-    points = [_network_point(runner, model.pixel_size_nm, config, camera, small)]
-    large = Shape(min(LARGE.height, shape.height), min(LARGE.width, shape.width))
-    grown = large.height * large.width / (small.height * small.width)
     n_windows = config.reconstruct.lookahead + 2 * config.reconstruct.hop
-    if grown > 1 and points[0][1] * grown * n_windows <= MAX_S:
-        points.append(_network_point(runner, model.pixel_size_nm, config, camera, large))
+    points: list[tuple[float, float]] = []
+    for side in NETWORK_SIDES:
+        part = Shape(min(side, shape.height), min(side, shape.width))
+        height, width = Grid.covering(part, camera.pixel_size_nm, model.pixel_size_nm).shape
+        grown = height * width / points[-1][0] if points else 0.0
+        if points and (grown <= 1 or points[-1][1] * grown * n_windows > MAX_S):
+            break
+        points.append(_network_point(runner, model.pixel_size_nm, config, camera, part))
     field = Shape(min(LOCALIZER_SHAPE.height, shape.height), min(LOCALIZER_SHAPE.width, shape.width))
     options = {**config.localizer.to_options()}
     options["psf_sigma_px"] = options["psf_sigma_px"] or SIGMA_PX

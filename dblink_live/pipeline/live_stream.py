@@ -226,11 +226,11 @@ class LiveStream:
         """Turn the answers of the engine, which decide the windows ``first`` to ``stop`` - 1, into ``output``."""
         times_ns, segment = self._times_ns(), self._recent[-1].segment
         made = set()
-        for picture, image in zip(pictures, self._runner.download(pictures), strict=True):
+        for picture, (image, error) in zip(pictures, self._runner.download(pictures), strict=True):
             t_ns = times_ns.get(picture.window, 0)
             latency_s = (self._clock() - t_ns) * 1e-9 if t_ns > 0 else 0.0
             output.pictures.append(
-                Reconstruction(segment, picture.window, image, picture.stage, picture.lookahead, latency_s)
+                Reconstruction(segment, picture.window, image, picture.stage, picture.lookahead, latency_s, error)
             )
             if picture.stage != "provisional":
                 made.add(picture.window)

@@ -70,11 +70,19 @@ class NetworkRunner:
         moved.record_stream(computing)
         return moved.to(torch.float32)[None]
 
-    def download(self, pictures: Sequence[Picture]) -> list[FloatImage]:
-        """Probabilities [H, W] float32 of each picture, in one copy."""
-        if self._copies is None or not pictures:
-            return [picture.probability.float().numpy() for picture in pictures]
-        stacked = torch.stack([picture.probability.float() for picture in pictures])
+    def download(self, pictures: Sequence[Picture]) -> list[tuple[FloatImage, FloatImage | None]]:
+        """Probability of structure and predicted error [H, W] float32 of each picture, all in one copy."""
+        maps = [picture.probability.float() for picture in pictures]
+        maps += [picture.error.float() for picture in pictures if picture.error is not None]
+        images = iter(self._to_host(maps))
+        probabilities = [next(images) for _ in pictures]
+        errors = [None if picture.error is None else next(images) for picture in pictures]
+        return list(zip(probabilities, errors, strict=True))
+
+    def _to_host(self, maps: list[Tensor]) -> list[FloatImage]:
+        if self._copies is None or not maps:
+            return [map.numpy() for map in maps]
+        stacked = torch.stack(maps)
         pinned = torch.empty(stacked.shape, dtype=stacked.dtype, pin_memory=True)
         pinned.copy_(stacked, non_blocking=True)
         torch.cuda.current_stream(self.device).synchronize()

@@ -255,8 +255,10 @@ class ReconstructStage:
         stream = current.stream
         for picture in output.pictures:
             if picture.stage != "provisional":
-                image = padded(picture.image, stream.region, current.start.grid.shape)
-                self._store(replace(picture, image=image))
+                shape = current.start.grid.shape
+                image = padded(picture.image, stream.region, shape)
+                error = None if picture.error is None else padded(picture.error, stream.region, shape)
+                self._store(replace(picture, image=image, error=error))
                 self.latency.add(picture.latency_s)
             if self._show is not None:
                 self._show(picture, stream.region_grid)
