@@ -7,7 +7,6 @@ Unknown keys are errors that name the nearest known key. The resolved configurat
 from __future__ import annotations
 
 import copy
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +16,7 @@ import msgspec
 
 from dblink_live.errors import ConfigError
 from dblink_live.suggest import did_you_mean
+from dblink_live.toml_text import parse_toml
 
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 NonNegative = Annotated[float, msgspec.Meta(ge=0.0)]
@@ -287,11 +287,11 @@ def _anchor(plain: dict[str, Any], folder: Path) -> None:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        plain = tomllib.loads(path.read_text(encoding="utf-8"))
+        plain = parse_toml(path.read_bytes())
     except FileNotFoundError:
         raise ConfigError(f"expected a configuration file, found nothing at {path}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"cannot use {path}: {error}") from error
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     _anchor(plain, path.parent)
@@ -304,9 +304,10 @@ def _parse_override(text: str) -> tuple[str, Any]:
     if not (equals and "." in name and all(name.split("."))):
         raise ConfigError(f"expected --set section.key=value, found {text!r}; for instance camera.pixel_size_nm=108")
     try:
-        value = tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = raw  # a bare word is a string: reconstruct.model=mitochondria
+        value = parse_toml(f"value = {raw}")["value"]
+    except ConfigError:
+        # A bare word is a string (reconstruct.model=mitochondria), and so is a Windows path, in quotes or not.
+        value = raw.strip('"')
     return name, value
 
 

@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TypeVar
 
 import psutil
@@ -30,9 +30,14 @@ PATIENCE_S = 3.0
 """Seconds for which a refused replace, rename or delete is repeated."""
 
 _PAUSE_S = 0.05
+_UNFINISHED_LENGTH = len(".4294967295.unfinished")
 _HELD = {5, 32, 33, 1224}
 """Access denied, sharing violation, lock violation, file with a mapped section: what Windows answers for open files."""
 _TENSORSTORE_CODE = re.compile(r"\[os_error_code='(\d+)'\]")
+MAX_PATH = 259
+"""Characters of a path on Windows, where long paths are not switched on for the machine and the program."""
+_FORBIDDEN = frozenset('<>:"|?*')
+_DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
 _HOLDERS = {
     "Excel or another spreadsheet": (".csv", ".tsv", ".txt", ".xls", ".3d"),
     "an image viewer": (".png", ".jpg", ".tif", ".tiff"),
@@ -72,6 +77,51 @@ class FileHeldError(DblinkError, PermissionError):
         return str(self.strerror)
 
 
+def windows_path_problem(path: PurePath, n_more: int = 0) -> str | None:
+    r"""Why Windows cannot make ``path``, or files in it whose paths are ``n_more`` characters longer; None if it can.
+
+    Examples
+    --------
+    >>> from pathlib import PureWindowsPath
+    >>> windows_path_problem(PureWindowsPath(r"D:\runs\cell:1.run"))
+    "in 'cell:1.run' the character ':' is not allowed: Windows would write a hidden stream instead"
+    >>> windows_path_problem(PureWindowsPath(r"D:\runs\aux.run"))
+    "'aux.run' is the name of a device to Windows"
+    >>> windows_path_problem(PureWindowsPath(r"D:\runs\cell1.run")) is None
+    True
+    """
+    for part in path.parts[1:] if path.anchor else path.parts:
+        if part in (".", ".."):
+            continue
+        wrong = next((sign for sign in part if sign in _FORBIDDEN or ord(sign) < 32), None)
+        if wrong == ":":
+            return f"in {part!r} the character ':' is not allowed: Windows would write a hidden stream instead"
+        if wrong is not None:
+            return f"in {part!r} the character {wrong!r} is not allowed"
+        if part.partition(".")[0].rstrip().upper() in _DEVICES:
+            return f"{part!r} is the name of a device to Windows"
+        if part[-1] in ". ":
+            return f"{part!r} ends in a dot or a blank, which Windows drops"
+    length = len(str(path)) + n_more
+    if length > MAX_PATH:
+        return (
+            f"its files would have paths of up to {length} characters, and Windows takes {MAX_PATH}: choose a folder "
+            "nearer to the drive, such as D:\\runs"
+        )
+    return None
+
+
+def check_path(path: Path, n_more: int = 0) -> None:
+    """Raise `UnusablePathError` where Windows, if this is Windows, cannot make ``path``; see `windows_path_problem`."""
+    problem = windows_path_problem(path.absolute(), n_more) if sys.platform == "win32" else None
+    if problem is not None:
+        raise UnusablePathError(f"expected a path that Windows can make, found {path}: {problem}")
+
+
+class UnusablePathError(DblinkError):
+    """A name or a length of path that the system does not take."""
+
+
 def likely_holder(path: Path) -> str:
     """The kind of program that usually has a file of this name open.
 
@@ -86,14 +136,17 @@ def likely_holder(path: Path) -> str:
 
 
 def windows_code(error: BaseException) -> int | None:
-    """The number of a Windows error, which is the same in every language; None elsewhere.
-
-    tensorstore raises every failure as ValueError, with the number in its text.
-    """
+    """The number of a Windows error, which is the same in every language; None elsewhere."""
     code = getattr(error, "winerror", None)
-    if code is None and sys.platform == "win32" and (found := _TENSORSTORE_CODE.search(str(error))):
-        code = int(found[1])
+    if code is None and sys.platform == "win32":
+        code = tensorstore_code(error)
     return code if isinstance(code, int) else None
+
+
+def tensorstore_code(error: BaseException) -> int | None:
+    """The system's number in an error of tensorstore, which raises every failure as ValueError; None without one."""
+    found = _TENSORSTORE_CODE.search(str(error)) if isinstance(error, ValueError) else None
+    return int(found[1]) if found else None
 
 
 def patiently(action: Callable[[], _Result], path: Path) -> _Result:
@@ -186,6 +239,7 @@ def replacing(path: Path) -> Iterator[Path]:
     FileHeldError
         Another program holds ``path``; the new file is kept beside it, see `FileHeldError.kept`.
     """
+    check_path(path, n_more=_UNFINISHED_LENGTH)
     _clear_away(path)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
     try:

@@ -8,6 +8,7 @@ so that ``--help`` answers at once.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import sys
@@ -46,6 +47,10 @@ def main(args: Sequence[str] | None = None) -> int:
 
     Without a word the start page is opened.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A file or pipe on Windows takes cp1252: a letter that it lacks is written as its number.
+            stream.reconfigure(errors="backslashreplace")
     parser = build_parser()
     words = sys.argv[1:] if args is None else list(args)
     try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
+from urllib.parse import quote
 
 from dblink_live.errors import StoreError
 from dblink_live.files import remove, replace
@@ -68,6 +69,21 @@ def create_database(path: Path, fill: Callable[[sqlite3.Connection], None]) -> N
     flush_folder(path.parent)
 
 
+def database_uri(path: PurePath) -> str:
+    r"""The URI by which SQLite opens a file, on a share as well: it takes no host between the slashes.
+
+    Examples
+    --------
+    >>> from pathlib import PureWindowsPath
+    >>> database_uri(PureWindowsPath(r"D:\my runs\a.run\journal.sqlite"))
+    'file:///D:/my%20runs/a.run/journal.sqlite'
+    >>> database_uri(PureWindowsPath(r"\\server\share\a.run\journal.sqlite"))
+    'file:////server/share/a.run/journal.sqlite'
+    """
+    text = quote(path.as_posix(), safe="/:")
+    return f"file://{text}" if text.startswith("/") else f"file:///{text}"
+
+
 def connect_read_only(path: Path) -> sqlite3.Connection:
     """A connection that cannot write.
 
@@ -78,7 +94,7 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
         raise StoreError(
             f"expected a run folder, but {path.parent} holds no {path.name}; give the folder that a run was written to"
         )
-    uri = path.absolute().as_uri()
+    uri = database_uri(path.absolute())
     log = path.with_name(path.name + "-wal")
     last: sqlite3.Error | None = None
     for options in ("mode=ro", "mode=ro&immutable=1"):

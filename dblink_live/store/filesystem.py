@@ -12,6 +12,7 @@ import sys
 from pathlib import Path, PurePosixPath
 
 from dblink_live.errors import StoreError
+from dblink_live.files import check_path, tensorstore_code, windows_code
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {
@@ -22,7 +23,11 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )  # fmt: skip
 """Types under which several machines can hold the same file, as `/proc/mounts` and macOS's `mount` spell them."""
 
+MAX_INNER_PATH = len("/run.ome.zarr/counts_10/0/c/1000000/0/0.") + 24
+"""Characters by which paths within a run are longer than its own, with the ending of an unfinished file."""
 _DRIVE_REMOTE = 4  # GetDriveTypeW
+_DISK_FULL_WINDOWS = {39, 112, 1295}
+"""Handle disk full, disk full, quota exceeded: numbers, for the words are in the user's language."""
 _DISK_FULL_TEXT = re.compile(
     r"no space left|database or disk is full|disk quota exceeded|not enough space", re.IGNORECASE
 )
@@ -108,6 +113,12 @@ def check_new_run(path: Path) -> None:
             f"expected a new run folder, but {path} exists and is not empty; give another --out, or delete it first "
             "(recorded runs are never overwritten)"
         )
+    check_path(path, n_more=MAX_INNER_PATH)
+    check_local(path)
+
+
+def check_local(path: Path) -> None:
+    """Raise StoreError where a run may not be written because it lies on a network share; it can be read there."""
     reason = network_share_reason(path)
     if reason is not None:
         raise StoreError(
@@ -168,9 +179,12 @@ def is_disk_full(error: BaseException) -> bool:
     """Whether ``error`` (of the OS, SQLite or tensorstore, which wraps the OS's text) says that the disk is full."""
     if isinstance(error, OSError) and error.errno in _DISK_FULL_ERRNO:
         return True
+    if windows_code(error) in _DISK_FULL_WINDOWS:
+        return True
     if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorname", "") in _DISK_FULL_SQLITE:
         return True
-    return _DISK_FULL_TEXT.search(str(error)) is not None
+    code = tensorstore_code(error) if sys.platform != "win32" else None
+    return code in _DISK_FULL_ERRNO if code is not None else _DISK_FULL_TEXT.search(str(error)) is not None
 
 
 def store_error(error: BaseException, path: Path, doing: str) -> StoreError:

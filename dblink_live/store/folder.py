@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dblink_live.errors import StoreError
-from dblink_live.store.filesystem import check_new_run, store_error
+from dblink_live.store.filesystem import check_local, check_new_run, store_error
 from dblink_live.store.journal import Journal, JournalReader, RunFacts
 from dblink_live.store.localizations import LocalizationWriter
 from dblink_live.store.lock import WriterLock
@@ -54,6 +54,7 @@ class WritableFolder:
         reader = JournalReader(path)
         facts = reader.facts()
         reader.close()
+        check_local(path)
         return cls._open(path, facts, "opening a run for writing", None, lambda: Journal.open(path))
 
     @classmethod

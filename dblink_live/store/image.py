@@ -13,8 +13,9 @@ import zarr
 from zarr.storage import LocalStore
 
 from dblink_live.errors import StoreError
-from dblink_live.files import put_in_place, remove_tree
+from dblink_live.files import check_path, put_in_place, remove_tree
 from dblink_live.store.arrays import SeriesWriter, build_pyramid, encode_probability, make_context
+from dblink_live.store.filesystem import MAX_INNER_PATH
 from dblink_live.store.hierarchy import BLOCK, SeriesSpec, create_level, group_attributes
 from dblink_live.types import FloatImage
 
@@ -114,6 +115,8 @@ def check_new_image(path: Path, overwrite: bool = False) -> None:
             f"expected the name of an OME-Zarr image, a folder that ends in .ome.zarr, found {path}; the pictures of a "
             "run become a TIFF or a movie by `dblink-live export`"
         )
+    # It is made within a folder of its name.
+    check_path(path, n_more=len(path.name) + MAX_INNER_PATH)
     if not path.exists() or (overwrite and (path / "zarr.json").is_file()):
         return
     raise StoreError(f"expected a new image, but {path} exists; give another --out, or --overwrite an OME-Zarr image")

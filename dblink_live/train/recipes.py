@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from importlib import resources
 from pathlib import Path
 
 from dblink_live.errors import ConfigError
+from dblink_live.toml_text import parse_toml
 from dblink_live.train.localizer.settings import DeepStormSettings, LocalizerSettings
 from dblink_live.train.reconstruction.settings import TrainingSettings, decode_settings, load_settings
 
@@ -51,8 +51,8 @@ def read_settings(name_or_path: str | os.PathLike[str]) -> TrainingSettings | Lo
 def _load(text: bytes, source: str) -> TrainingSettings | LocalizerSettings | DeepStormSettings:
     """Settings of the kind that the file says it is of; without a word, of a network for reconstruction."""
     try:
-        kind = tomllib.loads(text.decode()).get("kind")
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        kind = parse_toml(text).get("kind")
+    except ConfigError:
         kind = None  # What is wrong with it is told below.
     if kind == "localizer":
         return decode_settings(text, source, LocalizerSettings)

@@ -50,7 +50,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         load_run_config(tmp_path / "nothing.toml")
     broken = tmp_path / "broken.toml"
     broken.write_text("[camera", encoding="utf-8")
-    with pytest.raises(ConfigError, match="not TOML"):
+    with pytest.raises(ConfigError, match="expected TOML"):
         load_run_config(broken)
 
 

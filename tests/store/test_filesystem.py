@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -9,14 +10,17 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 import pytest
 from synthetic import INFO, WINDOW_FRAMES, make_segment, write_run
 
 from dblink_live.errors import StoreError
+from dblink_live.files import windows_path_problem
 from dblink_live.store import RunWriter, checksum, filesystem, free_bytes, network_share_reason, open_run, verify_run
+from dblink_live.store.connections import connect_read_only, create_database
+from dblink_live.store.filesystem import is_disk_full
 from dblink_live.types import Grid, LocalizationMap, Shape, empty_localizations
 
 LINUX_MOUNTS = """\
@@ -168,3 +172,47 @@ def test_a_full_disk_ends_the_run_with_all_that_was_committed(small_disk: Path, 
             assert checksum(run.read_window(row)) == digests[row.window]
     report = verify_run(small_disk / "run")
     assert report.ok, report.problems
+
+
+@pytest.mark.parametrize(
+    ("path", "n_more", "words"),
+    [
+        (r"D:\runs\cell1.run", 70, None),
+        (r"\\server\share\cell1.run", 70, None),
+        (r"D:\runs\β-tubulin 37°C\cell1.run", 70, None),
+        (r"D:\runs\cell:1.run", 0, "hidden stream"),
+        (r"D:\runs\what?.run", 0, "'?' is not allowed"),
+        (r"D:\runs\con.run", 0, "name of a device"),
+        (r"D:\LPT1\a.run", 0, "name of a device"),
+        (r"D:\console\com10.run", 0, None),
+        (r"D:\runs\cell1.", 0, "ends in a dot"),
+        (
+            "D:\\" + 9 * "a long name of a folder\\" + "a.run",
+            70,
+            "paths of up to 294 characters, and Windows takes 259",
+        ),
+    ],
+)
+def test_what_windows_cannot_name_is_told_before_anything_is_written(path: str, n_more: int, words: str | None) -> None:
+    problem = windows_path_problem(PureWindowsPath(path), n_more)
+    assert (problem is None) if words is None else (problem is not None and words in problem)
+
+
+@pytest.mark.parametrize("code", [39, 112, 1295])
+def test_a_full_disk_is_known_by_its_number_in_any_language(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    error = OSError(22, "Es steht nicht genug Speicherplatz auf dem Datenträger zur Verfügung")
+    assert not is_disk_full(error)
+    error.winerror = code  # type: ignore[attr-defined]
+    assert is_disk_full(error)
+    said = ValueError(f"RESOURCE_EXHAUSTED: Error writing: Espacio insuficiente [os_error_code='{code}']")
+    assert not is_disk_full(said)
+    monkeypatch.setattr("dblink_live.files.sys.platform", "win32")
+    assert is_disk_full(said)
+
+
+def test_a_run_is_opened_by_a_path_with_signs_of_uris(tmp_path: Path) -> None:
+    folder = tmp_path / "50% #1 ?µ"
+    folder.mkdir()
+    create_database(folder / "journal.sqlite", lambda database: database.execute("CREATE TABLE meta(x)"))
+    with contextlib.closing(connect_read_only(folder / "journal.sqlite")) as connection:
+        assert connection.execute("SELECT count(*) FROM meta").fetchone() == (0,)

@@ -10,13 +10,13 @@ All become pycromanager's events: plain dicts with the axes of an image and what
 from __future__ import annotations
 
 import inspect
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dblink_live.errors import SourceError
+from dblink_live.errors import ConfigError, SourceError
 from dblink_live.suggest import did_you_mean
+from dblink_live.toml_text import parse_toml
 
 Event = dict[str, Any]
 
@@ -45,11 +45,11 @@ def read_events(path: Path) -> list[Event]:
         There is no such file, it is no TOML, a key is unknown (the nearest is named), or it describes no image.
     """
     try:
-        plain = tomllib.loads(path.read_text(encoding="utf-8"))
+        plain = parse_toml(path.read_bytes())
     except FileNotFoundError:
         raise SourceError(f"expected a plan of the acquisition, found nothing at {path}; check events=") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SourceError(f"expected TOML in {path}, found: {error}") from error
+    except ConfigError as error:
+        raise SourceError(f"{error} (in {path})") from error
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}") from error
     try:

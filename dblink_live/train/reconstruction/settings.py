@@ -7,7 +7,6 @@ the files in ``recipes/`` (see `dblink_live.train.recipes`).
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -15,6 +14,7 @@ import msgspec
 
 from dblink_live.errors import ConfigError
 from dblink_live.suggest import did_you_mean
+from dblink_live.toml_text import parse_toml
 
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 NonNegativeInt = Annotated[int, msgspec.Meta(ge=0)]
@@ -195,10 +195,10 @@ def decode_settings(text: bytes, source: str, struct: type[AnySettings]) -> AnyS
         As `load_settings`.
     """
     try:
-        plain = tomllib.loads(text.decode())
+        plain = parse_toml(text)
         _refuse_unknown(plain, struct, "")
         return msgspec.convert(plain, struct)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.MsgspecError, ConfigError) as error:
+    except (msgspec.MsgspecError, ConfigError) as error:
         raise ConfigError(f"cannot train from {source}: {error}; see docs/how-to/training.md for the keys") from error
 
 
