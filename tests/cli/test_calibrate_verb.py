@@ -65,7 +65,7 @@ def test_an_em_gain_is_handed_on(stacks: None) -> None:
         pytest.param(["--dark", "none.tif", "--out", "c.toml"], "none.tif", id="missing stack"),
         pytest.param(["--dark", "dark.tif", "--out", "c.json"], ".toml", id="unknown kind of file"),
         pytest.param(["--dark", "dark.tif", "--out", "none/c.toml"], "none", id="missing folder"),
-        pytest.param(["--dark", "dark.tif", "--out", "kept.toml"], "kept.toml exists", id="existing file"),
+        pytest.param(["--dark", "dark.tif", "--out", "kept.toml"], "kept.toml already exists", id="existing file"),
         pytest.param(["--dark", "dark.tif", "--light", "small.tif", "--out", "c.toml"], "small.tif", id="other shape"),
         pytest.param(["--dark", "bright.tif", "--light", "dim.tif", "--out", "c.toml"], "more light", id="swapped"),
         pytest.param(["--dark", "dark.tif", "--em-gain", "0.5", "--out", "c.toml"], "1 or more", id="EM gain below 1"),

@@ -3,28 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
 
-import numpy as np
-
-from dblink_live.cli.options import UsageError, Verbs, add_json, add_verb, not_negative_int, positive_int
+from dblink_live.cli.options import Verbs, add_json, add_verb, not_negative_int, positive_int
 from dblink_live.cli.result import Outcome
-from dblink_live.files import replacing
-from dblink_live.types import CountImage, Shape
-from dblink_live.workflows.progress import CONSOLE
-
-if TYPE_CHECKING:
-    from dblink_live.simulate import CameraSimulator, VideoParameters
-
-STRUCTURES = ("filaments", "mitochondria", "er")
-WINDOW_FRAMES = 10
-CAMERA_SHAPE = Shape(32, 32)
-"""Of 160 nm pixels: the released simulator's field of 5.12 um."""
-RAW_SUFFIXES = (".tif", ".tiff")
-TRUTH_SUFFIX = ".truth.npz"
+from dblink_live.workflows.simulate import STRUCTURES, TRUTH_SUFFIX
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -63,126 +46,35 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    if options.frames % WINDOW_FRAMES:
-        raise UsageError(f"expected --frames as a multiple of {WINDOW_FRAMES}, a whole window, found {options.frames}")
-    parameters = _preset(options.structure, options.preset, options.raw)
-    return _simulate_frames(options, parameters) if options.raw else _simulate_maps(options, parameters)
+    from dblink_live.workflows.simulate import simulate_to_file
 
-
-def _preset(structure: str, name: str | None, raw: bool) -> VideoParameters:
-    """The parameters of preset ``name``, refused where they say nothing of ``structure``, or of camera frames."""
-    from dblink_live.simulate import PRESETS
-
-    default = PRESETS["default"]
-
-    def fits(preset: VideoParameters) -> bool:
-        if preset.structure not in (default.structure, structure):
-            return False
-        if raw:
-            # A camera sees molecules with photons of their own: of a preset only its motion concerns it.
-            return replace(preset, speed=default.speed, structure=default.structure) == default
-        return preset.growth is None or structure == "filaments"
-
-    fitting = [preset for preset, parameters in PRESETS.items() if fits(parameters)]
-    chosen = name or "default"
-    if chosen not in fitting:
-        what = f"camera frames of {structure}" if raw else structure
-        raise UsageError(f"expected a preset of {what} among {', '.join(fitting)}, found {chosen!r}")
-    return replace(PRESETS[chosen], structure=cast("Literal['filaments', 'mitochondria', 'er']", structure))
-
-
-def _simulate_maps(options: argparse.Namespace, parameters: VideoParameters) -> Outcome:
-    from dblink_live.simulate import simulate_video
-
-    _check_new_file(options.out, (".npz",), options.overwrite)
-    n_windows = options.frames // WINDOW_FRAMES
-    video = simulate_video(replace(parameters, n_windows=n_windows, window_frames=WINDOW_FRAMES), options.seed)
-    with replacing(options.out) as partial, partial.open("wb") as file:
-        np.savez_compressed(
-            file, X=video.counts, truth=video.truth, pixel_size_nm=parameters.pitch_nm, window_frames=WINDOW_FRAMES
-        )
-    n = int(video.counts.sum(dtype=np.int64))
-    return Outcome(
-        text=f"{n} localizations in {n_windows} windows of {options.structure}, with their truth: {options.out}",
-        figures={
-            "out": str(options.out),
-            "truth": str(options.out),
-            "structure": options.structure,
-            "preset": options.preset or "default",
-            "seed": options.seed,
-            "frames": options.frames,
-            "windows": n_windows,
-            "shape": list(video.counts.shape[1:]),
-            "pixel_size_nm": parameters.pitch_nm,
-            "localizations": n,
-        },
+    made = simulate_to_file(
+        options.structure,
+        options.out,
+        frames=options.frames,
+        seed=options.seed,
+        raw=options.raw,
+        preset=options.preset,
+        overwrite=options.overwrite,
+        progress=True,
     )
-
-
-def _simulate_frames(options: argparse.Namespace, parameters: VideoParameters) -> Outcome:
-    from dblink_live.simulate import make_camera
-    from dblink_live.simulate.camera import DEMO_SPEED
-
-    _check_new_file(options.out, RAW_SUFFIXES, options.overwrite)
-    truth = options.out.with_name(f"{options.out.stem.removesuffix('.ome')}{TRUTH_SUFFIX}")
-    # A live reticulum moves as its sources say at the demonstration's speed, not at 1 (see `make_specimen`).
-    speed = parameters.speed * (DEMO_SPEED if options.structure == "er" else 1.0)
-    simulator = make_camera(options.structure, CAMERA_SHAPE, options.seed, parameters.pitch_nm, speed)
-    camera = simulator.camera
-    with replacing(truth) as partial, partial.open("wb") as file:
-        masks = np.stack([simulator.truth_at(first) for first in range(0, options.frames, WINDOW_FRAMES)])
-        np.savez_compressed(file, truth=masks, pixel_size_nm=parameters.pitch_nm, window_frames=WINDOW_FRAMES)
-    with replacing(options.out) as partial:
-        _write_stack(partial, simulator, options.frames, parameters.frame_ms)
-    facts = {
-        "pixel_size_nm": camera.pixel_size_nm,
-        "offset_adu": float(np.median(camera.offset_adu)),
-        "electrons_per_adu": float(np.median(camera.electrons_per_adu)),
+    figures = {
+        "out": str(made.path),
+        "truth": str(made.truth),
+        "structure": options.structure,
+        "preset": options.preset or "default",
+        "seed": options.seed,
+        "frames": options.frames,
+        "windows": made.n_windows,
+        "shape": list(made.shape),
+        **made.facts,
     }
-    known = " ".join(f"--{key.replace('_', '-')} {value:g}" for key, value in facts.items())
+    if made.n_localizations is None:
+        known = " ".join(f"--{key.replace('_', '-')} {value:g}" for key, value in made.facts.items())
+        text = f"{options.frames} frames of {options.structure}: {made.path} ({known}); truth of every window: "
+        return Outcome(text=f"{text}{made.truth}", figures=figures)
+    n = made.n_localizations
     return Outcome(
-        text=f"{options.frames} frames of {options.structure}: {options.out} ({known}); truth of every window: {truth}",
-        figures={
-            "out": str(options.out),
-            "truth": str(truth),
-            "structure": options.structure,
-            "preset": options.preset or "default",
-            "seed": options.seed,
-            "frames": options.frames,
-            "windows": len(masks),
-            "shape": list(CAMERA_SHAPE),
-            **facts,
-        },
+        text=f"{n} localizations in {made.n_windows} windows of {options.structure}, with their truth: {made.path}",
+        figures={**figures, "localizations": n},
     )
-
-
-def _write_stack(path: Path, simulator: CameraSimulator, n_frames: int, frame_ms: float) -> None:
-    import tifffile
-
-    def frames() -> Iterator[CountImage]:
-        with CONSOLE.bar("simulating", n_frames, "frames") as advance:
-            for number in range(n_frames):
-                yield simulator.frame(number)
-                advance(number + 1)
-
-    pitch_um = simulator.camera.pixel_size_nm / 1000.0
-    size = {"PhysicalSizeX": pitch_um, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": pitch_um, "PhysicalSizeYUnit": "µm"}
-    tifffile.imwrite(
-        path,
-        frames(),
-        shape=(n_frames, *simulator.shape),
-        dtype=np.uint16,
-        photometric="minisblack",
-        ome=True,
-        metadata={"axes": "TYX", "TimeIncrement": frame_ms / 1000.0, "TimeIncrementUnit": "s", **size},
-    )
-
-
-def _check_new_file(path: Path, suffixes: tuple[str, ...], overwrite: bool) -> None:
-    """Before any work is done, refuse what could not be written after it."""
-    if not path.name.lower().endswith(suffixes):
-        raise UsageError(f"expected a file that ends in {' or '.join(suffixes)}, found --out {path}")
-    if not path.parent.is_dir():
-        raise UsageError(f"expected a folder to write to, found none at {path.parent}")
-    if path.exists() and not overwrite:
-        raise UsageError(f"expected a new file, but {path} exists; give another --out, or --overwrite")
