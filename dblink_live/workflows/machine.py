@@ -26,6 +26,10 @@ PROBE_TIMEOUT_S = 180.0
 DISK_BLOCK_BYTES = 4 << 20
 DISK_MAX_BYTES = 256 << 20
 DISK_MAX_S = 2.0
+GPU_QUERY = "name,driver_version,memory.total,compute_cap"
+GPU_TIMEOUT_S = 60.0
+OLDEST_OF_CUDA_13 = 7.5
+"""Compute capability of Turing: torch's builds for CUDA 13 run on no older card."""
 RING_SHAPE = Shape(512, 512)
 RING_S = 0.5
 
@@ -103,9 +107,73 @@ def inspect_torch() -> TorchFacts:
     except RuntimeError as error:
         return TorchFacts(version, device, description, (f"torch cannot compute on {description}: {error}",))
     problems = [] if total == 9 * 36 else [f"a convolution on {description} gave {total} instead of {9 * 36}"]
-    if device == "cpu" and _nvidia_smi_answers():
-        problems.append(f"nvidia-smi finds a GPU, but torch {version} cannot use it: install a CUDA build of torch")
     return TorchFacts(version, device, description, tuple(problems))
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """An NVIDIA card, as its driver describes it."""
+
+    name: str
+    driver: str
+    memory_gb: float | None
+    compute_capability: float | None
+    """None where the driver is too old to tell."""
+
+
+def inspect_gpus() -> list[Gpu]:
+    """The NVIDIA cards of this machine; none where their driver is not installed."""
+    for query in (GPU_QUERY, GPU_QUERY.removesuffix(",compute_cap")):
+        try:
+            done = subprocess.run(
+                ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits"],
+                capture_output=True, encoding="utf-8", errors="replace", timeout=GPU_TIMEOUT_S,
+            )  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired):
+            return []
+        if done.returncode == 0:
+            return parse_gpus(done.stdout)
+    return []
+
+
+def parse_gpus(text: str) -> list[Gpu]:
+    """Cards from nvidia-smi's answer to `GPU_QUERY`, a line each.
+
+    Examples
+    --------
+    >>> parse_gpus("NVIDIA RTX A4000, 560.94, 16376, 8.6")
+    [Gpu(name='NVIDIA RTX A4000', driver='560.94', memory_gb=16.0, compute_capability=8.6)]
+    """
+    gpus = []
+    for line in text.splitlines():
+        fields = [part.strip() for part in line.split(",")]
+        if len(fields) < 3:
+            continue
+        memory_mib, capability = _number(fields[2]), _number(fields[3]) if len(fields) > 3 else None
+        memory_gb = None if memory_mib is None else round(memory_mib / 1024, 1)
+        gpus.append(Gpu(fields[0], fields[1], memory_gb, capability))
+    return gpus
+
+
+def gpu_problems(gpus: list[Gpu], torch: TorchFacts) -> tuple[str, ...]:
+    """Why cards that are there are not used, with what to do."""
+    if not gpus or torch.version is None or torch.device == "cuda":
+        return ()
+    gpu = gpus[0]
+    found = f"nvidia-smi finds {gpu.name} with driver {gpu.driver}, but torch {torch.version} cannot use it"
+    if gpu.compute_capability is not None and gpu.compute_capability < OLDEST_OF_CUDA_13:
+        return (
+            f"{found}: its compute capability is {gpu.compute_capability:g}, and builds for CUDA 13 need "
+            f"{OLDEST_OF_CUDA_13:g}; install the build for CUDA 12.6: python3 run.py setup takes it",
+        )
+    return (f"{found}: install a CUDA build of torch: python3 run.py setup takes the one that fits the driver",)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def inspect_qt() -> Finding:
@@ -181,9 +249,12 @@ def probe(code: str, environment: dict[str, str], *arguments: str) -> tuple[dict
     """Run ``code`` in a Python of its own; its last line of output is a JSON object. None, and why, where it failed."""
     command = [sys.executable, "-c", code, *arguments]
     # As this process imports: the probes ask for this package, too.
-    environment = {**environment, "PYTHONPATH": os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)}
+    search_path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+    environment = {**environment, "PYTHONPATH": search_path, "PYTHONUTF8": "1"}
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S)
+        done = subprocess.run(
+            command, env=environment, capture_output=True, encoding="utf-8", errors="replace", timeout=PROBE_TIMEOUT_S
+        )
     except subprocess.TimeoutExpired:
         return None, f"its process did not answer within {PROBE_TIMEOUT_S:g} s"
     except OSError as error:
@@ -193,10 +264,3 @@ def probe(code: str, environment: dict[str, str], *arguments: str) -> tuple[dict
         return None, lines[-1] if lines else f"its process ended with status {done.returncode}"
     facts: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return facts, ""
-
-
-def _nvidia_smi_answers() -> bool:
-    try:
-        return subprocess.run(["nvidia-smi", "-L"], capture_output=True, timeout=PROBE_TIMEOUT_S).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        return False

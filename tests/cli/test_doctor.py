@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,3 +141,27 @@ def test_a_bridge_that_is_not_there_is_said_and_not_recorded(
         assert main(command) == 2
     assert f"port {port}" in capsys.readouterr().err.splitlines()[-1]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a script stands in for nvidia-smi")
+@pytest.mark.parametrize("knows_capability", [True, False], ids=["driver of today", "driver from before 2022"])
+def test_a_card_is_named_with_driver_memory_and_capability(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, knows_capability: bool
+) -> None:
+    script = tmp_path / "nvidia-smi"
+    answer = "NVIDIA GeForce GTX 1080 Ti, 560.94, 11264"
+    script.write_text(
+        "#!/bin/sh\n"
+        "case $1 in *compute_cap*) "
+        + (f"echo '{answer}, 6.1'" if knows_capability else "exit 2")
+        + f";; *) echo '{answer}';; esac\n",
+        encoding="utf-8",
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    (gpu,) = machine.inspect_gpus()
+    assert (gpu.name, gpu.driver, gpu.memory_gb) == ("NVIDIA GeForce GTX 1080 Ti", "560.94", 11.0)
+    assert gpu.compute_capability == (6.1 if knows_capability else None)
+    (problem,) = machine.gpu_problems([gpu], machine.TorchFacts("2.13.0+cu130", "cpu"))
+    assert "driver 560.94" in problem and ("CUDA 12.6" in problem) == knows_capability
+    assert machine.gpu_problems([gpu], machine.TorchFacts("2.13.0+cu126", "cuda")) == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -13,6 +14,9 @@ from dblink_live.cli.options import UsageError, Verbs, add_json, add_verb, posit
 from dblink_live.cli.result import Outcome
 from dblink_live.errors import DblinkError
 from dblink_live.workflows.progress import say
+
+if TYPE_CHECKING:
+    from dblink_live.workflows.machine import Gpu
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -59,6 +63,7 @@ def run(options: argparse.Namespace) -> Outcome:
         raise UsageError(f"expected a folder to write to, found none at {options.folder}")
     say("asking torch, Qt and Micro-Manager")
     torch = machine.inspect_torch()
+    gpus = machine.inspect_gpus()
     qt = machine.inspect_qt()
     micromanager = machine.inspect_micromanager()
     own = micromanager.value if isinstance(micromanager.value, dict) else {}
@@ -73,7 +78,7 @@ def run(options: argparse.Namespace) -> Outcome:
     ring = machine.measure_ring_mb_s()
     findings = (torch, qt, micromanager, folders, disk, ring)
     problems = [problem for finding in findings for problem in finding.problems]
-    problems += [*bridge_problems, *config_problems]
+    problems += [*machine.gpu_problems(gpus, torch), *bridge_problems, *config_problems]
     holds: list[dict[str, object]] = []
     if torch.version is not None and not torch.problems:
         say("measuring localizer and network")
@@ -86,6 +91,7 @@ def run(options: argparse.Namespace) -> Outcome:
         "torch": torch.version,
         "device": torch.device,
         "device_description": torch.description,
+        "gpus": [asdict(gpu) for gpu in gpus],
         "qt": qt.value,
         "micromanager": micromanager.value,
         "micromanager_folders": folders.value,
@@ -99,7 +105,7 @@ def run(options: argparse.Namespace) -> Outcome:
         "holds": holds,
         "problems": problems,
     }
-    return Outcome(text=_report(figures, holds, [*verdicts], problems), figures=figures)
+    return Outcome(text=_report(figures, gpus, holds, [*verdicts], problems), figures=figures)
 
 
 def _record_bridge(port: int, path: Path) -> Outcome:
@@ -117,11 +123,19 @@ def _record_bridge(port: int, path: Path) -> Outcome:
 
 
 def _report(
-    figures: dict[str, object], holds: list[dict[str, object]], verdicts: list[str], problems: list[str]
+    figures: dict[str, object],
+    gpus: list[Gpu],
+    holds: list[dict[str, object]],
+    verdicts: list[str],
+    problems: list[str],
 ) -> RenderableType:
     facts = Table(show_header=False)
     for name in ("torch", "device", "device_description", "qt", "disk_mb_s", "ring_mb_s"):
         facts.add_row(name, str(figures[name]))
+    for gpu in gpus:
+        capability = "unknown" if gpu.compute_capability is None else f"{gpu.compute_capability:g}"
+        memory = "memory unknown" if gpu.memory_gb is None else f"{gpu.memory_gb:g} GB"
+        facts.add_row("gpu", f"{gpu.name}, {memory}, compute capability {capability}, driver {gpu.driver}")
     if isinstance(figures["micromanager"], dict):
         for name, value in figures["micromanager"].items():
             facts.add_row(name, str(value))
