@@ -183,6 +183,8 @@ def command_to_run(folder: Path, address: str, frames: int, fps: float, *, view:
     """The command line of a live run of a simulated camera."""
     source = f"sim:filaments?fps={fps:g}&size=32&seed=3&frames={frames}"
     settings = [f'publish.address="{address}"', "reconstruct.lookahead=4", "reconstruct.hop=2"]
+    # Every window gets its whole picture, however busy the machine is: what is looked for is what a death costs.
+    settings += ["live.latency_s=1e6", "live.region=0,0,32,32"]
     command = [sys.executable, "-m", "dblink_live", "run", "--view" if view else "--no-view", "--source", source]
     command += ["--record"] if record else []
     return [*command, "--out", str(folder), *(word for setting in settings for word in ("--set", setting))]

@@ -42,10 +42,13 @@ MAX_FRAMES_PER_READ = 64
 BATCH_S = 0.2
 """Frames of a camera that are localized together take about so long at most."""
 
+CATCHES_UP_BELOW = 0.8
+"""A localizer that takes a smaller share of the frame interval catches up with what has gathered, and nothing is
+skipped."""
 LOCALIZER_SHARE = 0.5
-"""Of the slack of the latency budget: frames that have waited longer for the localizer are skipped, and counted..."""
+"""Of the slack of the latency budget: frames that have waited longer for a localizer that does not are skipped..."""
 LOCALIZER_HEAD_START = 4
-"""...down to one part in so many of that, so that losses come in few windows."""
+"""...and counted, down to one part in so many of that, so that losses come in few windows."""
 
 # --- Store and viewer ------------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from dblink_live.bus.messages import RunState, StageMessage
 from dblink_live.config import RunConfig
 from dblink_live.errors import SourceError
 from dblink_live.interfaces import FrameSource, Skipping
-from dblink_live.latency import GATHER_S, LOCALIZER_SHARE, MAX_FRAMES_PER_READ, READ_TIMEOUT_S
+from dblink_live.latency import CATCHES_UP_BELOW, GATHER_S, LOCALIZER_SHARE, MAX_FRAMES_PER_READ, READ_TIMEOUT_S
 from dblink_live.ledger import total_lost
 from dblink_live.models import Model
 from dblink_live.pipeline.frame_accounts import FrameAccounts
@@ -268,9 +268,13 @@ class LiveLoop:
     def _bound_waiting(self) -> None:
         """Frames that wait too long for the localizer are skipped, for what is shown must not become old."""
         if isinstance(self._source, Skipping):
-            slack_s = self._reconstruct.slack_s
-            # What a camera had taken when it was stopped is all processed.
-            self._source.max_age_s = None if slack_s is None or self._stopping else LOCALIZER_SHARE * slack_s
+            current, slack_s = self._segments.current, self._reconstruct.slack_s
+            interval_ms = current.segment.frame_interval_ms if current else None
+            # A localizer that is faster than the camera catches up by itself, and nothing is lost. What a camera had
+            # taken when it was stopped is all processed.
+            falls_behind = interval_ms is not None and 1e3 * self._localize.s_per_frame > CATCHES_UP_BELOW * interval_ms
+            skips = falls_behind and slack_s is not None and not self._stopping
+            self._source.max_age_s = LOCALIZER_SHARE * slack_s if skips and slack_s is not None else None
 
     def _put(self, items: Iterable[ForLocalize]) -> None:
         for item in items:

@@ -138,8 +138,6 @@ def _run_session(open_session: Callable[[], LiveSession], view: bool, report: Pr
     orderly = stop_on_interrupt(report, lambda: _stopping(opened), has_begun=lambda: bool(opened))
     with orderly as interrupted, open_session() as session:
         opened.append(session)
-        if session.forecast is not None:
-            report.note(session.forecast.line())
         if session.address is not None:
             keys = session.publishing.keys
             with_keys = f" --keys {keys}" if keys else ""
@@ -148,6 +146,8 @@ def _run_session(open_session: Callable[[], LiveSession], view: bool, report: Pr
             )
             if view:
                 start_viewer(session.address, keys, report)
+        if session.forecast is not None:
+            report.note(session.forecast.line())
         with input_accepted(), report.bar("reconstructing live", session.n_frames_expected, "frames") as advance:
             finished = session.run(_noting_refusals(session, advance, report), interrupted.is_set)
     if finished.stopped_by_disk is not None:

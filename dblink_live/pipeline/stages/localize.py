@@ -53,12 +53,13 @@ class LocalizeStage:
         self._show = show
         self._start: SegmentStart | None = None
         self._localizer: Localizer | None = None
-        self._s_per_frame = 0.0
+        self.s_per_frame = 0.0
+        """Seconds that a frame of the last batch took."""
 
     @property
     def n_frames_per_batch(self) -> int:
         """Frames of a camera that are best localized together."""
-        return max(1, min(MAX_FRAMES_PER_READ, round(BATCH_S / max(self._s_per_frame, 1e-6))))
+        return max(1, min(MAX_FRAMES_PER_READ, round(BATCH_S / max(self.s_per_frame, 1e-6))))
 
     def handle(self, item: ForLocalize) -> None:
         """Localize a batch, or pass on what is none."""
@@ -80,7 +81,7 @@ class LocalizeStage:
         numbers, times_ns = batch.numbers, batch.times_ns
         started = time.perf_counter()
         localizations = self._localizer.localize(batch.data, numbers)
-        self._s_per_frame = (time.perf_counter() - started) / len(numbers)
+        self.s_per_frame = (time.perf_counter() - started) / len(numbers)
         self._track_density(len(localizations), len(numbers), self._start)
         self._forward(LocalizedFrames(numbers, times_ns, localizations))
         self.stage.count(len(numbers), int(times_ns[-1]))
