@@ -23,7 +23,7 @@ from dblink_live.errors import ConfigError
 from dblink_live.types import Localizations
 
 EFFICIENCY_PER_NM = 1.0
-"""Weight of a nanometre of lateral RMSE against a percent of Jaccard index, as in the challenge."""
+"""Weight of 1 nm of lateral RMSE against 1 % of Jaccard index, as in the challenge."""
 
 Positions = npt.NDArray[np.float64]
 

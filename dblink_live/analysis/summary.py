@@ -1,4 +1,4 @@
-"""The figures of `dblink-live analyze`: all that can be known of a reconstruction, and a reason for what cannot."""
+"""The figures of `dblink-live analyze`: all that is known of a reconstruction, and a reason for each gap."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from dblink_live.errors import AnalysisError, CalibrationError
 from dblink_live.types import FloatImage, Localizations
 
 N_DECORRELATED = 9
-"""Pictures that decorrelation analysis is done on; the median counts."""
+"""Pictures for decorrelation analysis; the median is taken."""
 N_FIGURES = 15
-"""So many questions are asked of a subject that answers all of them."""
+"""Figures that are measured of a subject with all data; progress counts them."""
 N_STRETCHES = 5
 """A stretch for the resolution over time is so large a part of the recording; each begins in the middle of the last, or
 at the end of it in a quick analysis."""
@@ -51,7 +51,7 @@ _Found = TypeVar("_Found")
 
 @dataclass(frozen=True)
 class Subject:
-    """What is analysed; what is not known is None, and the reason stands in ``missing`` under its own name."""
+    """What is analysed. Unknown parts are None, and ``missing`` holds the reason under the same name."""
 
     pictures: FloatImage | None = None
     """[K, H, W], probability of structure, of windows evenly spread over the video."""
@@ -85,13 +85,13 @@ class Subject:
     is_quick: bool = False
     """Whether fewer samples are taken where that saves much time: of pictures, stretches of time, and segments."""
     has_fiducials: bool = False
-    """Beads are in the sample, and are to be looked for."""
+    """Whether to look for beads."""
     missing: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class Figures:
-    """What was found; None where there is a gap, whose reason stands in ``gaps`` under the figure's name."""
+    """What was found. Unknown figures are None, and ``gaps`` holds the reason under the same name."""
 
     gaps: dict[str, str] = field(default_factory=dict)
     frc_localizations: FrcCurve | None = None
@@ -110,7 +110,7 @@ class Figures:
     """By redundant cross-correlation, in frames."""
     fiducials: FiducialTracks | None = None
     consistency: float | None = None
-    """After drift was undone."""
+    """After drift correction."""
     consistency_as_shown: float | None = None
     supported_fraction: float | None = None
     left_out_fraction: float | None = None
@@ -154,7 +154,7 @@ class Figures:
         return None
 
     def ask(self, name: str, subject: Subject, needs: tuple[str, ...], find: Callable[[], _Found]) -> _Found | None:
-        """The answer of ``find``; without what it ``needs``, or where the data cannot tell, None and a gap."""
+        """Return what ``find`` returns; None, and a gap, without what it ``needs`` or where the data do not suffice."""
         self._n_asked += 1
         if self._on_progress is not None:
             self._on_progress(self._n_asked)
@@ -240,7 +240,7 @@ def _resolution(found: Figures, subject: Subject) -> None:
 
 
 def _motion(found: Figures, subject: Subject) -> None:
-    """Drift, and consistency once it is undone."""
+    """Drift, and consistency after its correction."""
     # Consistency needs the shifts in pixels alone.
     in_pixels = found.ask("drift_nm", subject, ("pictures",), lambda: drift_of_video(_known(subject.pictures), 1.0))
     if in_pixels is not None:
@@ -331,7 +331,7 @@ def _revision(subject: Subject, before: str, after: str) -> npt.NDArray[np.float
 
 
 def _known(value: _Found | None) -> _Found:
-    """``value``, of which `Figures.ask` has made sure."""
+    """Return ``value``, which `Figures.ask` has checked."""
     if value is None:
         raise AnalysisError("expected a value, found none")
     return value

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 SAMPLES = 2**16
-"""About how many pixels are looked at for limits."""
+"""Pixels, approximately, that limits are measured on."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,7 @@ def gamma_table(gamma: float) -> npt.NDArray[np.uint8]:
 def max_pool(image: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
     """The brightest pixel of every ``factor`` x ``factor`` block of ``image`` [H, W]; the last blocks may be cut off.
 
-    Screens have fewer pixels than large pictures, and a screen that shows every second pixel loses the single bright
-    ones, which are the molecules.
+    A screen that shows every second pixel of a large picture loses single bright pixels, which are the molecules.
 
     Examples
     --------

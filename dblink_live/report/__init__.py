@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file that says what was done and why its pictures should be believed."""
+"""The report of a run: one HTML file with what was done, and how far its pictures can be trusted."""
 
 from dblink_live.report.write import ReportSummary, write_report
 

@@ -1,6 +1,7 @@
-"""What classical methods make of the same moments: a plain sum and blind sparse inpainting around the window shown.
+"""Classical methods for the same moments: a plain sum and blind sparse inpainting of the windows around each.
 
-The page's own sum looks back only, as one can live. Here both methods may look ahead, like the full pass.
+The page's own sum uses earlier windows only, as a live one must. Here both methods also use later ones, like the full
+pass.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def _trust_curves(trust: Trust, main: MainSegment, axis: _Axis) -> list[Chart]:
         ("Drift by localizations", trust.drift_of_localizations),
     ):
         if drift is not None:
-            note = "against the first; of a moving sample it is motion as well"
+            note = "against the first; motion of the sample counts as drift"
             charts.append(Chart(title, _path(drift, axis.at(drift.time), axis), note))
     if trust.fiducials is not None:
         charts += _fiducials(trust.fiducials, main, axis)

@@ -1,4 +1,4 @@
-"""What a report says of a run without looking at its pixels."""
+"""Facts of a run for the report, without its pixels."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class MainSegment:
 
     @property
     def frame_interval_ms(self) -> float | None:
-        """None where the source could not tell."""
+        """None if the source does not state it."""
         return self.stored.segment.frame_interval_ms
 
     @property
@@ -46,7 +46,7 @@ class MainSegment:
 
     @property
     def is_calibrated(self) -> bool | None:
-        """Whether the camera's offset and gain were known; None where the run does not say."""
+        """Whether the camera's offset and gain were known; None if the run does not state it."""
         camera = self.stored.camera
         return None if camera is None or "is_calibrated" not in camera else bool(camera["is_calibrated"])
 
@@ -84,12 +84,12 @@ class RunReport:
 
     @property
     def segments_without_ledger(self) -> list[int]:
-        """Segments that have not ended in order."""
+        """Segments that did not end in order."""
         return [stored.segment.index for stored in self.segments if stored.segment.index not in self.ledgers]
 
 
 def gather(run: Run) -> RunReport:
-    """Read the facts of ``run`` as they are now."""
+    """Return the facts of ``run`` as they are now."""
     with run.snapshot():
         segments = tuple(run.segments)
         windows = {product: run.windows(product) for product in ("counts", "live", "full")}

@@ -48,7 +48,7 @@ def _rows_of_movie(main: MainSegment) -> tuple[Sequence[CommittedWindow], int]:
 def make_movie(reader: MomentReader, main: MainSegment, on_picture: Callable[[], None]) -> Movie:
     """Plain sum and reconstruction side by side, over the whole main segment, which has at least one picture.
 
-    Contrast is fixed for the whole movie, by the picture in its middle, so that flicker in it is flicker in the data.
+    The picture in its middle fixes the contrast of the whole movie, which thus flickers only where the data do.
     """
     rows, every = _rows_of_movie(main)
     middle = reader.read(rows[len(rows) // 2])

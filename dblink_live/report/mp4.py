@@ -17,7 +17,7 @@ _PRESET = "veryfast"
 
 
 def can_make_movies() -> bool:
-    """Whether PyAV, of the extra ``report``, is installed."""
+    """Return whether PyAV, of the extra ``report``, is installed."""
     try:
         import av  # noqa: F401
     except ImportError:
@@ -26,7 +26,7 @@ def can_make_movies() -> bool:
 
 
 class Mp4Encoder:
-    """Packs pictures [H, W, 3] of one size, whose sides are even, into an MP4 in memory.
+    """Encodes pictures [H, W, 3] of one size, whose sides are even, into an MP4 in memory.
 
     Parameters
     ----------

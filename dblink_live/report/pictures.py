@@ -21,7 +21,7 @@ from dblink_live.store.running_sum import CountSum
 from dblink_live.types import FloatImage, Grid
 
 SUM_WINDOWS = 25
-"""The plain sum is that of so many windows up to the one shown, as in the viewer: what can be had at that moment."""
+"""The plain sum is that of so many windows up to the one shown, as in the viewer: what is known at that moment."""
 STILL_PX = 520
 """Longer side of a still."""
 N_MOMENTS = 3
@@ -36,7 +36,7 @@ class Moment:
     row: CommittedWindow
     plain_sum: CountSum
     n_summed: int
-    """Windows that were there to be summed: fewer at the start."""
+    """Windows that were summed: fewer at the start."""
     probability: FloatImage
 
 

@@ -1,7 +1,4 @@
-"""Figures that say how far the pictures can be believed, and plainly what could not be found out.
-
-They are those of `dblink-live analyze`, worked out by the same code, put into words for the page.
-"""
+"""Figures of trust for the page: those of `dblink-live analyze`, from the same code, with an explanation each."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from dblink_live.analysis.drift.fiducials import FiducialTracks
 from dblink_live.analysis.resolution.frc import FrcCurve, RollingFrc
 from dblink_live.analysis.resolution.regions import RegionFrc
 from dblink_live.analysis.summary import Figures, revision_name
-from dblink_live.analysis.trust.support import HALF_WIDTH, LEAST, RADIUS_PX
+from dblink_live.analysis.trust.support import HALF_WIDTH, MIN_LOCALIZATIONS, RADIUS_PX
 from dblink_live.errors import AnalysisError
 from dblink_live.report.facts import MainSegment
 
@@ -64,17 +61,17 @@ class Revisions:
 
 
 def gap(label: str, reason: str) -> Figure:
-    """A figure that is not known, and why."""
+    """Return a figure that is not known, and why."""
     return Figure(label, "not known", reason, "gap")
 
 
 def unjudged(reason: str) -> Trust:
-    """Nothing could be worked out."""
+    """Return the trust figures of a run that could not be measured."""
     return Trust((gap("Trust figures", reason),))
 
 
 def trust_of(found: Figures, main: MainSegment) -> Trust:
-    """What ``found`` in the main segment says on the page."""
+    """Return the trust figures of the main segment."""
     by_localizations = _in_windows(found.drift_localizations, main)
     figures = (
         _resolution(
@@ -107,8 +104,8 @@ def trust_of(found: Figures, main: MainSegment) -> Trust:
             "Supported by localizations",
             "supported_fraction",
             found.supported_fraction,
-            f"share of the predicted pixels with {LEAST} localizations or more within {RADIUS_PX} px and {HALF_WIDTH} "
-            "windows before and after",
+            f"share of the predicted pixels with {MIN_LOCALIZATIONS} localizations or more within {RADIUS_PX} px and "
+            f"{HALF_WIDTH} windows before and after",
         ),
         _share(
             found,
@@ -152,7 +149,7 @@ def _resolution(
 ) -> Figure:
     at_most = found.at_most_nm(name)
     if at_most is not None:
-        return Figure(label, f"below {at_most:.0f} nm", f"Finer than two pixels can tell. {note}")
+        return Figure(label, f"below {at_most:.0f} nm", f"Finer than two pixels. {note}")
     strict = half_bit_nm(curve)
     if strict is not None:
         note = f"{strict:.0f} nm with the half-bit threshold. {note}"
@@ -160,7 +157,7 @@ def _resolution(
 
 
 def half_bit_nm(curve: FrcCurve | None) -> float | None:
-    """Resolution at the stricter threshold; None where the curve does not tell."""
+    """Return the resolution at the stricter threshold; None if the curve has none."""
     if curve is None:
         return None
     try:
@@ -225,7 +222,7 @@ def _fiducials(found: Figures) -> list[Figure]:
     known = turned[np.isfinite(turned)]
     note = f"{n_beads} bead{'s' if n_beads > 1 else ''}: markers that move with the stage, whatever the sample does"
     if len(known):
-        note += f"; turned by {known[-1]:.2f} degrees at the end"
+        note += f"; rotated by {known[-1]:.2f} degrees at the end"
     return [Figure("Drift by beads", f"{beads.drift().max_nm:.0f} nm", note)]
 
 
@@ -245,14 +242,14 @@ def _consistency(found: Figures) -> Figure:
     label = "Consistency"
     if found.consistency is None:
         return gap(label, found.gaps.get("consistency", ""))
-    note = "mean correlation of every two pictures after drift is undone; 1 for a still sample, less where it changes"
+    note = "mean correlation of every two pictures after drift correction; 1 for a still sample, less where it changes"
     return Figure(label, f"{found.consistency:.2f}", note)
 
 
 def _drift(drift: Drift | None, label: str, why_not: str) -> Figure:
     if drift is None:
         return gap(label, why_not)
-    note = "largest distance from the start. On a moving sample this is motion as well: it cannot tell the two apart"
+    note = "largest distance from the start. On a moving sample this is motion as well: the two cannot be told apart"
     return Figure(label, f"{drift.max_nm:.0f} nm", note)
 
 

@@ -1,4 +1,4 @@
-"""Makes the report of a run and puts it into the run's folder."""
+"""Make the report of a run and write it into the run's folder."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from dblink_live.report.verdict import verdict_of
 from dblink_live.store import Run, open_run
 
 FILE_NAME = "report.html"
-_INSTALL = "no movie: PyAV is not installed; `pip install dblink-live[report]` brings it"
+_INSTALL = "no movie: PyAV is not installed; `pip install dblink-live[report]` adds it"
 
 
 @dataclass(frozen=True)
 class ReportSummary:
-    """Where the report is, and what it says of itself."""
+    """Where the report is, and what is in it."""
 
     path: Path
     n_windows: int
     has_movie: bool
     gaps: tuple[str, ...]
-    """Labels of what could not be found out."""
+    """Labels of what is not known."""
     verdict: Verdict
 
 
@@ -61,7 +61,7 @@ def write_report(
     figures
         What `dblink_live.analysis.summary` found in the run's longest segment, or the reason why there is nothing.
     on_progress
-        Is told how many windows have been read for the sum of all and for the movie.
+        Called with the number of windows read so far, for the sum of all and for the movie.
     compare_half_width
         Also show windowed STORM of so many windows to either side, and blind inpainting; None for neither.
 
@@ -111,7 +111,7 @@ def _movie(reader: MomentReader, main: MainSegment, step: Callable[[], None]) ->
 
 
 def _put(path: Path, page: str) -> Path:
-    """Write beside and rename, so that a browser never sees half a page."""
+    """Write beside and rename: a browser never loads half a page."""
     try:
         path.parent.mkdir(exist_ok=True)
         with replacing(path) as unfinished:

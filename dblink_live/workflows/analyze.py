@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dblink_live.errors import AnalysisError, input_accepted
-from dblink_live.workflows.drift_correction import check_undrifted, write_undrifted
+from dblink_live.workflows.drift_correction import check_corrected_path, write_corrected
 from dblink_live.workflows.progress import Progress, progress_of
 
 if TYPE_CHECKING:
@@ -107,16 +107,16 @@ def measure(path: Path, settings: AnalysisSettings, progress: bool | Progress = 
 
     report = progress_of(progress)
     if settings.undrift is not None:
-        check_undrifted(settings.undrift)
+        check_corrected_path(settings.undrift)
     with open_subject(path, settings, report) as chosen:
         with input_accepted(), report.bar("measuring", N_FIGURES, "figures") as advance:
             found = summarize(chosen.subject, advance)
         if settings.undrift is not None:
             with input_accepted():
-                source = write_undrifted(
+                source = write_corrected(
                     settings.undrift, chosen.subject, found, chosen.window_frames, chosen.first_frame
                 )
-            report.note(f"{settings.undrift}: without the drift that {source} tells")
+            report.note(f"{settings.undrift}: corrected for the drift found by {source}")
     return Analysis(chosen, found)
 
 

@@ -1,4 +1,4 @@
-"""Tables and maps with the drift taken away: ``analyze RUN --undrift OUT``."""
+"""Tables and maps with the drift subtracted: ``analyze RUN --undrift OUT``."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 MAPS_SUFFIX = ".npy"
 
 
-def check_undrifted(path: Path) -> None:
-    """Refuse, before any work, a file that cannot be written or is there.
+def check_corrected_path(path: Path) -> None:
+    """Refuse, before any work, a file that cannot be written or already exists.
 
     Raises
     ------
@@ -38,10 +38,10 @@ def check_undrifted(path: Path) -> None:
         raise ConfigError(f"expected a folder to write to with --undrift, found none at {path.absolute().parent}")
 
 
-def write_undrifted(path: Path, subject: Subject, found: Figures, window_frames: int, first_frame: int) -> str:
-    """Write the run's localizations, or its maps [T, H, W] for ``.npy``, moved back; return what tells the drift.
+def write_corrected(path: Path, subject: Subject, found: Figures, window_frames: int, first_frame: int) -> str:
+    """Write the run's localizations, or its maps [T, H, W] for ``.npy``, moved back; return the source of the drift.
 
-    Beads are believed where they were looked for and found, else redundant cross-correlation.
+    The drift is that of beads if they were found, else that of redundant cross-correlation.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def _drift(found: Figures) -> tuple[Drift, str]:
     if found.drift_localizations is not None:
         return found.drift_localizations, "redundant cross-correlation"
     why_not = found.gaps.get("fiducials") or found.gaps.get("drift_localizations_nm", "there are no localizations")
-    raise AnalysisError(f"expected a drift that can be taken away, found none: {why_not}")
+    raise AnalysisError(f"expected a drift to subtract, found none: {why_not}")
 
 
 def _write_table(path: Path, subject: Subject, drift: Drift) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dblink_live.analysis.resolution.regions import LEAST, frc_of_regions
+from dblink_live.analysis.resolution.regions import MIN_LOCALIZATIONS, frc_of_regions
 from dblink_live.errors import AnalysisError, CalibrationError, ConfigError
 from dblink_live.types import Localizations, empty_localizations
 
@@ -36,7 +36,7 @@ def test_the_blurred_half_of_a_field_is_told_from_the_sharp_one() -> None:
 
 
 def test_a_region_with_too_little_is_a_gap() -> None:
-    few = lines(LEAST - 1, 10, 2000, seed=1)
+    few = lines(MIN_LOCALIZATIONS - 1, 10, 2000, seed=1)
     found = frc_of_regions(np.concatenate([lines(12_000, 10, 0, seed=0), few]), PIXEL_NM, n_across=2)
     assert np.isnan(found.resolution_nm()[0]).tolist() == [False, True]
     assert found.curves[0][1] is None

@@ -1,4 +1,4 @@
-"""What a network has to beat: sums of the counts, at the settings that are best on the very videos that are scored.
+"""Baselines for a network: sums of the counts, at the settings that are best on the scored videos themselves.
 
 Two sums stand for what a microscopist has without a network: the centred sum over +-k windows, which needs the future,
 and the leaky sum, which does not. Both are blurred as localization images usually are, and cut at their best threshold.

@@ -1,4 +1,4 @@
-"""Decorrelation analysis: the resolution of one single picture, without a second one to compare with.
+"""Decorrelation analysis: the resolution of a single picture.
 
 After Descloux, Grussmayer & Radenovic, Nature Methods 16, 918 (2019). A picture is correlated with itself after every
 Fourier coefficient was set to modulus 1 and only those within a radius r were kept. Noise has coefficients of all
@@ -88,7 +88,7 @@ def decorrelation_analysis(
 ) -> Decorrelation:
     """Resolution of one picture [H, W] on pixels of ``pitch_nm``.
 
-    Of a picture that is not square the frequencies along each side are those of a cycle a pixel, as along the other.
+    In a picture that is not square, frequencies along both sides are in cycles per pixel.
 
     Raises
     ------

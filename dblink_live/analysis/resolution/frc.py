@@ -4,7 +4,7 @@ Two halves of the data are transformed, and their spectra correlated on rings of
 (Saxton & Baumeister 1982). Where the correlation falls below a threshold, detail is noise; the inverse of that
 frequency is the resolution (Nieuwenhuizen et al., Nature Methods 10, 557, 2013; Banterle et al., J. Struct. Biol. 183,
 363, 2013). Two thresholds are offered: the fixed 1/7 of both papers, and the half-bit curve of van Heel & Schatz (J.
-Struct. Biol. 151, 250, 2005), which asks more of rings with few pixels.
+Struct. Biol. 151, 250, 2005), which is stricter for rings with few pixels.
 
 What it does *not* measure. The halves must be independent. A molecule that is seen in both, because it stays on across
 the border of two blocks or comes back later, correlates with itself, and the resolution comes out too good; nothing is
@@ -55,7 +55,7 @@ class FrcCurve:
     """Correlation of two pictures, ring by ring, from frequency 0 up to that of two pixels."""
 
     frequency_per_nm: FloatVector
-    """[R], cycles a nanometre."""
+    """[R], cycles per nanometre."""
     correlation: FloatVector
     """[R], in [-1, 1], as measured; 0 on rings where a picture holds nothing."""
     n_pixels: npt.NDArray[np.int64]
@@ -69,7 +69,7 @@ class FrcCurve:
         return np.asarray(savgol_filter(self.correlation, self._smoothing_length, polyorder=2), np.float64)
 
     def threshold(self, kind: Threshold = "1/7") -> FloatVector:
-        """[R], the correlation that is asked of each ring."""
+        """[R], the correlation required of each ring."""
         if kind not in get_args(Threshold):
             raise ConfigError(f"expected a threshold among {', '.join(get_args(Threshold))}, found {kind!r}")
         if kind == "1/7":

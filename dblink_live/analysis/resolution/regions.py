@@ -15,7 +15,7 @@ from dblink_live.types import Localizations
 
 N_ACROSS = 4
 """Regions along the longer side of the field."""
-LEAST = 200
+MIN_LOCALIZATIONS = 200
 """Localizations below which chance decides where a region's curve falls."""
 _FIELD_PITCH_NM = 10.0
 _FIELD_MAX_SIDE = 4096
@@ -99,13 +99,14 @@ def frc_of_regions(localizations: Localizations, pixel_size_nm: float, n_across:
     )
     if not any(curve is not None for of_row in curves for curve in of_row):
         raise AnalysisError(
-            f"expected {LEAST} localizations or more in a square of {side_nm / 1000:.3g} um, found fewer in all of them"
+            f"expected {MIN_LOCALIZATIONS} localizations or more in a square of {side_nm / 1000:.3g} um, found fewer "
+            "in all of them"
         )
     return RegionFrc(field.origin_nm, side_nm, curves)
 
 
 def _curve(rows: Localizations, pixel_size_nm: float) -> FrcCurve | None:
-    if len(rows) < LEAST:
+    if len(rows) < MIN_LOCALIZATIONS:
         return None
     try:
         return frc_of_localizations(rows, pixel_size_nm)

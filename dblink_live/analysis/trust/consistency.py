@@ -1,7 +1,7 @@
 """How much the pictures of a video agree with each other, and how much a picture changed when more was known.
 
 `consistency` is the measure of the DBlink paper (Saguy et al., Nature Methods 2023): the mean cross-correlation between
-every two pictures, after rotation and drift were undone. For a sample that does not change it would be 1; it is lower
+every two pictures, after correction of rotation and drift. For a sample that does not change it would be 1; it is lower
 by what flickers. A video that is always the same is consistent and may still be wrong.
 
 `revision` compares two pictures of the same window: what was shown at once (provisional), what was committed with some
@@ -24,7 +24,7 @@ Pictures = npt.NDArray[np.generic]
 MAX_PICTURES = 200
 """Every two of so many are 19,900 pairs; of longer videos, so many are taken at even distances."""
 MIN_SHARE = 0.1
-"""Of the field that must lie inside all pictures after motion is undone."""
+"""Share of the field that must lie inside all pictures after the correction of motion."""
 
 
 def consistency(video: Pictures, inside: Mask | None = None) -> float:

@@ -1,13 +1,12 @@
-"""Why should one believe a pixel? What was really seen there, how long ago, and whether half of the data say the same.
+"""Support of a pixel: what was seen there, how long ago, and whether half of the data say the same.
 
-A learned prior can invent structure. Two maps stand against that, neither of which knows the network:
+A learned prior can invent structure. Two maps, which do not depend on the network, test it:
 
 - *support*: how many localizations lie near a pixel within some windows before and after, and how old the nearest is;
 - *split consistency*: the same network on two halves of the data, drawn from different frames. What both draw is in the
-  data, or in the prior of the network, which both share; what only one draws hangs on a few localizations.
+  data, or in the prior of the network, which both share; what only one draws rests on a few localizations.
 
-And the other way round: how many localizations lie where nothing is drawn? Noise does, and so does structure that the
-prior does not know.
+The reverse is the share of localizations where nothing is drawn: noise, and structure that the network does not know.
 
 How well each of them finds pixels that are wrong is measured by ``python -m benchmarks.trust``.
 """
@@ -28,8 +27,8 @@ HALF_WIDTH = 24
 """Windows before and after. More tell wrong pixels better where structure is slow, and worse where it is fast."""
 RADIUS_PX = 1
 """Chessboard distance within which a localization supports a pixel: about its precision at 40 nm."""
-LEAST = 2
-"""Localizations that a supported pixel has: one alone may be noise."""
+MIN_LOCALIZATIONS = 2
+"""Localizations of a supported pixel: a single one may be noise."""
 
 
 class Maps(Protocol):
@@ -43,7 +42,7 @@ class Maps(Protocol):
 
 @dataclass(frozen=True)
 class Support:
-    """What was seen near each pixel of one window."""
+    """Localizations near each pixel of one window."""
 
     n_localizations: npt.NDArray[np.int64]
     """[H, W], within the radius and the windows before and after."""
@@ -98,10 +97,10 @@ def supported_fraction(
     threshold: float,
     half_width: int = HALF_WIDTH,
     radius_px: int = RADIUS_PX,
-    least: int = LEAST,
+    min_localizations: int = MIN_LOCALIZATIONS,
     every: int = 1,
 ) -> float:
-    """Share of the predicted pixels, over all pictures, with ``least`` localizations or more near them.
+    """Share of the predicted pixels, over all pictures, with ``min_localizations`` or more near them.
 
     Parameters
     ----------
@@ -137,7 +136,7 @@ def supported_fraction(
             continue
         predicted = _picture(pictures, window) > threshold
         n_predicted += int(np.count_nonzero(predicted))
-        n_supported += int(np.count_nonzero(_neighbourhood_sum(total, side)[predicted] >= least))
+        n_supported += int(np.count_nonzero(_neighbourhood_sum(total, side)[predicted] >= min_localizations))
     if n_predicted == 0:
         raise AnalysisError(f"expected pixels above the threshold {threshold:g}, found none in {n_windows} pictures")
     return n_supported / n_predicted

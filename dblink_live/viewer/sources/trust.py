@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dblink_live.analysis.trust.support import LEAST
+from dblink_live.analysis.trust.support import MIN_LOCALIZATIONS
 from dblink_live.viewer.panels.picture import TINT_ERROR, TINT_UNSUPPORTED, Picture
 
 WRONG_ABOVE = 0.5
@@ -59,7 +59,7 @@ def trust_picture(
         tint[is_wrong] = TINT_ERROR
         wrong_share = _share(int(np.count_nonzero(is_wrong)), n_drawn)
     if counts is not None and counts.shape == drawn.shape:
-        bare = drawn & (_near(counts) < LEAST)
+        bare = drawn & (_near(counts) < MIN_LOCALIZATIONS)
         tint[bare] = TINT_UNSUPPORTED
         unsupported_share = _share(int(np.count_nonzero(bare)), n_drawn)
     marks = None
@@ -76,11 +76,11 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def _near(counts: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Localizations in the 3 x 3 neighbourhood; each pixel counts `LEAST` at most, which decides the same and is fast.
+    """Localizations in the 3 x 3 neighbourhood, at most `MIN_LOCALIZATIONS` per pixel: fast, with the same decision.
 
-    The highest sum is 9 x `LEAST`, which bytes hold.
+    The highest sum is 9 x `MIN_LOCALIZATIONS`, which bytes hold.
     """
-    few = np.pad(np.minimum(counts, LEAST).astype(np.uint8), 1)
+    few = np.pad(np.minimum(counts, MIN_LOCALIZATIONS).astype(np.uint8), 1)
     rows = few[:-2] + few[1:-1] + few[2:]
     return np.asarray(rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:], np.uint8)
 
