@@ -20,6 +20,7 @@ from dblink_live.device import resolve_device
 from dblink_live.errors import ConfigError
 from dblink_live.localization.gaussian.filters import Filters
 from dblink_live.localization.neural.dense.checkpoint import DENSE_CHECKPOINTS
+from dblink_live.localization.neural.dense.merging import merge_indistinct
 from dblink_live.localization.neural.dense.network import REACH_PX, DenseNetwork, Predictions
 from dblink_live.localization.neural.dense.recovery import recover
 from dblink_live.localization.neural.inputs import NetworkInput, channels
@@ -117,7 +118,7 @@ class DenseLocalizer(NetworkLocalizer):
         for name, values in columns.items():
             rows[name] = values.cpu().numpy()
         rows["sx"] = rows["sy"] = sigma_px
-        return self._chosen(rows)
+        return self._chosen(merge_indistinct(rows) if excess > 1 else rows)
 
 
 def _predict(network: DenseNetwork, seen: NetworkInput, units: Tensor, psf_sigma_px: float, batch: int) -> Predictions:
