@@ -5,7 +5,10 @@ The command line (``inspect``) and the start page show the same text.
 
 from __future__ import annotations
 
+import logging
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -168,12 +171,25 @@ def read_excerpt(source: str, n_frames: int = N_FRAMES) -> tuple[FrameArray, Seg
     SourceError
         It cannot be read.
     """
-    opened = open_source(source, launch=_no_camera)
+    with quiet_readers():
+        opened = open_source(source, launch=_no_camera)
+        try:
+            segment = opened.open()
+            return _first_frames(opened, n_frames)[0], segment
+        finally:
+            opened.close()
+
+
+@contextmanager
+def quiet_readers() -> Iterator[None]:
+    """Keep what readers log of a recording from being said, where it is said elsewhere."""
+    logger = logging.getLogger("dblink_live.sources")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
-        segment = opened.open()
-        return _first_frames(opened, n_frames)[0], segment
+        yield
     finally:
-        opened.close()
+        logger.setLevel(level)
 
 
 def _first_frames(source: FrameSource, n_frames: int = N_FRAMES) -> tuple[FrameArray, int]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
-from dblink_live.inspection import Inspection, inspect_path
+from dblink_live.inspection import Inspection, inspect_path, quiet_readers
 
 
 def inspect(path: str | Path) -> Inspection:
@@ -16,11 +15,5 @@ def inspect(path: str | Path) -> Inspection:
     SourceError
         Nothing lies there.
     """
-    # What readers log of a file is in the inspection.
-    readers = logging.getLogger("dblink_live.sources")
-    level = readers.level
-    readers.setLevel(logging.ERROR)
-    try:
+    with quiet_readers():
         return inspect_path(path)
-    finally:
-        readers.setLevel(level)
