@@ -27,10 +27,10 @@ from benchmarks.documents import find_page, measured_with, write_block
 from benchmarks.quality import videos_with_structure
 from benchmarks.report import Report, markdown_table
 from dblink_live.analysis.trust.support import HALF_WIDTH, RADIUS_PX, Support, split_consistency, support
-from dblink_live.models import Model, load_model, reconstruct
+from dblink_live.models import Model, StreamingEngine, bounded_pass, load_model, reconstruct
 from dblink_live.simulate.video import PRESETS, Video
 
-OWN, SUPPORT = "the network's own probability", "support"
+OWN, SUPPORT, PREDICTED = "the network's own probability", "support", "predicted errors"
 FIRST_SEED = 940_000
 SEEDS_A_PRESET = 1000
 HALF_FRAMES = 5
@@ -92,11 +92,16 @@ def score(model: Model, video: Video, lookahead: int) -> Scored:
     """The predicted pixels of one video, with what each map says of them."""
     halves = video.counts[0::2], video.counts[1::2]
     counts, truth = halves[0] + halves[1], video.truth[0::2]
-    picture, *of_halves = (reconstruct(maps, model, lookahead) for maps in (counts, *halves))
+    of_halves = [reconstruct(maps, model, lookahead) for maps in halves]
+    made = list(bounded_pass(StreamingEngine(model.network, lookahead), counts))
+    picture = np.stack([one.probability.numpy() for one in made])
     predicted = picture > model.threshold
     side = 2 * TOLERANCE_PX + 1
     is_wrong = predicted & ~maximum_filter(truth, (1, side, side))
     maps = {OWN: picture}
+    errors = [one.error.numpy() for one in made if one.error is not None]
+    if errors:
+        maps[PREDICTED] = -np.stack(errors)  # of a right and a wrong pixel, the right one has the higher number
     for half_width, radius_px in SUPPORTS:
         about = f"within {half_width} windows and {radius_px} px"
         seen = [support(counts, t, half_width, radius_px) for t in range(len(counts))]

@@ -60,7 +60,7 @@ class GatedConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Channels of the decoder."""
     dilations: Annotated[tuple[Annotated[int, msgspec.Meta(ge=1, le=16)], ...], msgspec.Meta(max_length=8)] = (1, 2)
     """Of the decoder's residual blocks, from the bottom."""
-    time_constants: Annotated[tuple[Windows, ...], msgspec.Meta(min_length=1, max_length=16)] = (4.0, 16.0, 48.0)
+    time_constants: Annotated[tuple[Windows, ...], msgspec.Meta(min_length=1, max_length=16)] = (1.5, 4.0, 16.0, 48.0)
     """Windows after which a leaky average has forgotten all but 1/e."""
     error: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
     """Channels of the branch that predicts errors; 0 leaves it out."""
@@ -74,7 +74,7 @@ class GatedNetwork(BidirectionalNetwork):
     Examples
     --------
     >>> sum(p.numel() for p in GatedNetwork().parameters())
-    223653
+    225829
     """
 
     architecture: ClassVar[str] = "gated"
