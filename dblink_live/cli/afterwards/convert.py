@@ -24,7 +24,7 @@ def add_parser(verbs: Verbs) -> None:
         "table",
         metavar="RUN|TABLE",
         type=Path,
-        help="a run folder, or a localization table; what is in it decides, not its name (docs/formats.md)",
+        help="a run folder, or a localization table; what is in it decides, not its name (docs/reference/formats.md)",
     )
     parser.add_argument(
         "out",
