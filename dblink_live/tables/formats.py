@@ -71,7 +71,7 @@ def read_localizations(
     Parameters
     ----------
     path
-        A file in one of the formats of docs/formats.md. What is in the file decides, not its name.
+        A file in one of the formats of docs/reference/formats.md. What is in the file decides, not its name.
     pixel_size_nm
         Side of a camera pixel. A table in nanometres is expressed in pixels of this size, 100 nm without one: that
         changes numbers in pixels only, never in nanometres. For tables whose positions or origin are in pixels, it is
