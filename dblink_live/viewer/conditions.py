@@ -8,14 +8,17 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
-from dblink_live.analysis.trust.verdict import Conditions
+from dblink_live.analysis.trust.verdict import Conditions, Verdict, judge
 from dblink_live.bus import StatusMessage
 from dblink_live.latency import in_words
+from dblink_live.viewer.sources.live_source import LiveSource
 from dblink_live.viewer.sources.model_facts import ModelFacts
-from dblink_live.viewer.sources.trust import TrustShares
+from dblink_live.viewer.sources.trust import TrustShares, mean_shares
 
 STOPS_AT = 0.95
 """Share of the disk at which a run stops, as ``store.when_full`` says."""
+JUDGED_PICTURES = 10
+"""The verdict on a live run rests on so many pictures, so that one of them does not switch its light."""
 _DISK_SAMPLES = 12
 """Looks at the disk that its rate is taken from."""
 MIN_DISK_SPAN_S = 10.0
@@ -49,6 +52,48 @@ class DiskWatch:
     def full_in_s(self) -> float | None:
         """Seconds until the run stops for want of room; None while the disk does not fill, or for too short a time."""
         return time_until_full(list(self._samples), self._room)
+
+
+class Judge:
+    """Remembers what a verdict rests on: the last trust pictures, and how the disk fills."""
+
+    def __init__(self) -> None:
+        self._shares: deque[TrustShares] = deque(maxlen=JUDGED_PICTURES)
+        self._disk: DiskWatch | None = None
+
+    def add(self, shares: TrustShares) -> None:
+        """Take the figures of one more trust picture."""
+        self._shares.append(shares)
+
+    def forget(self) -> None:
+        """Forget the trust pictures: another window is shown."""
+        self._shares.clear()
+
+    def watch_disk(self, folder: Path) -> None:
+        """Follow the disk that a run is written to."""
+        self._disk = DiskWatch(folder)
+
+    def look_at_disk(self, now_s: float) -> None:
+        """Look at that disk."""
+        if self._disk is not None:
+            self._disk.look(now_s)
+
+    def verdict(
+        self, status: StatusMessage | None, model: ModelFacts | None, live: LiveSource | None
+    ) -> Verdict | None:
+        """Return the verdict; None without a status. ``live`` is given where live pictures are shown."""
+        if status is None:
+            return None
+        return judge(
+            conditions_of(
+                status,
+                shares=mean_shares(self._shares),
+                model=model,
+                behind_s=None if live is None else live.behind_s,
+                disk_full_in_s=None if self._disk is None or live is None else self._disk.full_in_s,
+                is_simulated=live is not None and live.title.startswith("sim:"),
+            )
+        )
 
 
 def time_until_full(samples: Sequence[tuple[float, int]], room: int) -> float | None:

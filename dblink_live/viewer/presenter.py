@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -12,19 +11,18 @@ import numpy as np
 import numpy.typing as npt
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from dblink_live.analysis.trust.verdict import judge
 from dblink_live.bus import Link, StatusMessage
 from dblink_live.errors import DblinkError, StoreError
 from dblink_live.viewer.bars.banner import Banner, Notice, notice
 from dblink_live.viewer.bars.statusbar import Mode, StatusBar, status_items
 from dblink_live.viewer.bars.timeline import Timeline
 from dblink_live.viewer.bars.verdict_line import VerdictLine, badge_of
-from dblink_live.viewer.conditions import DiskWatch, conditions_of
+from dblink_live.viewer.conditions import Judge
 from dblink_live.viewer.panels.area import PictureArea
 from dblink_live.viewer.panels.picture import Picture, Slot
+from dblink_live.viewer.regions.measure import Rectangle
 from dblink_live.viewer.sources.live_source import LiveSource
 from dblink_live.viewer.sources.stored_source import SUM_WINDOWS, StoredSource
-from dblink_live.viewer.sources.trust import TrustShares, mean_shares
 from dblink_live.viewer.theme import Tone
 
 TRUST_MS = 60
@@ -32,9 +30,6 @@ TRUST_MS = 60
 PLAY_WINDOWS_PER_S = 10.0
 MESSAGE_S = 6.0
 """How long the window says what it has just done."""
-JUDGED_PICTURES = 10
-"""The verdict on a live run rests on so many pictures, so that one of them does not switch its light."""
-
 Showing = Literal["latest", "held", "stored", "playing"]
 
 
@@ -64,10 +59,10 @@ class Presenter(QObject):
         self._refused_folder: Path | None = None
         self._problem = ""
         self._message, self._message_until_s = Notice(), 0.0
-        self._shares: deque[TrustShares] = deque(maxlen=JUDGED_PICTURES)
+        self._judge_of_run = Judge()
         self._shown_place: tuple[int, int] | None = None
         self._shown_version = -1
-        self._disk: DiskWatch | None = None
+        self._awaits_region = False
         self.area = PictureArea()
         self.head = VerdictLine()
         self.banner = Banner()
@@ -135,6 +130,7 @@ class Presenter(QObject):
             self.live.poll()
             if self._showing == "latest":
                 self._show_live(self.live.take())
+            self._tell_region(self.live)
         message = self._message if time.perf_counter() < self._message_until_s else Notice()
         is_stored = self._showing in ("stored", "playing")
         self.banner.show_notice(notice(self.live, self.history, self._problem, message, is_stored))
@@ -149,8 +145,7 @@ class Presenter(QObject):
         if self.live is not None:
             self._adopt_folder(self.live)
             self.title_changed.emit(f"{self.live.title} - dblink-live")
-        if self._disk is not None:
-            self._disk.look(time.perf_counter())
+        self._judge_of_run.look_at_disk(time.perf_counter())
         if self.history is None:
             self.timeline.set_length(0)
             return
@@ -185,7 +180,7 @@ class Presenter(QObject):
         """Show the latest from now on."""
         self._problem = ""
         self._set_showing("latest")
-        self._shares.clear()
+        self._judge_of_run.forget()
         self._shown_version = -1
         if self.live is not None:
             self._show_live(self.live.current())
@@ -227,6 +222,15 @@ class Presenter(QObject):
             self.say("The molecules are read from the run's folder, which is not on this machine")
         self._show_molecules(self._shown_place)
 
+    def move_live_region(self, region: Rectangle) -> None:
+        """Ask the run to reconstruct a part of the field live; what becomes of it is said."""
+        live = self.live
+        if live is not None:
+            self.attempt(
+                lambda: live.ask_for_live_region(region.top_nm, region.left_nm, region.height_nm, region.width_nm)
+            )
+            self._awaits_region = True
+
     def say(self, message: str) -> None:
         """Say for some seconds what was done."""
         self._message = Notice(message, Tone.GOOD)
@@ -254,6 +258,16 @@ class Presenter(QObject):
         if self.history is not None:
             self.history.close()
 
+    def _tell_region(self, live: LiveSource) -> None:
+        """Draw where the run reconstructs, and say what became of a request to move that."""
+        self.area.show_live_region(live.live_region_nm if self._showing in ("latest", "held") else None)
+        if self._awaits_region and (answer := live.live_region_answer) is not None:
+            self._awaits_region = False
+            if answer:
+                self.say_problem(answer)
+            else:
+                self.say("The live region moves with the next window; the camera is not touched")
+
     def _show_live(self, pictures: dict[Slot, Picture]) -> None:
         live = self.live
         if live is None or not pictures:
@@ -267,7 +281,7 @@ class Presenter(QObject):
             found = live.trust(self._molecules(live.place))
             if found is not None:
                 pictures["trust"], shares = found
-                self._shares.append(shares)
+                self._judge_of_run.add(shares)
         self.area.show_pictures(pictures)
         self.shown.emit()
 
@@ -288,7 +302,7 @@ class Presenter(QObject):
         self.area.show_pictures(pictures)
         self.shown.emit()
         self._show_molecules(self.history.place_of(index))
-        self._shares.clear()
+        self._judge_of_run.forget()
         self._trust_timer.start(TRUST_MS)
 
     def _show_stored_trust(self) -> None:
@@ -305,8 +319,8 @@ class Presenter(QObject):
             self._problem = str(error)
             return
         if found is not None:
-            self._shares.clear()
-            self._shares.append(found[1])
+            self._judge_of_run.forget()
+            self._judge_of_run.add(found[1])
             self.area.show_pictures({"trust": found[0]})
 
     def _show_molecules(self, place: tuple[int, int] | None) -> None:
@@ -386,24 +400,9 @@ class Presenter(QObject):
 
     def _judge(self, status: StatusMessage | None) -> None:
         live = self.live if self._showing in ("latest", "held") else None
-        behind_s = None if live is None else live.behind_s
-        self.head.show_badge(badge_of(self.mode, behind_s))
-        if status is None:
-            self.head.show_verdict(None)
-            return
+        self.head.show_badge(badge_of(self.mode, None if live is None else live.behind_s))
         source = live or self.history
-        self.head.show_verdict(
-            judge(
-                conditions_of(
-                    status,
-                    shares=mean_shares(self._shares),
-                    model=None if source is None else source.model,
-                    behind_s=behind_s,
-                    disk_full_in_s=None if self._disk is None or live is None else self._disk.full_in_s,
-                    is_simulated=live is not None and live.title.startswith("sim:"),
-                )
-            )
-        )
+        self.head.show_verdict(self._judge_of_run.verdict(status, None if source is None else source.model, live))
 
     def _adopt_folder(self, live: LiveSource) -> None:
         """Open the folder of a live run on this machine, once, for the timeline."""
@@ -427,5 +426,5 @@ class Presenter(QObject):
             self.history.close()
         opened.sum_windows = self.sum_windows
         self.history = opened
-        self._disk = DiskWatch(folder)
+        self._judge_of_run.watch_disk(folder)
         self.folder_found.emit(folder)

@@ -69,6 +69,7 @@ class ViewerWindow(QWidget):
         self.toolbar.tool_chosen.connect(self.outlines.choose)
         self.sidebar = RegionSidebar(self.outlines, self._shown_pictures, lambda: self.presenter.run_folder)
         self.sidebar.crop_wanted.connect(self.crop_wanted.emit)
+        self.sidebar.live_region_wanted.connect(self.presenter.move_live_region)
         self.presenter.shown.connect(self._on_shown)
         self.after_run = AfterRunBar()
         self.after_run.new_run_wanted.connect(self.new_run_wanted.emit)
@@ -98,6 +99,8 @@ class ViewerWindow(QWidget):
     def refresh(self) -> None:
         """Look whether more windows are stored, and whether the run has ended."""
         self.presenter.refresh_history()
+        live = self.presenter.live
+        self.sidebar.set_can_move_live_region(live is not None and live.can_move_live_region)
         if self.presenter.has_ended and self.after_run.isHidden():
             self.after_run.offer(self.presenter.run_folder)
         elif not self.presenter.has_ended and not self.after_run.is_busy:

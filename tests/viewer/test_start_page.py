@@ -79,7 +79,7 @@ def test_a_file_is_chosen_in_a_dialog(page: StartPage, stack: Path, monkeypatch:
     press(page.form.choose_button)
     assert "200 frames of 32 x 32" in page.form.source_text.text()
     assert not page.start_button.isEnabled()
-    assert "pixel size" in page.remarks.text()
+    assert "pixel size" in page.refusals.text()
     page.form.pixel_size.setValue(108.0)
     assert page.start_button.isEnabled()
 

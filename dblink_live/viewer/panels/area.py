@@ -95,6 +95,11 @@ class PictureArea(QWidget):
         for panel in self.panels.values():
             panel.layers.set_points(places_nm if self._shows_molecules else None)
 
+    def show_live_region(self, region_nm: tuple[float, float, float, float] | None) -> None:
+        """Outline the part (top, left, height, width) that is reconstructed live; None for the whole field."""
+        for panel in self.panels.values():
+            panel.layers.set_live_region(region_nm)
+
     def set_shows_molecules(self, is_on: bool) -> None:
         """Draw the molecules from the next `show_points` on, or take them away."""
         self._shows_molecules = is_on

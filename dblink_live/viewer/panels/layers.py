@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
 from PySide6.QtCore import QRectF, Qt
+from PySide6.QtWidgets import QGraphicsRectItem
 
 from dblink_live.viewer.panels.picture import TINT_ERROR, TINT_UNSUPPORTED
 
@@ -15,6 +16,7 @@ MARK_COLOUR = (90, 220, 255)
 POINT_COLOUR = (120, 255, 160, 200)
 UNSUPPORTED_COLOUR = (255, 60, 200, 190)
 ERROR_COLOUR = (255, 170, 40, 190)
+REGION_COLOUR = (255, 220, 90)
 MAX_SHOWN = 5000
 """More circles or points than this cover the picture, and cost more to paint than it does."""
 
@@ -38,7 +40,11 @@ class Layers:
         self._points = pg.ScatterPlotItem(size=POINT_PX, brush=pg.mkBrush(POINT_COLOUR), pen=None)
         line = pg.mkPen("#8c939e", width=1, style=Qt.PenStyle.DashLine)
         self._cross = [pg.InfiniteLine(angle=angle, pen=line) for angle in (0, 90)]
-        for item in (self._tint, self._points, self._marks, *self._cross):
+        self._region = QGraphicsRectItem()
+        self._region.setPen(pg.mkPen(REGION_COLOUR, width=1.5, style=Qt.PenStyle.DashLine))
+        self._region.hide()
+        self._region_nm: tuple[float, float, float, float] | None = None
+        for item in (self._region, self._tint, self._points, self._marks, *self._cross):
             view.addItem(item, ignoreBounds=True)
         self._tint.hide()
         for item in self._cross:
@@ -74,6 +80,21 @@ class Layers:
     def set_points(self, places_nm: npt.NDArray[np.float64] | None) -> None:
         """Draw localizations [N, 2] as points."""
         _set_places(self._points, places_nm)
+
+    @property
+    def live_region_nm(self) -> tuple[float, float, float, float] | None:
+        """(top, left, height, width) of the part that is outlined; None without one."""
+        return self._region_nm
+
+    def set_live_region(self, region_nm: tuple[float, float, float, float] | None) -> None:
+        """Outline the part (top, left, height, width) that is reconstructed live, or none."""
+        if region_nm == self._region_nm:
+            return
+        self._region_nm = region_nm
+        self._region.setVisible(region_nm is not None)
+        if region_nm is not None:
+            top, left, height, width = region_nm
+            self._region.setRect(QRectF(left, top, width, height))
 
     def set_cross(self, position_nm: tuple[float, float] | None) -> None:
         """Draw the cross at (y, x), or take it away."""

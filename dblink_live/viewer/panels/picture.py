@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -67,3 +67,31 @@ class Picture:
         col = int(np.floor((x_nm - self.origin_nm[1]) / self.pitch_nm))
         height, width = self.image.shape
         return float(self.image[row, col]) if 0 <= row < height and 0 <= col < width else None
+
+
+def cropped(picture: Picture, corner_nm: tuple[float, float], size_nm: tuple[float, float]) -> Picture:
+    """Return the pixels of ``picture`` that touch a region, with the origin that they then have.
+
+    Parameters
+    ----------
+    corner_nm
+        (y, x) of the region's upper left corner.
+    size_nm
+        (height, width) of the region.
+
+    Examples
+    --------
+    >>> part = cropped(Picture(np.arange(16).reshape(4, 4), 40.0), (40.0, 80.0), (80.0, 40.0))
+    >>> part.image.tolist(), part.origin_nm
+    ([[6], [10]], (40.0, 80.0))
+    """
+    first, stop = [], []
+    for axis in (0, 1):
+        begin = (corner_nm[axis] - picture.origin_nm[axis]) / picture.pitch_nm
+        end = begin + size_nm[axis] / picture.pitch_nm
+        # A corner on the edge of a pixel is not to take in the next one after a rounding error.
+        first.append(min(max(int(np.floor(begin + 1e-6)), 0), picture.image.shape[axis]))
+        stop.append(min(max(int(np.ceil(end - 1e-6)), first[-1]), picture.image.shape[axis]))
+    origin = tuple(picture.origin_nm[axis] + first[axis] * picture.pitch_nm for axis in (0, 1))
+    image = picture.image[first[0] : stop[0], first[1] : stop[1]]
+    return replace(picture, image=image, origin_nm=(origin[0], origin[1]))

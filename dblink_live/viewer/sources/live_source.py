@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dblink_live.bus import Address, ClientKeys, ImageMessage, Link, StatusMessage, Subscriber, Topic
+from dblink_live.errors import WireError
 from dblink_live.viewer.panels.picture import SLOTS, Picture, Slot
 from dblink_live.viewer.sources.model_facts import DEFAULT_THRESHOLD, ModelFacts, model_facts
 from dblink_live.viewer.sources.trust import TrustShares, trust_picture
@@ -142,6 +142,8 @@ class LiveSource:
         if is_flowing and self.run_folder is not None:
             newest_ns = max(newest_ns, self._clock_ns())
         planned_s = (start.lookahead + start.hop + 1) * window_s + PLANNED_SLACK_S
+        if status.latency_budget_s is not None:
+            planned_s = max(planned_s, status.latency_budget_s)
         return max(0.0, (newest_ns - shown.t_host_ns) / 1e9 - planned_s)
 
     @property
@@ -162,9 +164,13 @@ class LiveSource:
         if picture is None:
             return None
         # The sum reaches from a few windows after the picture's to some before it: what lies about it in time.
-        near: npt.NDArray[Any] | None = None if counts is None else counts.image
+        near = None if counts is None else Picture(counts.image, counts.pitch_nm, counts.origin_nm)
+        error = self._newest.get("error")
+        wrong = None
+        if error is not None and (error.segment, error.number) == self.place:
+            wrong = Picture(error.image, error.pitch_nm, error.origin_nm)
         threshold = DEFAULT_THRESHOLD if self.model is None else self.model.threshold
-        return trust_picture(picture, near, molecules_nm, threshold)
+        return trust_picture(picture, near, molecules_nm, threshold, wrong)
 
     def poll(self) -> None:
         """Take in what has arrived; never waits."""
@@ -172,6 +178,10 @@ class LiveSource:
         if self._subscriber.publisher_id != self._publisher_id:
             self._publisher_id = self._subscriber.publisher_id
             self._newest.clear()
+        # The error map comes before its picture.
+        error = self._subscriber.latest("error")
+        if error is not None:
+            self._newest["error"] = error
         for topic, slot in _SLOT_OF.items():
             message = self._subscriber.latest(topic)
             if message is not None:
@@ -189,6 +199,52 @@ class LiveSource:
         """All newest pictures, new or not."""
         self._fresh.clear()
         return {slot: picture for slot in SLOTS if (picture := self._picture(slot)) is not None}
+
+    @property
+    def live_region_nm(self) -> tuple[float, float, float, float] | None:
+        """(top, left, height, width) of the part that is reconstructed now; None where that is the whole field."""
+        status, start = self._subscriber.status(), self._subscriber.start
+        if status is None or start is None or status.live_region is None or status.live_region_is_whole:
+            return None
+        if start.pixel_size_nm is None:
+            return None
+        x, y, width, height = (side * start.pixel_size_nm for side in status.live_region)
+        return y, x, height, width
+
+    @property
+    def can_move_live_region(self) -> bool:
+        """Whether the run takes requests for its live region."""
+        status, start = self._subscriber.status(), self._subscriber.start
+        return (
+            self.link is Link.LIVE
+            and status is not None
+            and status.live_region is not None
+            and start is not None
+            and start.pixel_size_nm is not None
+        )
+
+    def ask_for_live_region(self, top_nm: float, left_nm: float, height_nm: float, width_nm: float) -> None:
+        """Ask the run to reconstruct a part of the field live; it moves nothing on the camera.
+
+        Raises
+        ------
+        WireError
+            The run does not tell the size of its pixels.
+        """
+        start = self._subscriber.start
+        if start is None or start.pixel_size_nm is None or start.camera_shape is None:
+            raise WireError("expected a run that tells its pixel size, found none; its live region cannot be moved")
+        field_height, field_width = start.camera_shape
+        pixel = start.pixel_size_nm
+        x, y = max(0, round(left_nm / pixel)), max(0, round(top_nm / pixel))
+        width = max(1, min(round((left_nm + width_nm) / pixel), field_width) - x)
+        height = max(1, min(round((top_nm + height_nm) / pixel), field_height) - y)
+        self._subscriber.ask_for_region(f"{x},{y},{width},{height}")
+
+    @property
+    def live_region_answer(self) -> str | None:
+        """Why the last request was refused: empty where it is followed, None while there is no answer."""
+        return self._subscriber.region_refusal
 
     def close(self) -> None:
         self._subscriber.close()

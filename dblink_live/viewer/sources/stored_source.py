@@ -10,8 +10,6 @@ import sqlite3
 import time
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,40 +19,24 @@ import numpy.typing as npt
 
 from dblink_live.analysis.trust.support import HALF_WIDTH
 from dblink_live.bus import StatusMessage
-from dblink_live.errors import DblinkError, StoreError
-from dblink_live.store import CommittedWindow, Run, StoredSegment, open_run
-from dblink_live.types import Gap, GapCause
+from dblink_live.errors import StoreError
+from dblink_live.store import CommittedWindow, Product, Run, open_run
+from dblink_live.types import GapCause
 from dblink_live.viewer.bars.timeline import Stage
-from dblink_live.viewer.panels.picture import Picture, Slot
+from dblink_live.viewer.panels.picture import Picture, Slot, cropped
 from dblink_live.viewer.sources.model_facts import DEFAULT_THRESHOLD, ModelFacts, model_facts
+from dblink_live.viewer.sources.stored_index import Key, RunIndex, key_of, lost_by_cause
 from dblink_live.viewer.sources.trust import TrustShares, trust_picture
 from dblink_live.viewer.theme import Tone, grouped
 
 SUM_WINDOWS = 25
 """The plain sum shows this many windows up to the chosen one, as the live one does, unless told otherwise."""
-DENSITY_WINDOWS = 25
-"""The density of molecules is that of so many windows up to the one shown."""
 _MIN_CACHED = 4
 _CACHE_BYTES = 256 * 2**20
-_READ_ERRORS = (OSError, ValueError, KeyError, RuntimeError, sqlite3.Error)
-"""What reading a damaged or deleted run raises beside a `StoreError`."""
+_READ_ERRORS = (StoreError, OSError, ValueError, KeyError, RuntimeError, sqlite3.Error)
+"""What reading a damaged or deleted run raises."""
 # Listing a very long run takes a while: it is done for at most this share of the time.
 _REFRESH_SHARE = 0.05
-
-_Key = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class _Index:
-    """The committed windows at one moment, in the order of segments and windows."""
-
-    counts: tuple[CommittedWindow, ...] = ()
-    keys: list[_Key] = field(default_factory=list)
-    """Of ``counts``."""
-    live: dict[_Key, CommittedWindow] | None = None
-    full: dict[_Key, CommittedWindow] | None = None
-    segments: dict[int, StoredSegment] | None = None
-    gaps: tuple[Gap, ...] = ()
 
 
 class StoredSource:
@@ -75,14 +57,14 @@ class StoredSource:
         self.path = Path(path)
         self._run: Run = open_run(self.path)
         self._scales: dict[str, float] = {}
-        self._cache: OrderedDict[_Key, npt.NDArray[Any]] = OrderedDict()
-        self._index = _Index()
+        self._cache: OrderedDict[Key, npt.NDArray[Any]] = OrderedDict()
+        self._index = RunIndex()
         self._stretches: tuple[tuple[int, int, Stage], ...] = ()
         self._is_gone = False
         self.version = 0
         """Rises with every change of what is committed."""
         self._status = StatusMessage()
-        self._n_seen = (-1, -1, -1)
+        self._n_seen: tuple[int, ...] = ()
         self._due_s = 0.0
         self._model: ModelFacts | None = model_facts(self._run.info.model, self._run.info.model_sha256)
         self.sum_windows = SUM_WINDOWS
@@ -155,7 +137,7 @@ class StoredSource:
             self._is_gone = not self.path.is_dir()
             if not self._is_gone:
                 self._read_index()
-        except (DblinkError, *_READ_ERRORS):
+        except _READ_ERRORS:
             # A folder that is being deleted loses its files one by one.
             self._is_gone = True
         self._due_s = time.perf_counter() + (time.perf_counter() - began_s) / _REFRESH_SHARE
@@ -171,22 +153,8 @@ class StoredSource:
         return self._index.keys[index]
 
     def time_s(self, index: int) -> float | None:
-        """Seconds from the run's first frame to the end of a window; None where nobody knows the frame rate.
-
-        Segments are placed by the host's clock where it was noted.
-        """
-        row = self._index.counts[index]
-        segments = self._index.segments or {}
-        first, own = segments[min(segments)].segment, segments[row.segment].segment
-        if own.frame_interval_ms is None:
-            return None
-        begin = next(other.start for other in self._index.counts if other.segment == row.segment)
-        offset_s = 0.0
-        if own.index != first.index:
-            if not (own.wall_clock_anchor_ns and first.wall_clock_anchor_ns):
-                return None
-            offset_s = (own.wall_clock_anchor_ns - first.wall_clock_anchor_ns) / 1e9
-        return offset_s + (row.stop - begin) * own.frame_interval_ms / 1000
+        """Seconds from the run's first frame to the end of a window; None where the frame rate is unknown."""
+        return self._index.time_s(index)
 
     def at(self, index: int) -> dict[Slot, Picture]:
         """Return the pictures of one window; the camera's is not stored, and the trust picture is `trust_at`.
@@ -233,9 +201,10 @@ class StoredSource:
             if picture is None:
                 return None
             first, stop = max(0, index - HALF_WIDTH), index + HALF_WIDTH + 1
-            near = self._total([other for other in self._index.counts[first:stop] if other.segment == row.segment])
+            rows = [other for other in self._index.counts[first:stop] if other.segment == row.segment]
+            near = self._picture(row, self._total(rows), "")
             threshold = DEFAULT_THRESHOLD if self.threshold is None else self.threshold
-            return trust_picture(picture, near, self._molecules_nm(row), threshold)
+            return trust_picture(picture, near, self._molecules_nm(row), threshold, self._error(row))
         except _READ_ERRORS as error:
             raise self._unreadable(row, error) from error
 
@@ -256,48 +225,39 @@ class StoredSource:
     def status_at(self, index: int) -> StatusMessage:
         """Return how the run stood when a window was committed."""
         row = self._index.counts[index]
-        shown = (self._index.live or {}).get(_key(row))
+        shown = self._index.live.get(key_of(row))
         keys = self._index.keys[: index + 1]
         gaps = [gap for gap in self._index.gaps if (gap.segment, gap.after) < (row.segment, row.stop)]
         return msgspec.structs.replace(
             self._status,
             frame=row.stop - 1,
-            lost=_lost(gaps),
+            lost=lost_by_cause(gaps),
             unknown_loss=any(gap.count is None for gap in gaps),
             latency_p50_s=None if shown is None else shown.latency_s,
             latency_p99_s=None,
             windows_counts=len(keys),
-            windows_live=sum(key in (self._index.live or {}) for key in keys),
-            density_per_um2_frame=self._density(index),
+            windows_live=sum(key in self._index.live or key in self._index.full for key in keys),
+            density_per_um2_frame=self._index.density(index),
         )
 
     def close(self) -> None:
         self._run.close()
 
     def _read_index(self) -> None:
-        n_seen = (
-            self._run.committed_count("counts"),
-            self._run.committed_count("live"),
-            self._run.committed_count("full"),
-        )
+        products: tuple[Product, ...] = ("counts", "live", "full", "error")
+        n_seen = tuple(self._run.committed_count(product) for product in products)
         if n_seen != self._n_seen:
             self._n_seen = n_seen
             self.version += 1
-            counts = tuple(sorted(self._run.windows("counts"), key=_key))
-            self._index = _Index(
-                counts=counts,
-                keys=[_key(row) for row in counts],
-                live={_key(row): row for row in self._run.windows("live")},
-                full={_key(row): row for row in self._run.windows("full")},
-                segments={stored.segment.index: stored for stored in self._run.segments},
-                gaps=tuple(self._run.gaps),
-            )
-            self._stretches = _stretches(self._index)
-        self._status = self._make_status()
+            self._index = RunIndex.read(self._run)
+            self._stretches = self._index.stretches
+        self._status = self._index.status(self._run, self._model)
 
     def _unreadable(self, row: CommittedWindow, error: BaseException) -> StoreError:
         if not self.path.is_dir():
             return StoreError(f"the run folder {self.path} was moved or deleted while it was shown")
+        if isinstance(error, StoreError):
+            return error
         return StoreError(f"cannot read window {row.window} of {self.path}: {error}; run `dblink-live verify`")
 
     def _sum(self, index: int) -> Picture:
@@ -317,7 +277,7 @@ class StoredSource:
 
     def _counts(self, row: CommittedWindow) -> npt.NDArray[Any]:
         """Counts of a window; the last few stay in memory, since neighbours in time share most of their sums."""
-        key = _key(row)
+        key = key_of(row)
         if key not in self._cache:
             counts = self._run.read_window(row)
             self._cache[key] = counts
@@ -328,37 +288,41 @@ class StoredSource:
         return self._cache[key]
 
     def _molecules_nm(self, row: CommittedWindow) -> npt.NDArray[np.float64]:
-        stored = (self._index.segments or {})[row.segment]
+        stored = self._index.segments[row.segment]
         pixel_nm = stored.pixel_size_nm
         if pixel_nm is None:
             return np.zeros((0, 2))
         found = self._run.localizations(row.segment, row.window)
         return (np.stack([found["y"], found["x"]], axis=1).astype(np.float64) + 0.5) * pixel_nm
 
-    def _density(self, index: int) -> float | None:
-        """Molecules per square micrometre and frame, of the last windows up to one; None where nobody knows."""
-        last = self._index.counts[index]
-        rows = [
-            row
-            for row in self._index.counts[max(0, index - DENSITY_WINDOWS + 1) : index + 1]
-            if row.segment == last.segment and row.n_localizations is not None
-        ]
-        stored = (self._index.segments or {})[last.segment]
-        n_frames = sum(row.stop - row.start - row.n_frames_missing for row in rows)
-        if stored.pixel_size_nm is None or n_frames <= 0:
-            return None
-        shape = stored.segment.shape
-        area_um2 = shape.height * shape.width * (stored.pixel_size_nm / 1000) ** 2
-        return sum(row.n_localizations or 0 for row in rows) / (n_frames * area_um2)
-
     def _reconstruction(self, row: CommittedWindow) -> Picture | None:
-        full, live = (self._index.full or {}).get(_key(row)), (self._index.live or {}).get(_key(row))
+        full, live = self._index.full.get(key_of(row)), self._index.live.get(key_of(row))
         chosen = live if full is None or (self.prefers_live and live is not None) else full
         if chosen is None:
             return None
-        image = self._run.read_window(chosen).astype(np.float32) * np.float32(self._scale(chosen.series))
+        image = self._scaled(chosen)
         badge = "FULL PASS" if chosen is full else "" if chosen.lookahead is None else f"LOOKAHEAD {chosen.lookahead}"
-        return self._picture(row, image, f"window {grouped(row.window)}", badge)
+        picture = self._picture(row, image, f"window {grouped(row.window)}", badge)
+        return picture if chosen is full else self._in_live_region(row, picture)
+
+    def _error(self, row: CommittedWindow) -> Picture | None:
+        """The network's own error map, where it made one; it belongs to the live picture."""
+        found = self._index.error.get(key_of(row))
+        if found is None or (key_of(row) in self._index.full and not self.prefers_live):
+            return None
+        return self._in_live_region(row, self._picture(row, self._scaled(found), ""))
+
+    def _in_live_region(self, row: CommittedWindow, picture: Picture) -> Picture:
+        """The part of a live picture that was made: what lies outside its live region is stored as zeros."""
+        step = self._index.steps.get(key_of(row))
+        pixel_nm = self._index.segments[row.segment].pixel_size_nm
+        if step is None or step.region is None or pixel_nm is None:
+            return picture
+        x, y, width, height = (side * pixel_nm for side in step.region)
+        return cropped(picture, (y, x), (height, width))
+
+    def _scaled(self, row: CommittedWindow) -> npt.NDArray[np.float32]:
+        return self._run.read_window(row).astype(np.float32) * np.float32(self._scale(row.series))
 
     def _scale(self, series: str) -> float:
         if series not in self._scales:
@@ -367,50 +331,5 @@ class StoredSource:
         return self._scales[series]
 
     def _picture(self, row: CommittedWindow, image: npt.NDArray[Any], caption: str, badge: str = "") -> Picture:
-        grid = (self._index.segments or {})[row.segment].grid
+        grid = self._index.segments[row.segment].grid
         return Picture(image, grid.pitch_nm, grid.origin_nm, caption, badge, Tone.FAINT)
-
-    def _make_status(self) -> StatusMessage:
-        latencies = [row.latency_s for row in (self._index.live or {}).values() if row.latency_s is not None]
-        p50, p99 = (float(value) for value in np.percentile(latencies, (50, 99))) if latencies else (None, None)
-        last = self._index.counts[-1] if self._index.counts else None
-        status = self._run.status
-        facts = [(stored.camera or {}).get("is_calibrated", True) for stored in (self._index.segments or {}).values()]
-        return StatusMessage(
-            frame=last.stop - 1 if last else 0,
-            frames_seen=sum(row.stop - row.start - row.n_frames_missing for row in self._index.counts),
-            lost=_lost(self._index.gaps),
-            unknown_loss=any(gap.count is None for gap in self._index.gaps),
-            latency_p50_s=p50,
-            latency_p99_s=p99,
-            windows_counts=len(self._index.counts),
-            windows_live=len(self._index.live or {}),
-            calibrated=all(facts),
-            model=self._run.info.model,
-            state="failed" if status == "interrupted" else "ended" if status == "complete" else "running",
-            density_per_um2_frame=self._density(len(self._index.counts) - 1) if last else None,
-            envelope_density=None if self._model is None else self._model.trained_density,
-            preview=any(stored.segment.is_preview for stored in (self._index.segments or {}).values()),
-        )
-
-
-def _key(row: CommittedWindow) -> _Key:
-    return (row.segment, row.window)
-
-
-def _lost(gaps: Iterable[Gap]) -> dict[str, int]:
-    lost: dict[str, int] = {}
-    for gap in gaps:
-        lost[gap.cause.value] = lost.get(gap.cause.value, 0) + (gap.count or 0)
-    return lost
-
-
-def _stretches(index: _Index) -> tuple[tuple[int, int, Stage], ...]:
-    found: list[tuple[int, int, Stage]] = []
-    for place, key in enumerate(index.keys):
-        stage: Stage = "full" if key in (index.full or {}) else "bounded" if key in (index.live or {}) else "counted"
-        if found and found[-1][2] == stage:
-            found[-1] = (found[-1][0], place + 1, stage)
-        else:
-            found.append((place, place + 1, stage))
-    return tuple(found)

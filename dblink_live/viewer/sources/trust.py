@@ -30,10 +30,10 @@ class TrustShares:
 
 def trust_picture(
     reconstruction: Picture,
-    counts: npt.NDArray[Any] | None,
+    counts: Picture | None,
     molecules_nm: npt.NDArray[np.float64] | None,
     threshold: float,
-    error: npt.NDArray[Any] | None = None,
+    error: Picture | None = None,
 ) -> tuple[Picture, TrustShares]:
     """Return the trust picture of a reconstruction, and its figures.
 
@@ -42,31 +42,33 @@ def trust_picture(
     reconstruction
         [H, W], probability of structure.
     counts
-        [H, W] on the same grid: localizations of the windows about this one; None where they are not known.
+        Localizations of the windows about this one, on the same lattice; it may reach beyond the reconstruction, of
+        which only a live region is made. None where they are not known.
     molecules_nm
         [N, 2], (y, x) of the molecules of this window; None where they are not known.
     threshold
         A pixel above it is drawn.
     error
-        [H, W], the network's own probability that a drawn pixel is wrong, in [0, 1]; None without one.
+        The network's own probability that a drawn pixel is wrong, in [0, 1]; None without one.
     """
     drawn = np.asarray(reconstruction.image) > threshold
     n_drawn = int(np.count_nonzero(drawn))
     tint = np.zeros(drawn.shape, np.uint8)
     wrong_share = unsupported_share = left_out_share = None
-    if error is not None and error.shape == drawn.shape:
-        is_wrong = drawn & (error > WRONG_ABOVE)
+    of_error, of_counts = _aligned(error, reconstruction), _aligned(counts, reconstruction)
+    if of_error is not None:
+        is_wrong = drawn & (of_error > WRONG_ABOVE)
         tint[is_wrong] = TINT_ERROR
         wrong_share = _share(int(np.count_nonzero(is_wrong)), n_drawn)
-    if counts is not None and counts.shape == drawn.shape:
-        bare = drawn & (_near(counts) < MIN_LOCALIZATIONS)
+    if of_counts is not None:
+        bare = drawn & (_near(of_counts) < MIN_LOCALIZATIONS)
         tint[bare] = TINT_UNSUPPORTED
         unsupported_share = _share(int(np.count_nonzero(bare)), n_drawn)
     marks = None
     if molecules_nm is not None:
-        is_out = _left_out(molecules_nm, drawn, reconstruction)
+        inside, is_out = _left_out(molecules_nm, drawn, reconstruction)
         marks = molecules_nm[is_out]
-        left_out_share = _share(len(marks), len(molecules_nm))
+        left_out_share = _share(len(marks), int(np.count_nonzero(inside)))
     picture = replace(reconstruction, tint=tint, marks_nm=marks)
     return picture, TrustShares(unsupported_share, left_out_share, wrong_share)
 
@@ -87,8 +89,8 @@ def _near(counts: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 def _left_out(
     molecules_nm: npt.NDArray[np.float64], drawn: npt.NDArray[np.bool_], picture: Picture
-) -> npt.NDArray[np.bool_]:
-    """Which molecules have nothing drawn within one pixel; those outside the picture are not judged as left out."""
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Which molecules lie in the picture, and which of those have nothing drawn within one pixel."""
     height, width = drawn.shape
     rows = np.floor((molecules_nm[:, 0] - picture.origin_nm[0]) / picture.pitch_nm).astype(np.int64)
     cols = np.floor((molecules_nm[:, 1] - picture.origin_nm[1]) / picture.pitch_nm).astype(np.int64)
@@ -98,8 +100,20 @@ def _left_out(
         for right in (-1, 0, 1):
             row, col = np.clip(rows + down, 0, height - 1), np.clip(cols + right, 0, width - 1)
             near |= drawn[row, col]
-    outcome: npt.NDArray[np.bool_] = inside & ~near
-    return outcome
+    return inside, inside & ~near
+
+
+def _aligned(other: Picture | None, picture: Picture) -> npt.NDArray[Any] | None:
+    """The pixels of ``other`` under those of ``picture``; None where it does not cover them on the same lattice."""
+    if other is None or abs(other.pitch_nm - picture.pitch_nm) > 1e-6 * picture.pitch_nm:
+        return None
+    first = [(picture.origin_nm[axis] - other.origin_nm[axis]) / picture.pitch_nm for axis in (0, 1)]
+    row, col = (round(value) for value in first)
+    height, width = picture.image.shape
+    if min(row, col) < 0 or max(abs(first[0] - row), abs(first[1] - col)) > 0.01:
+        return None
+    part: npt.NDArray[Any] = other.image[row : row + height, col : col + width]
+    return part if part.shape == picture.image.shape else None
 
 
 def mean_shares(shares: Sequence[TrustShares]) -> TrustShares:

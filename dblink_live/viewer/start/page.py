@@ -70,6 +70,8 @@ class StartPage(QWidget):
         self.notice.hide()
         self.remarks = label("", "body")
         self.remarks.setWordWrap(True)
+        self.refusals = label("", "body", Tone.WARNING)
+        self.refusals.setWordWrap(True)
         self.disk = label("", "body")
         self.disk.setWordWrap(True)
         self.machine = label("", "body")
@@ -102,9 +104,10 @@ class StartPage(QWidget):
         choices = self.choices
         remarks = remarks_on(choices)
         refused = any(remark.is_refusal for remark in remarks)
-        self.remarks.setText("\n".join(f"\N{BULLET} {remark.text}" for remark in remarks))
-        set_look(self.remarks, "body", Tone.WARNING if refused else Tone.NORMAL)
-        self.remarks.setVisible(bool(remarks))
+        for shown, is_refusal in ((self.refusals, True), (self.remarks, False)):
+            texts = [f"\N{BULLET} {remark.text}" for remark in remarks if remark.is_refusal == is_refusal]
+            shown.setText("\n".join(texts))
+            shown.setVisible(bool(texts))
         self.command.setText(command_text(command_of(choices)))
         self.command.setCursorPosition(0)
         self.start_button.setEnabled(self._is_busy or not refused)
@@ -226,7 +229,7 @@ class StartPage(QWidget):
         right = QVBoxLayout()
         right.setSpacing(8)
         right.addWidget(label("What will happen", "heading"))
-        for widget in (self.remarks, self.disk, self.machine):
+        for widget in (self.refusals, self.remarks, self.disk, self.machine):
             right.addWidget(widget)
         right.addWidget(self.measure_button, 0, Qt.AlignmentFlag.AlignLeft)
         right.addWidget(label("The same in a terminal", "heading"))

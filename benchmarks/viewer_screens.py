@@ -1,0 +1,185 @@
+"""Screenshots of the viewer for the documentation, from real runs on a virtual screen.
+
+    python -m benchmarks.viewer_screens [--out docs/images] [--work FOLDER] [--scenes start,live,...]
+
+Needs Xvfb. Makes two live runs (one that this machine holds, one that it does not), a finished run and a run of a
+sample that the network does not know, and saves each scene at 1280 x 720 and 1600 x 900 points and at twice the
+pixels (1280 x 720 points): ``viewer_SCENE_SIZE.png``. The sample is the DNA-PAINT stack of docs/explanation/real_data.md
+where DBLINK_SHARED_DATA names its folder, else simulated mitochondria before the network for filaments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+SCENES = ("start", "live", "overloaded", "wrong_sample", "finished", "regions")
+PATIENCE_S = 300.0
+HELD, NOT_HELD = "sim:filaments?fps=20&size=64", "sim:filaments?fps=100&size=256"
+LIVE_WINDOWS = 40
+"""Windows that a live picture is waited for: it knows nothing at its beginning."""
+
+
+def run(*arguments: str) -> None:
+    """Run a command of the program to its end."""
+    subprocess.run([sys.executable, "-m", "dblink_live", *arguments], check=True, stdout=subprocess.DEVNULL)
+
+
+def start_live(source: str, folder: Path) -> tuple[subprocess.Popen[str], str]:
+    """Start a run and return its process and address."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "dblink_live", "run", "--source", source, "--out", str(folder), "--no-view"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if found := re.search(r"live at (tcp://[^\s;]+)", line):
+            return process, found[1]
+    raise RuntimeError(f"{source} did not start")
+
+
+def make_runs(work: Path) -> None:
+    """Make the finished runs that the scenes show."""
+    if not (work / "finished.run").exists():
+        run("run", "--source", "sim:filaments?frames=900&fps=60", "--out", str(work / "finished.run"), "--no-view")
+        run("refine", str(work / "finished.run"))
+    if not (work / "sample.run").exists():
+        stack = Path(os.environ.get("DBLINK_SHARED_DATA", "")) / "raw_dnapaint_micromanager" / "3C_30px_100f.tif"
+        source = f"tiff:{stack}" if stack.is_file() else "sim:mitochondria?frames=400"
+        settings = ["--set", "camera.pixel_size_nm=130"] if stack.is_file() else []
+        run("run", "--source", source, "--out", str(work / "sample.run"), "--no-view", *settings)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("docs/images"))
+    parser.add_argument("--work", type=Path, default=Path("viewer-screens"), help="where the runs are made")
+    parser.add_argument("--scenes", default=",".join(SCENES))
+    parser.add_argument("--inner", metavar="SUFFIX", help=argparse.SUPPRESS)
+    parser.add_argument("--address", default="", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    scenes = options.scenes.split(",")
+    if options.inner is not None:
+        draw(options.out, options.work, scenes, options.inner, options.address)
+        return
+    options.work.mkdir(parents=True, exist_ok=True)
+    make_runs(options.work)
+    screens(options, [scene for scene in scenes if scene not in ("live", "overloaded")], "")
+    for scene, source in (("live", HELD), ("overloaded", NOT_HELD)):
+        if scene in scenes:
+            shutil.rmtree(options.work / f"{scene}.run", ignore_errors=True)
+            process, address = start_live(source, options.work / f"{scene}.run")
+            try:
+                screens(options, [scene], address)
+            finally:
+                process.send_signal(signal.SIGTERM)
+                process.kill() if scene == "overloaded" else process.wait()
+
+
+def screens(options: argparse.Namespace, scenes: list[str], address: str) -> None:
+    """Draw scenes on a screen of single and one of double pixels."""
+    for screen, scale in (("1620x940x24", "1"), ("2600x1480x24", "2")):
+        inner = [sys.executable, "-m", "benchmarks.viewer_screens", "--out", str(options.out)]
+        inner += ["--work", str(options.work), "--scenes", ",".join(scenes), "--inner", scale, "--address", address]
+        environment = {
+            **os.environ,
+            "QT_QPA_PLATFORM": "xcb",
+            "QT_SCALE_FACTOR": scale,
+            "XDG_CONFIG_HOME": str(options.work / "config"),
+        }
+        environment.pop("WAYLAND_DISPLAY", None)
+        subprocess.run(["xvfb-run", "-a", "-s", f"-screen 0 {screen}", *inner], check=True, env=environment)
+
+
+def draw(out: Path, work: Path, scenes: list[str], scale: str, address: str) -> None:
+    """Draw scenes on the screen that is there."""
+    from PySide6.QtCore import QSettings
+    from PySide6.QtWidgets import QApplication, QWidget
+
+    from dblink_live.viewer.program import Program
+    from dblink_live.viewer.regions.measure import Rectangle
+    from dblink_live.viewer.settings import ViewerSettings
+    from dblink_live.viewer.theme import follow_system_theme
+
+    app = QApplication(["dblink-live"])
+    follow_system_theme(app)
+    sizes = ((1280, 720), (1600, 900)) if scale == "1" else ((1280, 720),)
+
+    def until(condition: Callable[[], Any]) -> None:
+        limit_s = time.perf_counter() + PATIENCE_S
+        while not condition():
+            if time.perf_counter() > limit_s:
+                raise RuntimeError("waited in vain")
+            app.processEvents()
+            time.sleep(0.005)
+
+    def rest(seconds: float) -> None:
+        stop_s = time.perf_counter() + seconds
+        until(lambda: time.perf_counter() > stop_s)
+
+    for scene in scenes:
+        for width, height in sizes:
+            settings = ViewerSettings(QSettings(str(work / f"{scene}.ini"), QSettings.Format.IniFormat))
+            settings.remember_run(work / "finished.run")
+            program = Program(settings)
+            shown: QWidget
+            if scene == "start":
+                shown = page = program.show_start()
+                page.form.choose_source("config")
+            elif scene in ("live", "overloaded"):
+                shown = window = program.open_live(address)
+                until(partial(_has_windows, window, LIVE_WINDOWS if scene == "live" else 1))
+            else:
+                name = "sample.run" if scene == "wrong_sample" else "finished.run"
+                shown = window = program.open_run(work / name)
+                if scene == "wrong_sample":
+                    window.presenter.head.toggle_details()
+                if scene == "regions":
+                    window.presenter.go_to(60)
+                    window.outlines.choose("line")
+                    rest(0.5)
+                    window.outlines.choose("rectangle")
+                    window.outlines.set_rectangle(Rectangle(3900.0, 2200.0, 1600.0, 2600.0))
+                    window.sidebar.measure_trace()
+                    until(partial(_has_measured, window))
+            shown.resize(width, height)
+            rest(3.0 if scene != "overloaded" else 25.0)
+            path = out / f"viewer_{scene}_{width}{'@2x' if scale == '2' else ''}.png"
+            shown.grab().save(str(path))
+            _shrink(path)
+            print(path, flush=True)
+            program.close()
+            app.processEvents()
+
+
+def _has_windows(window: Any, n_windows: int) -> bool:
+    status = window.presenter.live.status
+    return status is not None and status.windows_live > n_windows
+
+
+def _has_measured(window: Any) -> bool:
+    return not window.sidebar.is_measuring
+
+
+def _shrink(path: Path) -> None:
+    """Write the picture with 256 colours, which these screens do not exceed by much."""
+    with Image.open(path) as image:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
