@@ -4,8 +4,9 @@
 
 Needs Xvfb. Makes two live runs (one that this machine holds, one that it does not), a finished run and a run of a
 sample that the network does not know, and saves each scene at 1280 x 720 and 1600 x 900 points and at twice the
-pixels (1280 x 720 points): ``viewer_SCENE_SIZE.png``. The sample is the DNA-PAINT stack of docs/explanation/real_data.md
-where DBLINK_SHARED_DATA names its folder, else simulated mitochondria before the network for filaments.
+pixels (1280 x 720 points): ``viewer_SCENE_SIZE.png``. The sample is the DNA-PAINT stack of
+docs/explanation/real_data.md where DBLINK_SHARED_DATA names its folder, else simulated mitochondria before the network
+for filaments.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ def main() -> None:
         return
     options.work.mkdir(parents=True, exist_ok=True)
     make_runs(options.work)
-    screens(options, [scene for scene in scenes if scene not in ("live", "overloaded")], "")
+    if stored := [scene for scene in scenes if scene not in ("live", "overloaded")]:
+        screens(options, stored, "")
     for scene, source in (("live", HELD), ("overloaded", NOT_HELD)):
         if scene in scenes:
             shutil.rmtree(options.work / f"{scene}.run", ignore_errors=True)
