@@ -28,8 +28,8 @@ from PIL import Image
 
 SCENES = ("start", "live", "overloaded", "wrong_sample", "finished", "regions")
 PATIENCE_S = 300.0
-HELD, NOT_HELD = "sim:filaments?fps=20&size=64", "sim:filaments?fps=100&size=256"
-LIVE_WINDOWS = 40
+HELD, NOT_HELD = "sim:filaments?fps=20&size=48", "sim:filaments?fps=100&size=256"
+LIVE_WINDOWS = 20
 """Windows that a live picture is waited for: it knows nothing at its beginning."""
 
 
