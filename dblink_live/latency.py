@@ -42,7 +42,7 @@ MAX_FRAMES_PER_READ = 64
 BATCH_S = 0.2
 """Frames of a camera that are localized together take about so long at most."""
 
-CATCHES_UP_BELOW = 0.8
+CATCHES_UP_BELOW = 0.5
 """A localizer that takes a smaller share of the frame interval catches up with what has gathered, and nothing is
 skipped."""
 LOCALIZER_SHARE = 0.5

@@ -127,13 +127,15 @@ class LiveStream:
         return output
 
     def flush(self) -> StreamOutput:
-        """The pictures that still wait, with what lookahead there is. The segment ends here."""
+        """The pictures that still wait and are not too old, with what lookahead there is. The segment ends here."""
         output = StreamOutput()
         if self._state is not None and self._state.pending:
             state, stop = self._state, self._state.next_window
             first = state.first_pending
-            if self._level.newest_only:
-                state = self._engine.forgo(state, stop - 1)
+            while first < stop and self._is_older_than_budget(first):
+                first += 1
+            self._give_up(range(state.first_pending, first), output)
+            state = self._engine.forgo(state, max(first, stop - 1) if self._level.newest_only else first)
             with self._runner.computing():
                 pictures = self._engine.flush(state)
             self._take(pictures, first, stop, output)
@@ -213,7 +215,11 @@ class LiveStream:
     def _is_too_late(self, ready: range) -> bool:
         """Whether the oldest picture that is to be made would be older than the budget allows."""
         oldest = ready.stop - 1 if self._level.newest_only else ready.start
-        t_ns = self._times_ns().get(oldest, 0)
+        return self._is_older_than_budget(oldest)
+
+    def _is_older_than_budget(self, window: int) -> bool:
+        """Whether the picture of ``window`` would be older than the budget allows if it were made now."""
+        t_ns = self._times_ns().get(window, 0)
         if self._budget_s is None or not t_ns:
             return False
         return (self._clock() - t_ns) * 1e-9 + self._picture_s > self._budget_s

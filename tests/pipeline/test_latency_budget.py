@@ -138,6 +138,20 @@ def test_a_machine_that_keeps_up_gives_nothing_up() -> None:
     assert run.stage.stretches == []
 
 
+def test_pictures_that_are_too_old_at_the_end_are_left_to_refine_as_well() -> None:
+    run = Run(0.1)
+    for _ in range(20):
+        run.window()
+    n_before = len(run.pictures)
+    run.clock.now_s += 2.5  # the oldest window that waits is 0.4 to 1.2 s old by then
+    run.end()
+    assert all(picture.latency_s <= BUDGET_S for picture in run.pictures)
+    made = {picture.window for picture in run.pictures}
+    left_out = {window for window, step in run.steps.items() if step.step == Step.JUMP.value}
+    assert made | left_out == set(range(20)) and not made & left_out
+    assert n_before < len(made) < 20 and max(left_out) < 19 in made
+
+
 def test_steps_come_in_their_order_and_are_taken_back_once_there_is_time() -> None:
     run = Run(12.0)
     seen: list[Step] = []
