@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.documents import write_block
+from benchmarks.documents import find_page, write_block
 from benchmarks.report import Report, markdown_table
 from dblink_live.models import (
     BidirectionalNetwork,
@@ -75,7 +75,7 @@ def main() -> None:
         report.add(f"ms_per_picture_{side}", {one.name: one.ms for one in contenders})
     if options.docs is not None:
         head = f"{options.threads} thread, {time.strftime('%Y-%m-%d')}, in turns on a shared machine"
-        write_block(options.docs / "quality.md", "network cost", "\n\n".join([head, *parts]))
+        write_block(find_page(options.docs, "quality"), "network cost", "\n\n".join([head, *parts]))
     report.finish(options.json)
 
 

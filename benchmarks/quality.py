@@ -18,7 +18,7 @@ blur and threshold *on these very videos*, an advantage that no network gets; an
 whose settings were the best on calibration videos of the default preset and serve for all presets. Lookaheads other
 than 0 and "full" run with hop 4, as the live line does. ``--models`` takes names of shipped models or paths of
 checkpoints; without a name behind it, the sums alone are scored. ``--docs`` writes the tables into the block of
-``quality.md`` that is named after the models, or "sums".
+``quality.md`` that is named after the models, or "sums", with "released" behind it where those videos are scored.
 """
 
 from __future__ import annotations
@@ -122,6 +122,7 @@ def main() -> None:
     if options.docs is not None:
         head = measured_with(models, time.perf_counter() - began)
         name = " ".join(["quality", *(model.name for model in models)]) if models else "quality sums"
+        name += " released" if options.released is not None else ""
         write_block(find_page(options.docs, "quality"), name, f"{head}\n\n{text}")
     report.add("sums", {name: dict(zip(names, values, strict=True)) for name, values in sums.items()})
     report.add(
