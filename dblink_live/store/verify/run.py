@@ -85,8 +85,8 @@ def verify_run(path: str | Path, on_progress: Callable[[int, int], None] = lambd
         with run.snapshot():
             known = _Journal(run.windows(), run.segments, run.gaps, run.ledger)
         found = {name: sum(row.product == name for row in known.rows) for name in PRODUCTS}
-        # Few runs have mended windows; a zero would only be asked about.
-        report = VerifyReport(status, {name: n for name, n in found.items() if n or name != "mended"})
+        # Few runs have mended windows or predicted errors; a zero would only be asked about.
+        report = VerifyReport(status, {name: n for name, n in found.items() if n or name not in ("mended", "error")})
         report.problems += run.damage()
         _check_arrays(run, known, report)
         _check_pairs(known.rows, report)
