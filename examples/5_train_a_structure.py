@@ -4,8 +4,8 @@
 # The shipped networks know filaments and mitochondria. A structure that neither fits needs a network of its own.
 # Training needs no data: it draws its videos itself, from a description of what you expect to see.
 #
-# This page starts from the shipped filaments and trains for round bodies, for a few minutes. Half an hour makes a
-# network that is worth using; the change shows after minutes.
+# This page starts from the shipped filaments and trains for round bodies, for a few minutes: long enough to see a change,
+# too short for a network to use.
 
 # %%
 import os
@@ -33,6 +33,7 @@ MINUTES = float(os.environ.get("DBLINK_TRAIN_MINUTES", "4"))
 # %%
 settings = TrainingSettings(
     name="bodies",
+    network=dbl.load_model("filaments").architecture,
     start_from="filaments",
     max_minutes=MINUTES,
     batch=2,
@@ -72,6 +73,12 @@ for axis, (title, picture) in zip(axes, panels.items(), strict=True):
 figure.savefig(PICTURES / "trained.png", dpi=110)
 
 # %% [markdown]
+# After four minutes on one busy core F1 to the very pixel rose from .76 to .79; within one pixel both networks score
+# .93. Train for half an hour or more before you use it.
+#
+# Structure that is neither can be drawn: a TIFF picture takes the place of `structure`, as the
+# [how-to](../how-to/training.md) shows.
+#
 # ## Use it
 #
 # A checkpoint takes the place of a model's name everywhere:
