@@ -4,8 +4,8 @@
 # The shipped networks know filaments and mitochondria. A structure that neither fits needs a network of its own.
 # Training needs no data: it draws its videos itself, from a description of what you expect to see.
 #
-# This page starts from the shipped filaments and trains for round bodies, for a few minutes: long enough to see a change,
-# too short for a network to use.
+# This page starts from the shipped filaments and trains for round bodies, for a few minutes: long enough to see a
+# change, too short for a network to use.
 
 # %%
 import os
@@ -33,7 +33,6 @@ MINUTES = float(os.environ.get("DBLINK_TRAIN_MINUTES", "4"))
 # %%
 settings = TrainingSettings(
     name="bodies",
-    network=dbl.load_model("filaments").architecture,
     start_from="filaments",
     max_minutes=MINUTES,
     batch=2,
