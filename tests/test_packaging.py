@@ -9,13 +9,14 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tomllib
 import zipfile
 from email.message import Message
 from email.parser import Parser
 from pathlib import Path
 
 import pytest
+
+from dblink_live.version import __version__
 
 ROOT = Path(__file__).parents[1]
 LEFT_BEHIND = shutil.ignore_patterns(
@@ -85,11 +86,10 @@ def test_wheel_is_small_enough_to_mail(wheel: Path) -> None:
 
 
 def test_metadata_is_complete_and_has_one_version(wheel: Path) -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     metadata = _metadata(wheel)
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    assert metadata["Version"] == project["version"]
-    assert re.findall(r"^version: (\S+)$", citation, re.MULTILINE) == [project["version"]]
+    assert metadata["Version"] == __version__
+    assert re.findall(r"^version: (\S+)$", citation, re.MULTILINE) == [__version__]
     assert metadata["License-Expression"] == "MIT"
     assert metadata["License-File"] == "LICENSE"
     assert ">=3.11" in metadata["Requires-Python"]

@@ -129,10 +129,10 @@ def read_maps(
 def _from_array(path: Path, model: Model, told_nm: float | None) -> Maps:
     from dblink_live.models.maps import check_pitch
 
+    counts = read_video(path, npz_keys=("X", "counts"), zarr_keys=("counts", "0"))
     for pitch_nm in (told_nm, pitch_nm_of(path)):
         if pitch_nm is not None:
             check_pitch(pitch_nm, model)
-    counts = read_video(path, npz_keys=("X", "counts"), zarr_keys=("counts", "0"))
     if counts.size == 0:
         raise SourceError(f"expected maps [T, H, W], found none: shape {counts.shape} in {path}")
     total = int(counts.sum(dtype=np.float64)) if np.isfinite(counts).all() else 0

@@ -94,7 +94,9 @@ def _zarr_pitch_nm(path: Path) -> float | None:
     if not isinstance(node, zarr.Group):
         return None
     for image in _images(node.attrs.asdict()):
-        factor = {"nanometer": 1.0, "micrometer": 1000.0}.get(str(image["axes"][-1].get("unit")))
+        axes = image.get("axes") or [{}]
+        unit = axes[-1].get("unit") if isinstance(axes[-1], Mapping) else None  # before 0.4 axes are bare names
+        factor = {"nanometer": 1.0, "micrometer": 1000.0}.get(str(unit))
         for transformation in image["datasets"][0].get("coordinateTransformations", ()):
             if transformation["type"] == "scale" and factor is not None:
                 return _side_of_square(path, transformation["scale"]) * factor
