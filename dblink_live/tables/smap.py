@@ -25,6 +25,7 @@ from dblink_live.errors import SourceError
 from dblink_live.tables.columns import Column, as_column, check_present, make_rows
 from dblink_live.tables.files import replacing
 from dblink_live.tables.hdf5 import opened
+from dblink_live.tables.matlab5 import check_whole
 from dblink_live.tables.pixels import CameraPixels
 from dblink_live.tables.table import LocalizationTable, is_unknown
 from dblink_live.tables.table_format import NotATableError, TableFormat
@@ -217,6 +218,7 @@ def _read_old(path: Path) -> _Content:
     # Here, for it takes longer to import than most tables take to read.
     from scipy.io import loadmat
 
+    check_whole(path)
     try:
         saveloc = loadmat(path, simplify_cells=True, variable_names=[ROOT]).get(ROOT)
     # SciPy leaves what goes wrong in a damaged file to whatever comes across it.
