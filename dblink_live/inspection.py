@@ -95,7 +95,7 @@ def inspect_path(text: str | Path) -> Inspection:
         )
     if path.suffix.lower() == ".cfg":
         return Inspection(
-            text, "Micro-Manager configuration", "", command=f"dblink-live run {_quoted(text)} --out cell.run"
+            text, "Micro-Manager configuration", "", command=f"dblink-live run --source {_quoted(text)} --out cell.run"
         )
     return _inspect_table(path)
 
@@ -153,13 +153,14 @@ def _inspect_recording(text: str, source: str) -> Inspection:
     odd += _odd_counts(frames, segment)
     facts |= _estimated(frames)
     size = "" if segment.pixel_size_nm and is_plausible(segment.pixel_size_nm) else " --pixel-size-nm NM"
+    run_name = f"{Path(text).stem}.run"
     return Inspection(
         text,
         "recording",
         name,
         {label: value for label, value in facts.items() if value is not None},
         tuple(odd),
-        command=f"dblink-live run {_quoted(source.removesuffix('?idle_s=2'))} --out {Path(text).stem}.run{size}",
+        command=f"dblink-live run --source {_quoted(source.removesuffix('?idle_s=2'))} --out {run_name}{size}",
     )
 
 

@@ -13,6 +13,7 @@ full; then whole frames are skipped, counted as this process's own loss, and the
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from dblink_live.interfaces import FrameSource, Skipping
 from dblink_live.latency import CATCHES_UP_BELOW, GATHER_S, LOCALIZER_SHARE, MAX_FRAMES_PER_READ, READ_TIMEOUT_S
 from dblink_live.ledger import total_lost
 from dblink_live.models import Model
+from dblink_live.pipeline.camera_check import CameraCheck
 from dblink_live.pipeline.frame_accounts import FrameAccounts
 from dblink_live.pipeline.live_region import Box, RegionRequest
 from dblink_live.pipeline.preview_publisher import PreviewPublisher
@@ -42,6 +44,8 @@ from dblink_live.status import LatencySummary, StageStatus
 from dblink_live.store import RunWriter
 from dblink_live.types import Camera, FrameArray, Gap, Segment
 from dblink_live.windows import CompletedWindow
+
+_LOG = logging.getLogger(__name__)
 
 WATCH_S = 0.1
 """While the loop waits for a stage, it keeps watch and tells the status so often."""
@@ -123,6 +127,7 @@ class LiveLoop:
         self._writer = writer
         self._on_progress = on_progress
         self._should_stop = should_stop
+        self._camera_check = CameraCheck()
         self._accounts = FrameAccounts()
         self._segments = Segmenter(
             config, model.pixel_size_nm, self._accounts, default_camera=default_camera, first_segment=first_segment
@@ -172,6 +177,7 @@ class LiveLoop:
         try:
             self._put([self._segments.begin(first_segment)])
             failure = self._read_all()
+            self._say_of_camera(self._camera_check.finish())
             if self._failed is None:
                 self._put(self._segments.end())
             self._finish()
@@ -259,6 +265,7 @@ class LiveLoop:
             if not events and self._source.is_finished:
                 return None
             self._put(self._segments.items(events))
+            self._say_of_camera(self._camera_check.sentences())
             self._report("ending" if self._stopping else "running", self._words_about(silence, bool(events)))
             if self._source.is_live and len(events) < most:
                 time.sleep(GATHER_S)
@@ -281,12 +288,19 @@ class LiveLoop:
             if isinstance(item, FrameBatch):
                 newest = item.frames[-1]
                 self._n_arrived += len(item.frames)
+                self._camera_check.see(item.frames)
                 self._first_ns = self._first_ns or item.frames[0].t_host_ns
                 self._last_ns, self._last_number, self.last_frame = newest.t_host_ns, newest.number, newest.data
             elif isinstance(item, SegmentStart):
                 self._is_preview = item.segment.is_preview
+                self._camera_check.begin(item.camera)
             while not self._localize.stage.put(item, WATCH_S):
                 self._report("ending" if self._stopping else "running")
+
+    def _say_of_camera(self, sentences: list[str]) -> None:
+        for sentence in sentences:
+            self._writer.event(sentence)
+            _LOG.warning("%s", sentence)
 
     def _hand_out(self, item: BinOutput) -> None:
         """What is binned goes to the store first, so that a map is there before its picture."""

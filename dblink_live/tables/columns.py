@@ -19,7 +19,7 @@ Column = npt.NDArray[np.float64]
 
 def check_present(required: Iterable[str], found: Iterable[str], path: Path) -> None:
     """Raise `SourceError` that names every required column that is not there."""
-    found = list(found)
+    found = [str(name) for name in found]
     missing = [name for name in required if name not in found]
     if missing:
         listed = textwrap.shorten(", ".join(found), 200) or "none"

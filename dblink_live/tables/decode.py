@@ -80,7 +80,7 @@ def read_decode(path: Path, pixel_size_nm: float | None = None, unit: str | None
         pixels.table_nm,
         is_pixel_size_known=pixels.is_table_size_known,
         extra=extra,
-        unused=tuple(name for name in stored if name not in _USED),
+        unused=tuple(str(name) for name in stored if name not in _USED),
     )
 
 

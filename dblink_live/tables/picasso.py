@@ -113,7 +113,8 @@ def write_picasso(path: Path, table: LocalizationTable) -> None:
 
 def _read_locs(path: Path) -> npt.NDArray[np.void]:
     with opened(path) as file:
-        found = sorted(file)
+        # A name that is no text comes as bytes.
+        found = sorted(str(name) for name in file)
         dataset = file.get("locs")
         names = dataset.dtype.names if isinstance(dataset, h5py.Dataset) else None
         if isinstance(dataset, h5py.Dataset) and names and dataset.ndim == 1:

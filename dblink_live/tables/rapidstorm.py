@@ -69,7 +69,7 @@ def read_rapidstorm(path: Path, pixel_size_nm: float | None = None, unit: str | 
     """
     header = _read_header(path)
     values = _read_values(path, len(header.identifiers))
-    shape = None if pixel_size_nm is None else _field(header, pixel_size_nm)
+    shape = None if pixel_size_nm is None else _field(header, pixel_size_nm, path)
     table_nm = NOMINAL_PIXEL_SIZE_NM if pixel_size_nm is None else pixel_size_nm
     columns = {"frame": values[:, header.index(_FRAME, path)]}
     for axis, name in (("x", _X), ("y", _Y)):
@@ -167,11 +167,11 @@ def _read_values(path: Path, n_columns: int) -> npt.NDArray[np.float64]:
     return values
 
 
-def _field(header: _Header, pixel_size_nm: float) -> Shape | None:
+def _field(header: _Header, pixel_size_nm: float, path: Path) -> Shape | None:
     """The camera field (H, W), where the stated extents are a whole number of pixels."""
     sides = []
     for identifier in (_Y, _X):
-        value, _, unit = header.extents[header.identifiers.index(identifier)].partition(" ")
+        value, _, unit = header.extents[header.index(identifier, path)].partition(" ")
         try:
             pixels = float(value) * (nm_per(unit) or math.nan) / pixel_size_nm
         except ValueError:

@@ -6,12 +6,11 @@ https://github.com/jries/SMAP, commit 51d8b9a: ``LocalizationData.savelocs`` wri
 first pixel is 1 (``MLE_GPU_Yiming.m`` adds the spot's index from 1), and so do frames. The region's corner on the
 sensor is taken off again here, for a table lies in the frames that it came from.
 
-MATLAB 7.3 files are HDF5 behind 512 bytes of MATLAB's own header; older ones are read by SciPy.
+MATLAB 7.3 files are HDF5 behind 512 bytes of MATLAB's own header; older ones are read by `matlab5`.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from dblink_live.errors import SourceError
 from dblink_live.tables.columns import Column, as_column, check_present, make_rows
 from dblink_live.tables.files import replacing
 from dblink_live.tables.hdf5 import opened
-from dblink_live.tables.matlab5 import check_whole
+from dblink_live.tables.matlab5 import read_variable
 from dblink_live.tables.pixels import CameraPixels
 from dblink_live.tables.table import LocalizationTable, is_unknown
 from dblink_live.tables.table_format import NotATableError, TableFormat
@@ -201,11 +200,11 @@ def _read_hdf5(path: Path) -> _Content:
     with opened(path) as file:
         loc, info = file.get(f"{ROOT}/loc"), file.get(f"{ROOT}/file/info")
         if not isinstance(loc, h5py.Group):
-            raise _no_table(path, sorted(file))
+            raise _no_table(path, sorted(str(name) for name in file))
         if isinstance(info, h5py.Dataset) and info.dtype == h5py.ref_dtype:
             raise _several(path, info.size)
         columns = {name: as_column(_numbers(loc[name]), name, path) for name in (*_USED, *_LABELS) if name in loc}
-        unused = tuple(name for name in loc if name not in columns)
+        unused = tuple(str(name) for name in loc if name not in columns)
         facts = {name: _numbers(info[name]) for name in _INFO if isinstance(info, h5py.Group) and name in info}
     return _Content(columns, _flattened(facts), unused)
 
@@ -215,23 +214,13 @@ def _numbers(dataset: h5py.Dataset) -> npt.NDArray[np.generic]:
 
 
 def _read_old(path: Path) -> _Content:
-    # Here, for it takes longer to import than most tables take to read.
-    from scipy.io import loadmat
-
-    check_whole(path)
-    try:
-        saveloc = loadmat(path, simplify_cells=True, variable_names=[ROOT]).get(ROOT)
-    # SciPy leaves what goes wrong in a damaged file to whatever comes across it.
-    except (OSError, ValueError, TypeError, EOFError, IndexError, KeyError, MemoryError, OverflowError) as error:
-        raise _damaged(path, error) from error
-    except (zlib.error, NotImplementedError) as error:
-        raise _damaged(path, error) from error
+    saveloc = read_variable(path, ROOT)
     if not isinstance(saveloc, Mapping) or not isinstance(saveloc.get("loc"), Mapping):
         raise _no_table(path, saveloc if isinstance(saveloc, Mapping) else ())
     loc, movie = saveloc["loc"], saveloc.get("file", {})
-    if not isinstance(movie, Mapping):
+    if isinstance(movie, list) and len(movie) > 1:
         raise _several(path, len(movie))
-    info = movie.get("info", {})
+    info = movie.get("info", {}) if isinstance(movie, Mapping) else {}
     columns = {name: as_column(loc[name], name, path) for name in (*_USED, *_LABELS) if name in loc}
     facts = {name: info[name] for name in _INFO if isinstance(info, Mapping) and name in info}
     return _Content(columns, _flattened(facts), tuple(name for name in loc if name not in columns))
@@ -241,10 +230,6 @@ def _flattened(facts: Mapping[str, npt.ArrayLike]) -> dict[str, npt.NDArray[np.f
     arrays = {name: np.asarray(value).reshape(-1) for name, value in facts.items()}
     kept = {name: array for name, array in arrays.items() if array.size and array.dtype.kind in "iuf"}
     return {name: array.astype(np.float64) for name, array in kept.items() if name != "roi" or array.size >= 2}
-
-
-def _damaged(path: Path, error: Exception) -> SourceError:
-    return SourceError(f"expected a whole MATLAB file, but {path} is damaged: {error}; copy it again")
 
 
 def _no_table(path: Path, found: object) -> SourceError:

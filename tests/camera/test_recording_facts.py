@@ -12,6 +12,7 @@ from dblink_live.camera.recording_facts import contradictions, estimate_camera
 from dblink_live.cli import main
 from dblink_live.config import load_run_config
 from dblink_live.errors import CalibrationError
+from dblink_live.store import open_run
 from dblink_live.types import Camera
 
 SCMOS = Camera(108.0, offset_adu=100.0, electrons_per_adu=0.46, read_noise_e=1.6)
@@ -94,3 +95,12 @@ def test_localize_says_what_the_frames_contradict(tmp_path: Path, capsys: pytest
     assert "estimated from 200 frames" in capsys.readouterr().err
     assert main([*given, "--set", "camera.electrons_per_adu=1", "--set", "camera.offset_adu=100"]) == 0
     assert "electrons_per_adu is given as 1, and the frames speak of" in capsys.readouterr().err
+
+
+def test_a_run_notes_an_estimate_where_nobody_calibrated_the_camera(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "s.tif", record(SCMOS), photometric="minisblack")
+    given = ["run", "--source", str(tmp_path / "s.tif"), "--out", str(tmp_path / "s.run"), "--pixel-size-nm", "108"]
+    assert main([*given, "--set", "localizer.name=gaussian", "--no-view"]) == 0
+    with open_run(tmp_path / "s.run") as run:
+        events = [str(event) for event in run.events()]
+    assert any("uncalibrated: estimated from 200 frames" in event for event in events)
