@@ -12,7 +12,6 @@ import msgspec
 import pytest
 
 import dblink_live
-from dblink_live.cli.main import VERBS
 from dblink_live.config import RunConfig
 
 
@@ -45,7 +44,7 @@ def test_command_line_page_has_every_verb_and_every_option() -> None:
 
     page = cli_page.render()
     verbs = dict(cli_page.iter_verbs(build_parser()))
-    assert len(verbs) >= len(VERBS)
+    assert {"run", "view", "export", "doctor"} <= set(verbs)
     for name, (_, parser) in verbs.items():
         section = page.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
         shown = [action for action in parser._actions if action.help != argparse.SUPPRESS]
