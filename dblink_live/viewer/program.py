@@ -38,6 +38,7 @@ class Program(QObject):
         self.page: StartPage | None = None
         self.windows: list[ViewerWindow] = []
         self._starting: Child | None = None
+        self._is_cancelled = False
         self._choices = Choices()
 
     def show_start(self) -> StartPage:
@@ -103,7 +104,7 @@ class Program(QObject):
         child = Child(command_of(choices))
         child.said.connect(self._on_line)
         child.finished.connect(self._on_finished)
-        self._starting = child
+        self._starting, self._is_cancelled = child, False
         page.set_busy(True)
         page.say("Starting\N{HORIZONTAL ELLIPSIS}")
         child.start()
@@ -122,7 +123,8 @@ class Program(QObject):
         page, child = self.page, self._starting
         if child is None or page is None:
             return
-        found = _ADDRESS.search(line)
+        # A run that was cancelled may still say where it is before it ends.
+        found = None if self._is_cancelled else _ADDRESS.search(line)
         if found is None:
             page.say(line)
             return
@@ -141,16 +143,17 @@ class Program(QObject):
         if page is None or child is None:
             return
         page.set_busy(False)
-        if status == 0:
+        if self._is_cancelled or status in (-2, 130):
+            page.say("Cancelled")
+        elif status == 0:
             page.notice.hide()
             self._open_from_page(Path(self._choices.folder))
-        elif status in (-2, 130):
-            page.say("Cancelled")
         else:
             page.say_problem(child.problem or f"the run ended with status {status} before it began")
 
     def _cancel(self) -> None:
         if self._starting is not None:
+            self._is_cancelled = True
             self._starting.stop()
 
     def _open_from_page(self, path: Path) -> None:
