@@ -102,5 +102,5 @@ def test_a_run_notes_an_estimate_where_nobody_calibrated_the_camera(tmp_path: Pa
     given = ["run", "--source", str(tmp_path / "s.tif"), "--out", str(tmp_path / "s.run"), "--pixel-size-nm", "108"]
     assert main([*given, "--set", "localizer.name=gaussian", "--no-view"]) == 0
     with open_run(tmp_path / "s.run") as run:
-        events = [str(event) for event in run.events()]
+        events = [str(event) for event in run.events]
     assert any("uncalibrated: estimated from 200 frames" in event for event in events)
