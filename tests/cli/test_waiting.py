@@ -59,7 +59,7 @@ def test_a_wait_for_micro_manager_is_said_and_ends(tmp_path: Path) -> None:
     done = subprocess.run([*command, "--wait-s", "4"], capture_output=True, text=True, timeout=240, check=False)
     waiting, *_, error = done.stderr.splitlines()
     assert waiting.startswith("waiting 4 s at most: expected a running Micro-Manager")
-    assert done.returncode == 2 and f"at port {port}" in error and "Run server" in error
+    assert done.returncode == 2 and f"at port {port}" in error and "Tools > Options" in error
 
 
 def test_a_run_that_failed_before_its_first_window_is_not_whole(

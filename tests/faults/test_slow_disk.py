@@ -19,7 +19,7 @@ from dblink_live.store.arrays import PendingWrite, SeriesWriter
 from dblink_live.types import FrameArray, Shape
 
 SHAPE = Shape(12, 12)
-N_FRAMES = 240
+N_FRAMES = 480
 FPS = 400
 
 

@@ -61,8 +61,7 @@ ALLOWED = {
     # The authors' weights are pickles: read with weights_only=True, checked below.
     ("models/released.py", "import pickle"),
     ("models/released.py", "torch.load"),
-    # Names of this package's own modules (public names; the two builders of cameras).
-    ("__init__.py", "importlib.import_module"),
+    # Names of this package's own modules: the builders of cameras.
     ("sources/camera_process/producer.py", "importlib.import_module"),
     # The format modules of this package, found in its own folders.
     ("sources/files/stack_format.py", "importlib.import_module"),
