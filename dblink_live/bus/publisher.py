@@ -102,9 +102,9 @@ class Publisher:
         self._closing = threading.Event()
         self._context: zmq.Context[_Socket] = zmq.Context()
         self._sockets: list[_Socket] = []
-        self._doorkeeper: Authenticator | None = None
+        self._authenticator: Authenticator | None = None
         try:
-            self._doorkeeper = Authenticator(self._context, keys) if keys is not None else None
+            self._authenticator = Authenticator(self._context, keys) if keys is not None else None
             others = _following(wanted)
             self._reply, self._address = self._bind(zmq.ROUTER, wanted, _REPLY_HWM)
             self._status, self._status_address = self._bind(zmq.PUB, next(others), {zmq.SNDHWM: _STATUS_HWM})
@@ -125,7 +125,7 @@ class Publisher:
     @property
     def refusals(self) -> Refusals:
         """Viewers that were turned away for their keys: how many attempts, and why the last one was."""
-        return self._doorkeeper.refusals if self._doorkeeper else Refusals()
+        return self._authenticator.refusals if self._authenticator else Refusals()
 
     @property
     def sent(self) -> Mapping[str, int]:
@@ -200,10 +200,10 @@ class Publisher:
         self._sockets.append(socket)
         for option, value in {zmq.IPV6: int(address.is_ipv6), **_EVERY_SOCKET, **options}.items():
             socket.set(option, value)
-        if self._doorkeeper is not None:
-            self._doorkeeper.guard(socket)
+        if self._authenticator is not None:
+            self._authenticator.guard(socket)
             if kind == zmq.ROUTER:
-                self._doorkeeper.watch(socket)
+                self._authenticator.watch(socket)
         try:
             socket.bind(str(address))
         except zmq.ZMQError as error:
@@ -221,7 +221,7 @@ class Publisher:
     def _serve(self) -> None:
         """Answer late joiners and beat, on a thread of its own: both go on while the pipeline computes."""
         poller = zmq.Poller()
-        for socket in (self._reply, *(self._doorkeeper.sockets if self._doorkeeper else ())):
+        for socket in (self._reply, *(self._authenticator.sockets if self._authenticator else ())):
             poller.register(socket, zmq.POLLIN)
         beats = 0
         due_s = time.perf_counter()
@@ -232,8 +232,8 @@ class Publisher:
                     self._send_status_locked(encode_control(HeartbeatMessage(self._id, beats)))
                 beats += 1
             readable = dict(poller.poll(_POLL_MS))
-            if self._doorkeeper is not None:
-                self._doorkeeper.serve()
+            if self._authenticator is not None:
+                self._authenticator.serve()
             if self._reply in readable:
                 # A peer that vanished may not end the service.
                 with contextlib.suppress(zmq.ZMQError):
@@ -282,8 +282,8 @@ class Publisher:
 
     def _destroy(self) -> None:
         with self._lock:
-            if self._doorkeeper is not None:
-                self._doorkeeper.close()
+            if self._authenticator is not None:
+                self._authenticator.close()
             for socket in self._sockets:
                 socket.close()
             self._context.term()

@@ -132,9 +132,9 @@ def start_recorder(
     return recorder
 
 
-def _report(last_words: bytes, status: int) -> RecordReport:
+def _report(last_line: bytes, status: int) -> RecordReport:
     try:
-        return msgspec.json.decode(last_words, type=RecordReport)
+        return msgspec.json.decode(last_line, type=RecordReport)
     except msgspec.MsgspecError:
         return RecordReport(0, f"the recorder ended with status {status}")
 
