@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from dblink_live.errors import ConfigError, StoreError
 from dblink_live.store import RunWriter
 from dblink_live.types import Camera, LocalizationMap, RunInfo, Segment, Shape, empty_localizations
 from dblink_live.viewer.conditions import time_until_full
+from dblink_live.viewer.presenter import Presenter
 from dblink_live.viewer.regions.measure import Rectangle
 from dblink_live.viewer.sources.live_source import LiveSource
 from dblink_live.viewer.sources.stored_source import StoredSource
@@ -56,6 +56,12 @@ def say(publisher: Publisher, *, camera_s: float, picture_s: float, **status: An
     )
 
 
+def all_taken_in(shown: Presenter) -> bool:
+    """Whether the start, both pictures and the status of `say` have arrived: each comes on its own."""
+    shown.tick()
+    return shown.live is not None and shown.live.behind_s is not None
+
+
 @pytest.mark.parametrize(
     ("late_s", "badge", "light"),
     [
@@ -76,7 +82,8 @@ def test_the_badge_says_how_late_the_picture_is(
     publisher.start(START)
     say(publisher, camera_s=1000.0, picture_s=1000.0 - late_s)
     shown = live_window.presenter
-    until(lambda: shown.tick() or shown.head.badge == badge)
+    until(lambda: all_taken_in(shown))
+    assert shown.head.badge == badge
     assert shown.head.verdict is not None
     assert shown.head.verdict.light is light
 
@@ -94,7 +101,7 @@ def test_what_the_run_gives_up_is_amber_and_named(
     publisher.start(START)
     say(publisher, camera_s=1000.0, picture_s=999.0, step="jump")
     shown = live_window.presenter
-    until(lambda: shown.tick() or (shown.head.verdict and shown.head.verdict.reasons))
+    until(lambda: all_taken_in(shown))
     assert "windows without a live picture" in shown.head.text
     assert shown.head.verdict is not None
     assert shown.head.verdict.light is Light.AMBER
@@ -104,7 +111,9 @@ def test_all_reasons_are_shown_on_a_click(live_window: ViewerWindow, publisher: 
     publisher.start(START)
     say(publisher, camera_s=1000.0, picture_s=960.0, calibrated=False, lost={"ring": 400}, drift_nm=(300.0, 400.0))
     shown = live_window.presenter
-    until(lambda: shown.tick() or (shown.head.verdict and len(shown.head.verdict.reasons) == 4))
+    until(lambda: all_taken_in(shown))
+    assert shown.head.verdict is not None
+    assert len(shown.head.verdict.reasons) == 4
     QTest.mouseClick(shown.head, Qt.MouseButton.LeftButton)
     for words in ("s late", "400 frames", "500 nm", "not calibrated"):
         assert words in shown.head.details
@@ -116,7 +125,7 @@ def test_simulated_specimens_move_by_design(live_window: ViewerWindow, publisher
     publisher.start(StartMessage(source="sim:filaments", window_frames=10, fps_asked=50.0))
     say(publisher, camera_s=1000.0, picture_s=1000.0, drift_nm=(1900.0, 100.0))
     shown = live_window.presenter
-    until(lambda: shown.tick() or shown.head.verdict)
+    until(lambda: all_taken_in(shown))
     assert shown.head.verdict is not None
     assert shown.head.verdict.light is Light.GREEN
     drift = next(item for item in shown.status_bar.shown if item.name == "drift")
@@ -141,8 +150,7 @@ def test_molecules_off_the_picture_turn_a_live_run_red(
     rows[60] = 1.0
     publisher.send_image(ImageMessage("live", "1", 0, 12, rows, 0, 40.0))
     publisher.send_status(StatusMessage(frames_seen=130, model="filaments"))
-    until(lambda: shown.tick() or shown.area.panels["trust"].picture)
-    assert shown.area.panels["trust"].layers.n_marks == 20
+    until(lambda: shown.tick() or shown.area.panels["trust"].layers.n_marks == 20)
     until(lambda: shown.tick() or (shown.head.verdict and shown.head.verdict.light is Light.RED))
     assert "100% of the molecules are not in this picture" in shown.head.text
 
@@ -263,7 +271,7 @@ def test_ctrl_s_says_where_the_picture_went(
 
 
 def test_a_run_that_is_deleted_while_it_is_shown_is_named_in_one_line(
-    growing_run: GrowingRun, open_window: Callable[..., ViewerWindow]
+    growing_run: GrowingRun, open_window: Callable[..., ViewerWindow], until: Until
 ) -> None:
     growing_run.add(30)
     growing_run.writer.finalize()
@@ -271,11 +279,11 @@ def test_a_run_that_is_deleted_while_it_is_shown_is_named_in_one_line(
     shutil.rmtree(growing_run.path)
     shown = window.presenter
     shown.go_to(4)
-    for _ in range(3):
-        time.sleep(0.05)
-        shown.refresh_history()
-        shown.tick()
-    assert "moved or deleted while it was shown" in shown.banner.text()
+    until(
+        lambda: (
+            shown.refresh_history() or shown.tick() or "moved or deleted while it was shown" in shown.banner.text()
+        )
+    )
     assert "\n" not in shown.banner.text()
     for _ in range(3):
         shown.step(1)
