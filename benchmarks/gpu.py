@@ -22,8 +22,8 @@ from benchmarks.report import Report, markdown_table
 from dblink_live.config import run_config_from_plain
 from dblink_live.errors import ModelError
 from dblink_live.models import Model, StreamingEngine, load_model
-from dblink_live.pipeline.forecast import measure_costs
 from dblink_live.pipeline.network_runner import Engine, NetworkRunner
+from dblink_live.pipeline.overload.forecast import measure_costs
 from dblink_live.simulate import SCMOS
 from dblink_live.types import Shape
 

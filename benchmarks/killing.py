@@ -35,7 +35,7 @@ VICTIMS = {
     "main": "",
     "acquire": "dblink_live.sources.camera_process.producer",
     "viewer": "dblink_live.viewer",
-    "record": "dblink_live.pipeline.record_process",
+    "record": "dblink_live.pipeline.recording.record_process",
 }
 """Who can be killed, and what tells its command line among the children of the main process."""
 DISPENSABLE = ("viewer", "record")

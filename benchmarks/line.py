@@ -23,8 +23,8 @@ from benchmarks.report import Report, markdown_table
 from dblink_live.config import run_config_from_plain
 from dblink_live.localization import GaussianLocalizer
 from dblink_live.models import StreamingReconstructor, load_model
-from dblink_live.pipeline.forecast import measure_costs
 from dblink_live.pipeline.live_run import open_live_run
+from dblink_live.pipeline.overload.forecast import measure_costs
 from dblink_live.simulate import SCMOS, make_camera
 from dblink_live.types import Grid, Shape
 from dblink_live.windows import WindowAccumulator

@@ -1,7 +1,7 @@
 from .analysis.metrics import Scores as Scores
 from .analysis.metrics import evaluate as evaluate
-from .count_maps import CountMaps as CountMaps
 from .localizations import Localizations as Localizations
+from .maps.count_maps import CountMaps as CountMaps
 from .models import Model as Model
 from .models import StreamingReconstructor as StreamingReconstructor
 from .models import load_model as load_model

@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal, get_origin
 import msgspec
 
 from dblink_live.errors import ConfigError
-from dblink_live.suggest import did_you_mean
-from dblink_live.toml_text import parse_toml
+from dblink_live.text.suggest import did_you_mean
+from dblink_live.text.toml_text import parse_toml
 
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 NonNegative = Annotated[float, msgspec.Meta(ge=0.0)]

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from dblink_live.binning import count_per_pixel
-from dblink_live.html import show_facts
+from dblink_live.maps.binning import count_per_pixel
+from dblink_live.text.html import show_facts
 from dblink_live.types import Localizations as LocalizationRows
 from dblink_live.types import Shape
 

@@ -18,7 +18,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from dblink_live.errors import ConfigError, PluginError
 from dblink_live.interfaces import Localizer
-from dblink_live.suggest import did_you_mean
+from dblink_live.text.suggest import did_you_mean
 
 LOCALIZERS = "dblink_live.localizers"
 _BUILT_IN = {

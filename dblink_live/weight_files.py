@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from dblink_live.errors import ModelError
 from dblink_live.files import replacing
-from dblink_live.suggest import did_you_mean
+from dblink_live.text.suggest import did_you_mean
 
 SUFFIX = ".safetensors"
 

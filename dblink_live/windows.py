@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dblink_live.binning import MAX_COUNT, count_per_pixel, count_per_window
-from dblink_live.count_maps import CountMaps
 from dblink_live.errors import ConfigError, SourceError
+from dblink_live.maps.binning import MAX_COUNT, count_per_pixel, count_per_window
+from dblink_live.maps.count_maps import CountMaps
 from dblink_live.types import CountImage, Gap, Grid, LocalizationMap, Localizations, Shape, empty_localizations
 
 

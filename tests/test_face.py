@@ -161,6 +161,6 @@ def test_a_model_shows_its_operating_point_and_card() -> None:
 
 
 def test_text_from_elsewhere_cannot_become_markup() -> None:
-    from dblink_live.html import show_facts
+    from dblink_live.text.html import show_facts
 
     assert "<script>" not in show_facts("<script>", {"<script>": "<script>"})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dblink_live.binning import count_per_pixel
 from dblink_live.errors import AnalysisError, CalibrationError
+from dblink_live.maps.binning import count_per_pixel
 from dblink_live.types import FloatImage, Grid, Localizations, Shape
 
 COLUMNS = ("frame", "x", "y")

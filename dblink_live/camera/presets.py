@@ -15,7 +15,7 @@ from typing import Annotated
 import msgspec
 
 from dblink_live.errors import CalibrationError
-from dblink_live.suggest import did_you_mean
+from dblink_live.text.suggest import did_you_mean
 
 Above0 = Annotated[float, msgspec.Meta(gt=0.0)]
 

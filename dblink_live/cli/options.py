@@ -14,7 +14,7 @@ from dblink_live.cli.result import Outcome
 from dblink_live.config import RunConfig
 from dblink_live.errors import CalibrationError, ConfigError
 from dblink_live.pixel_sizes import UnusualPixelSize, check_pixel_size
-from dblink_live.workflows.guess_source import guess_source, is_maps, is_table
+from dblink_live.workflows.inputs.guess_source import guess_source, is_maps, is_table
 from dblink_live.workflows.settings import SHORT_NAMES, read_settings
 
 VERB_COLUMNS = 15

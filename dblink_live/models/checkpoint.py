@@ -17,11 +17,11 @@ import torch
 
 from dblink_live.device import resolve_device
 from dblink_live.errors import ModelError
-from dblink_live.html import show_facts
 from dblink_live.models.dblink import DblinkConfig, DblinkNetwork
 from dblink_live.models.gated import GatedConfig, GatedNetwork
 from dblink_live.models.light import LightConfig, LightNetwork
 from dblink_live.models.network import BidirectionalNetwork
+from dblink_live.text.html import show_facts
 from dblink_live.weight_files import SUFFIX, Facts, detached, digest, find_weights, read_weights, write_weights
 from dblink_live.weight_files import load_weights as copy_weights
 

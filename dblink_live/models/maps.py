@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from dblink_live.count_maps import CountMaps, is_same_pitch
 from dblink_live.errors import ModelError
+from dblink_live.maps.count_maps import CountMaps, is_same_pitch
 from dblink_live.models.checkpoint import Model
 
 

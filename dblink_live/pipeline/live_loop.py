@@ -28,10 +28,10 @@ from dblink_live.latency import CATCHES_UP_BELOW, GATHER_S, LOCALIZER_SHARE, MAX
 from dblink_live.ledger import total_lost
 from dblink_live.models import Model
 from dblink_live.pipeline.camera_check import CameraCheck
-from dblink_live.pipeline.frame_accounts import FrameAccounts
-from dblink_live.pipeline.live_region import Box, RegionRequest
+from dblink_live.pipeline.overload.live_region import Box, RegionRequest
 from dblink_live.pipeline.preview_publisher import PreviewPublisher
-from dblink_live.pipeline.segmenter import Segmenter
+from dblink_live.pipeline.recording.frame_accounts import FrameAccounts
+from dblink_live.pipeline.recording.segmenter import Segmenter
 from dblink_live.pipeline.stages.bin import BinOutput, BinStage
 from dblink_live.pipeline.stages.items import ForLocalize, FrameBatch, SegmentStart
 from dblink_live.pipeline.stages.localize import LocalizeStage

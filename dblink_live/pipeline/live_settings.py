@@ -5,7 +5,7 @@ from __future__ import annotations
 from dblink_live.config import RunConfig
 from dblink_live.errors import ConfigError
 from dblink_live.latency import waiting_s
-from dblink_live.pipeline.live_region import RegionRequest
+from dblink_live.pipeline.overload.live_region import RegionRequest
 from dblink_live.types import Segment
 
 

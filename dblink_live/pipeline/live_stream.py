@@ -17,8 +17,8 @@ from dblink_live.config import ReconstructConfig
 from dblink_live.latency import Step
 from dblink_live.models import StreamingEngine
 from dblink_live.models.streaming import Picture, StreamState
-from dblink_live.pipeline.degradation import Level
 from dblink_live.pipeline.network_runner import NetworkRunner
+from dblink_live.pipeline.overload.degradation import Level
 from dblink_live.status import Clock
 from dblink_live.types import FloatImage, Grid, LocalizationMap, Reconstruction, Shape
 

@@ -13,9 +13,9 @@ from dblink_live.analysis.metrics import Scores, best_threshold, evaluate, trail
 from dblink_live.analysis.trust.verdict import Conditions, judge
 from dblink_live.display.snapshot import render_panels
 from dblink_live.latency import Step, in_words
-from dblink_live.pipeline.forecast import Forecast
-from dblink_live.pipeline.live_region import Box
 from dblink_live.pipeline.live_run import LiveRun
+from dblink_live.pipeline.overload.forecast import Forecast
+from dblink_live.pipeline.overload.live_region import Box
 from dblink_live.pipeline.preview_publisher import SUM_WINDOWS
 from dblink_live.sources import parse_source, simulator_of
 from dblink_live.store import CommittedWindow, Run, open_run

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from dblink_live.binning import count_per_pixel
+from dblink_live.maps.binning import count_per_pixel
 from dblink_live.simulate.checks import require, require_seed
 from dblink_live.simulate.structures.raster import Mask
 from dblink_live.types import Shape

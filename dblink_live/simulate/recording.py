@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dblink_live.binning import count_per_window
+from dblink_live.maps.binning import count_per_window
 from dblink_live.simulate.fluorophores import Fluorophores, Sightings, sightings
 from dblink_live.simulate.motion import Points
 from dblink_live.simulate.precision import localization_error_nm

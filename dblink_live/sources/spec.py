@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from dblink_live.errors import SourceError
 from dblink_live.sources.files.stack_format import stack_formats
-from dblink_live.suggest import did_you_mean
+from dblink_live.text.suggest import did_you_mean
 
 Roi = tuple[int, int, int, int]
 

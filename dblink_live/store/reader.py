@@ -13,7 +13,6 @@ import numpy.typing as npt
 import zarr
 
 from dblink_live.errors import StoreError
-from dblink_live.html import show_facts
 from dblink_live.store.card import describe, newest_picture
 from dblink_live.store.hierarchy import (
     ATTRIBUTES_KEY,
@@ -38,6 +37,7 @@ from dblink_live.store.journal import (
 )
 from dblink_live.store.localizations import LocalizationReader, Table, concatenate
 from dblink_live.store.lock import is_being_written
+from dblink_live.text.html import show_facts
 from dblink_live.types import FloatImage, Gap, Localizations, RunInfo
 
 

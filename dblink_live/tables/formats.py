@@ -36,7 +36,7 @@ def table_formats() -> tuple[TableFormat, ...]:
     PluginError
         A plug-in cannot be imported, or registers something else.
     """
-    package = importlib.import_module("dblink_live.tables")
+    package = importlib.import_module("dblink_live.tables.dialects")
     modules = (
         importlib.import_module(f"{package.__name__}.{item.name}") for item in pkgutil.iter_modules(package.__path__)
     )

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dblink_live.errors import SourceError
-from dblink_live.html import show_facts
 from dblink_live.localizations import facts_of, map_of
+from dblink_live.text.html import show_facts
 from dblink_live.types import LOCALIZATION_DTYPE, Localizations, Shape
 
 TABLE_DTYPE = np.dtype([(name, np.int64 if name == "frame" else np.float64) for name in LOCALIZATION_DTYPE.names or ()])

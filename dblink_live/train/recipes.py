@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from dblink_live.errors import ConfigError
-from dblink_live.toml_text import parse_toml
+from dblink_live.text.toml_text import parse_toml
 from dblink_live.train.localizer.settings import DeepStormSettings, LocalizerSettings
 from dblink_live.train.reconstruction.settings import TrainingSettings, decode_settings, load_settings
 

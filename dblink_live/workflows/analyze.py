@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dblink_live.analysis.resolution.regions import RegionFrc
     from dblink_live.analysis.summary import Figures
     from dblink_live.store import Product, Run
-    from dblink_live.workflows.analysis_input import AnalysisSettings, Chosen
+    from dblink_live.workflows.inputs.analysis_input import AnalysisSettings, Chosen
 
 NOTES = (
     "a network's prior makes its pictures agree with each other, and draws sharp lines: judge by the FRC of the raw "
@@ -60,7 +60,7 @@ def analyze(
     run
         A run or its folder, or a reconstruction: ``.ome.zarr``, ``.npy``, ``.npz`` or ``.tif``.
     product, segment, full, model, fiducials, reference, undrift, pitch_nm
-        See `dblink_live.workflows.analysis_input.AnalysisSettings`.
+        See `dblink_live.workflows.inputs.analysis_input.AnalysisSettings`.
     progress
         True shows a bar.
 
@@ -84,7 +84,7 @@ def analyze(
     >>> round(analyze(path, pitch_nm=40)["drift_nm"], 3)
     0.0
     """
-    from dblink_live.workflows.analysis_input import AnalysisSettings
+    from dblink_live.workflows.inputs.analysis_input import AnalysisSettings
 
     path = Path(run) if isinstance(run, str | Path) else run.path
     settings = AnalysisSettings(
@@ -103,7 +103,7 @@ def analyze(
 def measure(path: Path, settings: AnalysisSettings, progress: bool | Progress = False) -> Analysis:
     """Measure what `analyze` returns, and write what ``settings.undrift`` asks for."""
     from dblink_live.analysis.summary import N_FIGURES, summarize
-    from dblink_live.workflows.analysis_input import open_subject
+    from dblink_live.workflows.inputs.analysis_input import open_subject
 
     report = progress_of(progress)
     if settings.undrift is not None:

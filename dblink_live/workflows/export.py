@@ -12,9 +12,9 @@ from dblink_live.pixel_sizes import UnusualPixelSize
 from dblink_live.report.mp4 import can_make_movies
 from dblink_live.store import Run, open_run
 from dblink_live.tables import format_of, write_localizations, written_suffixes
-from dblink_live.workflows.export_files import write_movie, write_picture, write_tiff
+from dblink_live.workflows.inputs.run_excerpt import Excerpt, ExportProduct, choose_excerpt
 from dblink_live.workflows.progress import Progress, progress_of
-from dblink_live.workflows.run_excerpt import Excerpt, ExportProduct, choose_excerpt
+from dblink_live.workflows.videos.export_files import write_movie, write_picture, write_tiff
 
 SUFFIXES: dict[str, tuple[str, ...]] = {
     "movie": (".mp4",),

@@ -94,7 +94,7 @@ def localize_stack(
         There is no such localizer.
     """
     from dblink_live.sources import open_source
-    from dblink_live.workflows.camera_estimate import compare_with_recording
+    from dblink_live.workflows.inputs.camera_estimate import compare_with_recording
 
     report = progress_of(progress)
     source = open_source(source_of(stack), launch=refuse_cameras)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from dblink_live.config import RunConfig
 from dblink_live.errors import input_accepted
-from dblink_live.workflows.network_input import read_maps
+from dblink_live.workflows.inputs.network_input import read_maps
 from dblink_live.workflows.progress import Progress, progress_of
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def reconstruct_to_image(
     config
         Camera, localizer, frames per window, model and device.
     channel, unit
-        Of a table; see `dblink_live.workflows.table_input.read_table`.
+        Of a table; see `dblink_live.workflows.inputs.table_input.read_table`.
 
     Raises
     ------

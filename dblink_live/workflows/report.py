@@ -79,7 +79,7 @@ def write_run_report(
     """As `report`, and return what was measured."""
     from dblink_live.report import write_report
     from dblink_live.store import open_run
-    from dblink_live.workflows.analysis_input import AnalysisSettings
+    from dblink_live.workflows.inputs.analysis_input import AnalysisSettings
 
     shown = progress_of(progress)
     # What is no run is refused before anything is worked out.

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from dblink_live.config import RunConfig
 from dblink_live.errors import input_accepted
 from dblink_live.store import Run, open_run
-from dblink_live.workflows.guess_source import guess_source
+from dblink_live.workflows.inputs.guess_source import guess_source
 from dblink_live.workflows.interrupt import stop_on_interrupt
+from dblink_live.workflows.live.viewer_process import start_viewer
 from dblink_live.workflows.progress import Progress, progress_of
 from dblink_live.workflows.settings import read_settings
-from dblink_live.workflows.viewer_process import start_viewer
 
 if TYPE_CHECKING:
     from dblink_live.pipeline.live_run import LiveRun, LiveSession

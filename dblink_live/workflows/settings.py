@@ -10,7 +10,7 @@ from typing import Any
 from dblink_live.config import RunConfig, load_run_config
 from dblink_live.errors import ConfigError
 from dblink_live.pixel_sizes import UnusualPixelSize
-from dblink_live.suggest import did_you_mean
+from dblink_live.text.suggest import did_you_mean
 
 SHORT_NAMES = {
     **{

@@ -225,7 +225,7 @@ KINDS = st.sampled_from(["start", "status", "end", "heartbeat", "snapshot?", "im
 FIELDS = st.sampled_from(["lost", "frame", "status", "image_ports", "latest", "start", "topic", "protocol", "message"])
 
 
-@settings(max_examples=50, deadline=None)  # tracemalloc makes each slow
+@settings(max_examples=50)  # tracemalloc makes each slow
 @given(kind=KINDS, fields=st.dictionaries(FIELDS, VALUES, max_size=5), bomb=st.none() | BOMBS, cut=st.integers(0, 20))
 def test_whatever_fields_hold_a_message_is_read_or_refused(
     kind: str, fields: dict[str, Any], bomb: bytes | None, cut: int

@@ -24,8 +24,8 @@ from dblink_live.types import (
     empty_localizations,
 )
 from dblink_live.windows import bin_localizations
-from dblink_live.workflows.lookahead_stages import stages_of
 from dblink_live.workflows.progress import NoProgress
+from dblink_live.workflows.videos.lookahead_stages import stages_of
 
 GRID = Grid(pitch_nm=40.0, shape=Shape(96, 96))
 CAMERA = Shape(24, 24)

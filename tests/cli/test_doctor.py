@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from dblink_live.cli import main
-from dblink_live.pipeline import forecast
-from dblink_live.workflows import capacity, machine, microscope
+from dblink_live.pipeline.overload import forecast
+from dblink_live.workflows.doctor import capacity, machine, microscope
 
 KEYS = {"torch", "device", "qt", "micromanager", "disk_mb_s", "ring_mb_s", "holds", "problems"}
 

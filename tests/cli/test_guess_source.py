@@ -13,7 +13,7 @@ import zarr
 from dblink_live.cli import main
 from dblink_live.errors import SourceError
 from dblink_live.store import open_run
-from dblink_live.workflows.guess_source import guess_source
+from dblink_live.workflows.inputs.guess_source import guess_source
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import zarr
 from dblink_live.cli import main
 from dblink_live.models import load_model, reconstruct
 from dblink_live.types import Grid, Shape, empty_localizations
-from dblink_live.workflows.network_input import CountedTable
+from dblink_live.workflows.inputs.network_input import CountedTable
 
 SHAPE = (5, 22, 17)
 

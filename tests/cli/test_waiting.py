@@ -14,7 +14,7 @@ from dblink_live.cli import main
 from dblink_live.display import screen
 from dblink_live.store import RunWriter
 from dblink_live.types import RunInfo
-from dblink_live.workflows.viewer_process import window_problem
+from dblink_live.workflows.live.viewer_process import window_problem
 
 COMMAND = [sys.executable, "-u", "-m", "dblink_live"]
 

@@ -12,7 +12,7 @@ import pytest
 from dblink_live.config import load_run_config
 from dblink_live.errors import ConfigError, DblinkError
 from dblink_live.sources.micromanager.acquisition_events import read_events
-from dblink_live.toml_text import parse_toml
+from dblink_live.text.toml_text import parse_toml
 from dblink_live.train.recipes import read_settings
 
 

@@ -59,7 +59,7 @@ def _numbers(steps: list[int]) -> list[int]:
     return numbers[1:]
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15, derandomize=True)
 @example(runs=[(3, 20), (12, 20), (60, 15)], n_slots=120, camera_goes_on=False)
 @example(runs=[(1, 20), (0, 20)], n_slots=120, camera_goes_on=False)
 @example(runs=[(1, 20), (-5, 20)], n_slots=120, camera_goes_on=False)

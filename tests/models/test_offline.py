@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from dblink_live.count_maps import CountMaps
 from dblink_live.errors import ModelError
+from dblink_live.maps.count_maps import CountMaps
 from dblink_live.models import (
     CheckpointPlan,
     Model,

@@ -13,9 +13,9 @@ from dblink_live.errors import ConfigError
 from dblink_live.latency import Step
 from dblink_live.models import LightNetwork, Model, StreamingEngine
 from dblink_live.models.light import LightConfig
-from dblink_live.pipeline.degradation import FIRST_HOLD_S, Degradation, levels
-from dblink_live.pipeline.live_region import Box, RegionRequest
 from dblink_live.pipeline.live_settings import check_live_settings
+from dblink_live.pipeline.overload.degradation import FIRST_HOLD_S, Degradation, levels
+from dblink_live.pipeline.overload.live_region import Box, RegionRequest
 from dblink_live.pipeline.stages.items import SegmentEnd, SegmentStart
 from dblink_live.pipeline.stages.reconstruct import ReconstructStage
 from dblink_live.store import LiveStep

@@ -33,7 +33,7 @@ def _recorder_pids() -> list[int]:
     found = []
     for child in psutil.Process().children():
         with contextlib.suppress(psutil.Error):  # it has just ended
-            if "dblink_live.pipeline.record_process" in child.cmdline():
+            if "dblink_live.pipeline.recording.record_process" in child.cmdline():
                 found.append(child.pid)
     return found
 
@@ -108,7 +108,7 @@ def test_the_frames_of_a_file_are_not_recorded_twice(tmp_path: Path) -> None:
 
 def test_the_recorder_imports_neither_torch_nor_qt() -> None:
     code = (
-        "import sys, dblink_live.pipeline.record_process\n"
+        "import sys, dblink_live.pipeline.recording.record_process\n"
         "sys.exit(any(name in sys.modules for name in ('torch', 'PySide6')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0

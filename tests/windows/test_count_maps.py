@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dblink_live.count_maps import CountMaps
+from dblink_live.maps.count_maps import CountMaps
 from dblink_live.types import empty_localizations
 from dblink_live.windows import bin_localizations
 

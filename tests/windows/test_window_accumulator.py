@@ -104,7 +104,7 @@ def test_a_gap_moves_nothing_but_what_it_took(
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_maps_do_not_depend_on_chunks_and_equal_the_finished_table(data: st.DataObject) -> None:
     window = data.draw(st.integers(1, 7), "window")
     first_frame = data.draw(st.integers(0, 20), "first frame")

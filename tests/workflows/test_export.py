@@ -24,9 +24,9 @@ from dblink_live.types import (
     Shape,
     empty_localizations,
 )
-from dblink_live.workflows import export_files
 from dblink_live.workflows.export import export
-from dblink_live.workflows.stored_video import StoredVideo
+from dblink_live.workflows.videos import export_files
+from dblink_live.workflows.videos.stored_video import StoredVideo
 
 CAMERA = Shape(20, 24)
 PIXEL_NM = 160.0

@@ -9,8 +9,8 @@ from pathlib import Path
 from dblink_live.cli.options import Verbs, add_json, add_verb, positive_int
 from dblink_live.cli.result import INTERRUPTED, Outcome
 from dblink_live.errors import input_accepted
+from dblink_live.workflows.live.viewer_process import has_display
 from dblink_live.workflows.progress import CONSOLE, say
-from dblink_live.workflows.viewer_process import has_display
 
 DEFAULT_FRAMES = 1500
 FPS = 50

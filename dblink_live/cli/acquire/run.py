@@ -20,9 +20,9 @@ from dblink_live.cli.options import (
 )
 from dblink_live.cli.result import INTERRUPTED, Outcome
 from dblink_live.errors import input_accepted
-from dblink_live.workflows.guess_source import guess_source
+from dblink_live.workflows.inputs.guess_source import guess_source
+from dblink_live.workflows.live.viewer_process import has_display
 from dblink_live.workflows.progress import CONSOLE
-from dblink_live.workflows.viewer_process import has_display
 
 if TYPE_CHECKING:
     from dblink_live.pipeline.live_run import LiveRun

@@ -17,7 +17,7 @@ from dblink_live.workflows.progress import say
 if TYPE_CHECKING:
     from dblink_live.analysis.resolution.regions import RegionFrc
     from dblink_live.analysis.summary import Figures
-    from dblink_live.workflows.analysis_input import Chosen
+    from dblink_live.workflows.inputs.analysis_input import Chosen
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -73,8 +73,8 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    from dblink_live.workflows.analysis_input import AnalysisSettings
     from dblink_live.workflows.analyze import figures_of, measure
+    from dblink_live.workflows.inputs.analysis_input import AnalysisSettings
 
     settings = AnalysisSettings(
         product=options.product,

@@ -41,7 +41,7 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(options: argparse.Namespace) -> Outcome:
     from dblink_live.tables import TABLE_DTYPE
-    from dblink_live.workflows.table_input import (
+    from dblink_live.workflows.inputs.table_input import (
         check_new_table,
         check_pixels_known,
         read_table,

@@ -50,8 +50,8 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(options: argparse.Namespace) -> Outcome:
     from dblink_live.tables import write_localizations
+    from dblink_live.workflows.inputs.table_input import check_new_table
     from dblink_live.workflows.localize import localize_stack
-    from dblink_live.workflows.table_input import check_new_table
 
     check_new_table(options.out, options.overwrite)
     settings = settings_of(options)

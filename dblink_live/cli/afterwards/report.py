@@ -83,8 +83,8 @@ def _refuse_recording_options(options: argparse.Namespace) -> None:
 
 
 def run(options: argparse.Namespace) -> Outcome:
+    from dblink_live.workflows.live.run_recording import is_run, make_run
     from dblink_live.workflows.report import write_run_report
-    from dblink_live.workflows.run_recording import is_run, make_run
 
     if is_run(options.path):
         _refuse_recording_options(options)

@@ -63,7 +63,7 @@ def add_parser(verbs: Verbs) -> None:
 def run(options: argparse.Namespace) -> Outcome:
     from dblink_live.analysis.comparison.best_sums import best_leaky_sum, best_plain_sum
     from dblink_live.analysis.metrics import evaluate
-    from dblink_live.workflows.video_files import as_probability, read_video
+    from dblink_live.workflows.videos.video_files import as_probability, read_video
 
     reconstruction = as_probability(
         read_video(options.reconstruction, npz_keys=("reconstruction", "X"), zarr_keys=("full", "live", "0"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dblink_live.cli.options import UsageError, Verbs, add_verb
 from dblink_live.cli.result import Outcome
-from dblink_live.workflows.viewer_process import viewer_command, window_problem
+from dblink_live.workflows.live.viewer_process import viewer_command, window_problem
 
 JOURNAL = "journal.sqlite"
 """By this file a folder is known as a run, without importing the store."""

@@ -101,7 +101,7 @@ def run(options: argparse.Namespace) -> Outcome:
 
 def _estimate(options: argparse.Namespace) -> Outcome:
     from dblink_live.workflows.calibrate import check_new_configuration
-    from dblink_live.workflows.camera_estimate import configuration_of, estimate_from_recording
+    from dblink_live.workflows.inputs.camera_estimate import configuration_of, estimate_from_recording
 
     check_new_configuration(options.out, options.overwrite)
     if options.dark is not None or options.light:

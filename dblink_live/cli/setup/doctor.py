@@ -16,7 +16,7 @@ from dblink_live.errors import DblinkError
 from dblink_live.workflows.progress import say
 
 if TYPE_CHECKING:
-    from dblink_live.workflows.machine import Gpu
+    from dblink_live.workflows.doctor.machine import Gpu
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -54,8 +54,8 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(options: argparse.Namespace) -> Outcome:
     from dblink_live.sources.micromanager.core import adapter_folders
-    from dblink_live.workflows import machine, microscope
-    from dblink_live.workflows.capacity import measure_capacity
+    from dblink_live.workflows.doctor import machine, microscope
+    from dblink_live.workflows.doctor.capacity import measure_capacity
 
     if options.record_bridge is not None:
         return _record_bridge(options.port, options.record_bridge)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dblink_live.errors import SourceError
-from dblink_live.pipeline.frame_accounts import FrameAccounts
+from dblink_live.pipeline.recording.frame_accounts import FrameAccounts
 from dblink_live.pipeline.stages.items import ForBin, LocalizedFrames, SegmentEnd, SegmentStart
 from dblink_live.pipeline.stages.stage import Stage
 from dblink_live.types import Gap, GapCause

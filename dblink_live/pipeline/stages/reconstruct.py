@@ -14,10 +14,10 @@ from dblink_live.config import RunConfig
 from dblink_live.errors import ConfigError
 from dblink_live.latency import Step, default_budget_s, waiting_s
 from dblink_live.models import Model
-from dblink_live.pipeline.degradation import Degradation, Level, levels
-from dblink_live.pipeline.live_region import Box, RegionRequest, densest
 from dblink_live.pipeline.live_stream import LiveStream, StreamOutput, WindowStep, padded
 from dblink_live.pipeline.network_runner import NetworkRunner
+from dblink_live.pipeline.overload.degradation import Degradation, Level, levels
+from dblink_live.pipeline.overload.live_region import Box, RegionRequest, densest
 from dblink_live.pipeline.stages.items import SegmentEnd, SegmentStart
 from dblink_live.pipeline.stages.stage import Stage
 from dblink_live.status import Clock, LatencyRecorder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dblink_live.pipeline.frame_accounts import FrameAccounts
+from dblink_live.pipeline.recording.frame_accounts import FrameAccounts
 from dblink_live.pipeline.stages.items import SegmentEnd, SegmentStart
 from dblink_live.pipeline.stages.stage import Stage
 from dblink_live.store import LiveStep, RunWriter

@@ -13,8 +13,8 @@ from typing import Literal, cast
 import numpy as np
 
 from dblink_live.errors import SourceError
-from dblink_live.picasso_yaml import find, positive_number, read_steps, whole_number
 from dblink_live.sources.files.stack_format import StackFormat
+from dblink_live.text.picasso_yaml import find, positive_number, read_steps, whole_number
 from dblink_live.types import FrameArray, Segment, Shape
 
 _PIXEL_SIZE_KEYS = ("Pixelsize", "Camera.Pixelsize", "Pixel Size", "Camera.Pixel Size")

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from dblink_live.errors import ConfigError, SourceError
-from dblink_live.suggest import did_you_mean
-from dblink_live.toml_text import parse_toml
+from dblink_live.text.suggest import did_you_mean
+from dblink_live.text.toml_text import parse_toml
 
 Event = dict[str, Any]
 

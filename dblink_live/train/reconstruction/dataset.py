@@ -20,8 +20,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dblink_live.binning import count_per_window
 from dblink_live.errors import ConfigError
+from dblink_live.maps.binning import count_per_window
 from dblink_live.simulate.varied import VariedParameters, draw_bands_video, draw_lines_video, draw_mask_video
 from dblink_live.simulate.video import Structure, Video, VideoParameters, simulate_video
 from dblink_live.train.reconstruction.drawn_mask import read_drawn_mask

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from dblink_live.errors import ConfigError
-from dblink_live.suggest import did_you_mean
-from dblink_live.toml_text import parse_toml
+from dblink_live.text.suggest import did_you_mean
+from dblink_live.text.toml_text import parse_toml
 
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 NonNegativeInt = Annotated[int, msgspec.Meta(ge=0)]

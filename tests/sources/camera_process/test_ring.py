@@ -98,7 +98,7 @@ def test_foreign_memory_is_no_ring() -> None:
         RingReader(mmap.mmap(-1, 2**16))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.one_of(

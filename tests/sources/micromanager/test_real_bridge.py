@@ -30,7 +30,7 @@ from dblink_live.sources.micromanager.bridge import other_version
 from dblink_live.sources.micromanager.bridge_recording import read_recording
 from dblink_live.sources.micromanager.client_repairs import _insert_array
 from dblink_live.types import Frame, Segment
-from dblink_live.workflows.microscope import inspect_bridge
+from dblink_live.workflows.doctor.microscope import inspect_bridge
 
 ASK = """
 import json, os, sys

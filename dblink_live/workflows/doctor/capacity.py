@@ -47,7 +47,7 @@ def measure_capacity(device: str) -> Iterator[Capacity]:
     import torch
 
     from dblink_live.models import load_model
-    from dblink_live.pipeline.forecast import measure_costs
+    from dblink_live.pipeline.overload.forecast import measure_costs
 
     config = RunConfig()
     threads = torch.get_num_threads()

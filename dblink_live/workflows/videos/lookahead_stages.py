@@ -13,9 +13,9 @@ import numpy.typing as npt
 from dblink_live.errors import ModelError, PluginError
 from dblink_live.store import Product, Run, SegmentCounts, StoredSegment
 from dblink_live.types import FloatImage
+from dblink_live.workflows.live.run_model import LEFT_OUT, model_of
 from dblink_live.workflows.progress import Progress
-from dblink_live.workflows.run_model import LEFT_OUT, model_of
-from dblink_live.workflows.stored_video import Region, StoredVideo
+from dblink_live.workflows.videos.stored_video import Region, StoredVideo
 
 MAX_VALUES = 2**22
 """Pixels of pictures that are compared, and made again: some seconds to a minute."""

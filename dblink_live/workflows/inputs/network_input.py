@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dblink_live.binning import count_per_window, is_inside
 from dblink_live.config import CameraConfig, LocalizerConfig
 from dblink_live.errors import SourceError
+from dblink_live.maps.binning import count_per_window, is_inside
 from dblink_live.tables import LocalizationTable
 from dblink_live.tables.extent import covering_grid, first_frame_note, span_frames
 from dblink_live.types import CountImage, Grid, Localizations, Shape
+from dblink_live.workflows.inputs.table_input import pixel_size_of, read_table, report_notes
 from dblink_live.workflows.localize import LocalizedStack, is_source, is_stack, localize_stack
 from dblink_live.workflows.progress import Progress, progress_of
-from dblink_live.workflows.table_input import pixel_size_of, read_table, report_notes
-from dblink_live.workflows.video_files import ARRAY_SUFFIXES, is_zarr, pitch_nm_of, read_video
+from dblink_live.workflows.videos.video_files import ARRAY_SUFFIXES, is_zarr, pitch_nm_of, read_video
 
 if TYPE_CHECKING:
     from dblink_live.models import Model

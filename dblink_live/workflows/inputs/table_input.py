@@ -48,7 +48,7 @@ def read_table(
 
 def _table_of_run(path: Path, pixel_size_nm: float | None, options: dict[str, str | None]) -> LocalizationTable:
     from dblink_live.store import open_run
-    from dblink_live.workflows.run_excerpt import choose_excerpt
+    from dblink_live.workflows.inputs.run_excerpt import choose_excerpt
 
     for name, value in {"pixel-size-nm": pixel_size_nm, **options}.items():
         if value is not None:

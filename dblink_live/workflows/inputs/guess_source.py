@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from dblink_live.errors import SourceError
 from dblink_live.workflows.localize import source_of
-from dblink_live.workflows.video_files import is_zarr
+from dblink_live.workflows.videos.video_files import is_zarr
 
 JOURNAL = "journal.sqlite"
 NDTIFF_INDEX = "NDTiff.index"

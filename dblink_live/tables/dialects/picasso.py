@@ -18,13 +18,13 @@ import numpy.typing as npt
 import yaml
 
 from dblink_live.errors import SourceError
-from dblink_live.picasso_yaml import check_steps, find, positive_number, read_steps, whole_number
 from dblink_live.tables.columns import as_column, make_rows
 from dblink_live.tables.files import replacing
 from dblink_live.tables.hdf5 import opened
 from dblink_live.tables.pixels import agreed_pixel_size
 from dblink_live.tables.table import TABLE_DTYPE, LocalizationTable, is_unknown
 from dblink_live.tables.table_format import EVERY_COLUMN, NotATableError, TableFormat
+from dblink_live.text.picasso_yaml import check_steps, find, positive_number, read_steps, whole_number
 from dblink_live.types import Shape
 
 _PIXEL_SIZE_KEYS = ("Pixelsize", "Camera.Pixelsize", "Pixel Size", "Camera.Pixel Size")

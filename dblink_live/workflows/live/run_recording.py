@@ -7,11 +7,11 @@ from pathlib import Path
 from dblink_live.config import RunConfig
 from dblink_live.errors import StoreError, input_accepted
 from dblink_live.tables import LocalizationTable
+from dblink_live.workflows.inputs.table_input import pixel_size_of, read_table, report_notes
 from dblink_live.workflows.localize import is_stack
 from dblink_live.workflows.progress import Progress
 from dblink_live.workflows.refine import refine_runs
-from dblink_live.workflows.table_input import pixel_size_of, read_table, report_notes
-from dblink_live.workflows.video_files import is_zarr
+from dblink_live.workflows.videos.video_files import is_zarr
 
 
 def is_run(path: Path) -> bool:

@@ -12,7 +12,7 @@ import msgspec
 
 from dblink_live.errors import RecorderError, StoreError
 from dblink_live.interfaces import FrameSource
-from dblink_live.pipeline.record_process import READY, RecordJob, RecordReport
+from dblink_live.pipeline.recording.record_process import READY, RecordJob, RecordReport
 from dblink_live.sources.camera_process import CameraProcess
 from dblink_live.store import RunWriter, create_raw, trim_raw
 from dblink_live.types import Segment
@@ -44,7 +44,7 @@ class Recorder:
         self._source = source
         self._writer = writer
         self._has_ended = False
-        self._process, address, nbytes = source.share("dblink_live.pipeline.record_process")
+        self._process, address, nbytes = source.share("dblink_live.pipeline.recording.record_process")
         job = RecordJob(address, nbytes, str(writer.path.absolute()), session)
         with suppress(BrokenPipeError):
             _pipe(self._process.stdin).write(msgspec.json.encode(job) + b"\n")

@@ -12,15 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from dblink_live.analysis.summary import QUICK_PICTURES, Subject
-from dblink_live.binning import count_per_pixel
 from dblink_live.errors import ConfigError, SourceError, StoreError
+from dblink_live.maps.binning import count_per_pixel
 from dblink_live.store import Product, Run, StoredSegment, open_run
 from dblink_live.types import FloatImage, Localizations, Shape
-from dblink_live.workflows.lookahead_stages import stages_of
 from dblink_live.workflows.progress import Progress
-from dblink_live.workflows.split_frames import Region, split_reconstruction
-from dblink_live.workflows.stored_video import StoredVideo
-from dblink_live.workflows.video_files import as_probability, is_zarr, pitch_nm_of, read_video
+from dblink_live.workflows.videos.lookahead_stages import stages_of
+from dblink_live.workflows.videos.split_frames import Region, split_reconstruction
+from dblink_live.workflows.videos.stored_video import StoredVideo
+from dblink_live.workflows.videos.video_files import as_probability, is_zarr, pitch_nm_of, read_video
 
 MAX_VALUES = 2**25
 """Pixels of pictures that are held at once: 128 MB, and a few times as much while they are moved."""

@@ -15,8 +15,8 @@ from dblink_live.errors import ConfigError, StoreError
 from dblink_live.report.mp4 import Mp4Encoder
 from dblink_live.report.pictures import painted
 from dblink_live.types import FloatImage
+from dblink_live.workflows.inputs.run_excerpt import Excerpt
 from dblink_live.workflows.progress import Advance
-from dblink_live.workflows.run_excerpt import Excerpt
 
 MAX_TIFF_BYTES = 2**32 - 2**20
 """ImageJ's format of TIFF counts bytes with 32 bits; some are left for the metadata."""

@@ -1,4 +1,4 @@
-"""The recorder: ``python -m dblink_live.pipeline.record_process``.
+"""The recorder: ``python -m dblink_live.pipeline.recording.record_process``.
 
 It reads the frame ring beside the process that reconstructs, and writes every frame into the run folder. It alone may
 hold ring slots back, so that a slow disk costs no frame before the whole ring is full. It imports neither torch nor Qt,

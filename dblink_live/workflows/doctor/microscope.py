@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dblink_live.workflows.machine import Finding, probe
+from dblink_live.workflows.doctor.machine import Finding, probe
 
 # Every adapter states for which version it was built; the file name is Micro-Manager's convention on each system.
 INTERFACE_PROBE = """

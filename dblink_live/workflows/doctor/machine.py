@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from dblink_live.types import Segment, Shape
-from dblink_live.workflows.viewer_process import window_problem
+from dblink_live.workflows.live.viewer_process import window_problem
 
 PROBE_TIMEOUT_S = 180.0
 """A machine that is busy with other things takes a minute to import torch."""

@@ -19,8 +19,8 @@ from dblink_live.config import RunConfig
 from dblink_live.interfaces import Localizer
 from dblink_live.models import Model, StreamingEngine
 from dblink_live.models.streaming import Picture
-from dblink_live.pipeline.live_region import Box, RegionRequest, centre
 from dblink_live.pipeline.network_runner import NetworkRunner
+from dblink_live.pipeline.overload.live_region import Box, RegionRequest, centre
 from dblink_live.registry import get_localizer_factory
 from dblink_live.types import Camera, FrameArray, Grid, Shape
 

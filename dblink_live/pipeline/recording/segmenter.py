@@ -9,7 +9,7 @@ from dblink_live.camera.resolve import pixel_size_conflict, resolve_camera
 from dblink_live.config import RunConfig
 from dblink_live.interfaces import SourceEvent
 from dblink_live.latency import max_missing_windows
-from dblink_live.pipeline.frame_accounts import FrameAccounts
+from dblink_live.pipeline.recording.frame_accounts import FrameAccounts
 from dblink_live.pipeline.stages.items import ForLocalize, FrameBatch, SegmentEnd, SegmentStart
 from dblink_live.types import Camera, Frame, Gap, GapCause, Grid, Segment
 

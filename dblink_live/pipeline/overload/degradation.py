@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dblink_live.latency import Step
-from dblink_live.pipeline.live_region import MIN_SIDE_PX
+from dblink_live.pipeline.overload.live_region import MIN_SIDE_PX
 
 LATE_SHARE = 0.25
 """Of the slack: a map that has waited so long, and not less than those before it, takes the next step..."""

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dblink_live.binning import count_per_pixel
 from dblink_live.config import run_config_from_plain
 from dblink_live.errors import AnalysisError, ModelError, PluginError
+from dblink_live.maps.binning import count_per_pixel
 from dblink_live.store import CommittedWindow, Product, Run, StoredSegment
 from dblink_live.types import CountImage, FloatImage, Shape
+from dblink_live.workflows.live.run_model import LEFT_OUT, model_of
 from dblink_live.workflows.progress import Progress
-from dblink_live.workflows.run_model import LEFT_OUT, model_of
 
 if TYPE_CHECKING:
     from dblink_live.models import Model

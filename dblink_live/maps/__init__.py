@@ -1,0 +1,1 @@
+"""Localizations binned into maps."""

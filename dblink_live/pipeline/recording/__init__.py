@@ -1,0 +1,1 @@
+"""Frames of a live run: cut into segments, recorded and accounted for."""

@@ -1,0 +1,1 @@
+"""One module per table format. Each registers itself as ``FORMAT``."""

@@ -1,0 +1,1 @@
+"""Texts of other formats: TOML, YAML, HTML, and suggestions for misspelled words."""

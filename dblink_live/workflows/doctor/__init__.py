@@ -1,0 +1,1 @@
+"""What `doctor` measures: this machine, the microscope, and what both can hold."""

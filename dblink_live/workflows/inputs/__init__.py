@@ -1,0 +1,1 @@
+"""What the workflows take: tables, recordings and runs, found and checked."""

@@ -1,0 +1,1 @@
+"""What a live run needs besides its pipeline: model, recording, viewer."""

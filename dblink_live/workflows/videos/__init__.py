@@ -1,0 +1,1 @@
+"""What the workflows make of stored windows: videos and files of them."""
