@@ -9,7 +9,7 @@ import logging
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,8 +19,8 @@ from dblink_live.camera.recording_facts import MIN_FRAMES, estimate_camera
 from dblink_live.errors import CalibrationError, DblinkError, SourceError
 from dblink_live.interfaces import FrameSource
 from dblink_live.pixel_sizes import is_plausible, suggestion
-from dblink_live.sources import open_source
-from dblink_live.sources.files.stack_format import scheme_by_suffix, stack_formats
+from dblink_live.sources import SourceSpec, open_source, parse_source
+from dblink_live.sources.files.stack_format import format_of_path, format_of_scheme
 from dblink_live.tables import LocalizationTable, format_of_content, read_localizations
 from dblink_live.types import CameraRecipe, Frame, FrameArray, Gap, GapCause, Segment
 
@@ -29,7 +29,8 @@ N_FRAMES = 200
 MAX_SIDE = 256
 """Side of the middle of the field that is looked at, in pixels."""
 _JOURNAL = "journal.sqlite"
-_NDTIFF_INDEX = "NDTiff.index"
+_IDLE_S = 2.0
+"""A dataset that has not grown for so long is taken as it is."""
 
 
 @dataclass(frozen=True)
@@ -102,26 +103,17 @@ def inspect_path(text: str | Path) -> Inspection:
 
 def _source_of(path: Path, text: str) -> str | None:
     """The source specification of a recording; None where it is none."""
-    schemes = {found.scheme for found in stack_formats()} | {"ndtiff"}
-    if text.partition(":")[0] in schemes and not path.exists():
-        return text
-    if path.is_dir():
-        if path.suffix.lower() == ".zarr" or any(
-            (path / name).exists() for name in (".zgroup", ".zarray", "zarr.json")
-        ):
-            return f"zarr:{text}"
-        if (path / _NDTIFF_INDEX).is_file() or any(path.glob("*NDTiffStack*.tif")):
-            return f"ndtiff:{text}?idle_s=2"
-        return f"tiff:{text}" if any(path.glob("*.tif")) or any(path.glob("*.tiff")) else None
-    scheme = scheme_by_suffix().get(path.suffix.lower())
-    return f"{scheme}:{text}" if scheme is not None and path.is_file() else None
+    if not path.exists():
+        return text if format_of_scheme(text.partition(":")[0]) is not None else None
+    found = format_of_path(path)
+    return f"{found.scheme}:{text}" if found is not None else None
 
 
 def _inspect_recording(text: str, source: str) -> Inspection:
-    scheme = source.partition(":")[0]
-    name = next((found.name for found in stack_formats() if found.scheme == scheme), "NDTiff")
+    found = format_of_scheme(source.partition(":")[0])
+    name = found.name if found is not None else ""
     try:
-        opened = open_source(source, launch=_no_camera)
+        opened = open_source(_without_waiting(source), launch=_no_camera)
         try:
             segment = opened.open()
             frames, n_lost = _first_frames(opened)
@@ -160,8 +152,15 @@ def _inspect_recording(text: str, source: str) -> Inspection:
         name,
         {label: value for label, value in facts.items() if value is not None},
         tuple(odd),
-        command=f"dblink-live run --source {_quoted(source.removesuffix('?idle_s=2'))} --out {run_name}{size}",
+        command=f"dblink-live run --source {_quoted(source)} --out {run_name}{size}",
     )
+
+
+def _without_waiting(source: str) -> SourceSpec:
+    """The source, which is taken for finished soon after it has stopped to grow."""
+    spec = parse_source(source)
+    found = format_of_scheme(spec.scheme)
+    return replace(spec, idle_s=spec.idle_s or _IDLE_S) if found is not None and "idle_s" in found.options else spec
 
 
 def read_excerpt(source: str, n_frames: int = N_FRAMES) -> tuple[FrameArray, Segment]:

@@ -28,6 +28,13 @@ class UsageError(ConfigError):
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises `UsageError` with one line instead of printing its whole usage and exiting."""
 
+    details: Callable[[], str] | None = None
+    """Return what stands below the example in ``--help``: made only when it is asked for."""
+
+    def format_help(self) -> str:
+        """Return the text of ``--help``."""
+        return super().format_help() + (f"\n{self.details()}\n" if self.details is not None else "")
+
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{self.prog}: error: {message}; see {self.prog} --help")
 
@@ -77,9 +84,15 @@ class Verbs(Protocol):
 
 
 def add_verb(
-    verbs: Verbs, name: str, *, run: Callable[[argparse.Namespace], Outcome], help: str, example: str
+    verbs: Verbs,
+    name: str,
+    *,
+    run: Callable[[argparse.Namespace], Outcome],
+    help: str,
+    example: str,
+    details: Callable[[], str] | None = None,
 ) -> argparse.ArgumentParser:
-    """Add a verb whose ``--help`` ends with ``example`` and whose work is done by ``run``."""
+    """Add a verb whose ``--help`` ends with ``example`` and ``details``, and whose work is done by ``run``."""
     parser = verbs.add_parser(
         name,
         help=help,
@@ -90,6 +103,8 @@ def add_verb(
         allow_abbrev=False,
     )
     parser.set_defaults(run=run, json=False)
+    if isinstance(parser, Parser):
+        parser.details = details
     return parser
 
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from dblink_live.errors import SourceError
 from dblink_live.interfaces import FrameSource
 from dblink_live.sources import simulated
-from dblink_live.sources.files.stack_format import StackOptions, stack_formats
+from dblink_live.sources.files.stack_format import StackOptions, format_of_scheme
 from dblink_live.sources.micromanager import acquisition, core, live_preview, script
-from dblink_live.sources.ndtiff.follower import DEFAULT_IDLE_S, NdtiffFollower, NdtiffOptions
 from dblink_live.sources.region import RegionSource
 from dblink_live.sources.replay import ReplaySource
 from dblink_live.sources.spec import SourceSpec, parse_source
@@ -63,30 +62,17 @@ def _open(spec: SourceSpec, launch: CameraLauncher, n_kept: int) -> FrameSource:
             return launch(script.recipe(spec))
         case "sim":
             return launch(simulated.recipe(spec))
-        case "ndtiff":
-            return NdtiffFollower(Path(spec.target), _ndtiff_options(spec), first_frame=n_kept)
         case _:
-            return _replay(spec, n_kept)
+            return _recording(spec, n_kept)
 
 
-def _ndtiff_options(spec: SourceSpec) -> NdtiffOptions:
-    return NdtiffOptions(
-        channel=spec.channel,
-        position=spec.position,
-        camera=spec.camera,
-        start=spec.start or 0,
-        n_frames=spec.frames,
-        watch=spec.watch,
-        idle_s=spec.idle_s or DEFAULT_IDLE_S,
-        wait_s=spec.wait_s,
-    )
-
-
-def _replay(spec: SourceSpec, first_frame: int) -> ReplaySource:
-    found = next((each for each in stack_formats() if each.scheme == spec.scheme), None)
-    if found is None:
+def _recording(spec: SourceSpec, n_kept: int) -> FrameSource:
+    found = format_of_scheme(spec.scheme)
+    if found is not None and found.follow is not None:
+        return found.follow(spec, n_kept)
+    if found is None or found.open is None:
         raise SourceError(f"expected a source of this version, found {spec.scheme!r}")
     options = StackOptions(spec.channel, spec.position, spec.frames, spec.partial)
     opener = partial(found.open, Path(spec.target), options)
     name = f"{spec.scheme}:{spec.target}"
-    return ReplaySource(name, opener, fps=spec.fps, n_frames=spec.frames, first_frame=first_frame)
+    return ReplaySource(name, opener, fps=spec.fps, n_frames=spec.frames, first_frame=n_kept)

@@ -14,12 +14,11 @@ from typing import Any, Literal
 from urllib.parse import unquote
 
 from dblink_live.errors import SourceError
-from dblink_live.sources.files.stack_format import stack_formats
+from dblink_live.sources.files.stack_format import format_of_scheme, stack_formats
 from dblink_live.text.suggest import did_you_mean
 
 Roi = tuple[int, int, int, int]
 
-_REPLAY_OPTIONS = ("fps", "frames", "seed", "exposure_ms", "roi")
 SPECIMENS = ("filaments", "mitochondria", "er")
 
 
@@ -28,7 +27,7 @@ class SourceSpec:
     """A parsed source specification."""
 
     scheme: str
-    """mm:core, mm:acquisition, mm:live, mm:script, sim, ndtiff, or that of a format of recorded stacks: tiff, raw..."""
+    """mm:core, mm:acquisition, mm:live, mm:script, sim, or that of a format of recordings: tiff, ndtiff..."""
     target: str = ""
     """A path, or the specimen of ``sim:``."""
     fps: float | None = None
@@ -71,12 +70,14 @@ class SourceSpec:
     @property
     def is_recording(self) -> bool:
         """Whether frames come from a file, so that none is lost while it is not read."""
-        return self.scheme == "ndtiff" or self.scheme in {found.scheme for found in stack_formats()}
+        return format_of_scheme(self.scheme) is not None
 
     @property
     def is_of_another_program(self) -> bool:
         """Whether another program acquires the frames, at the same time, and we only watch."""
-        return self.scheme in ("ndtiff", "mm:live", "mm:script") or self.port is not None
+        found = format_of_scheme(self.scheme)
+        is_followed = found is not None and found.follow is not None
+        return is_followed or self.scheme in ("mm:live", "mm:script") or self.port is not None
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,6 @@ class Scheme:
 _OWN_SCHEMES: dict[str, Scheme] = {
     "mm:core": Scheme(("config", "exposure_ms", "roi", "binning", "frames", "fps"), targets=(), required=("config",)),
     "sim": Scheme(("fps", "frames", "seed", "size"), targets=SPECIMENS),
-    "ndtiff": Scheme(
-        ("channel", "position", "camera", "start", "frames", "watch", "idle_s", "wait_s", "exposure_ms", "roi")
-    ),
     "mm:acquisition": Scheme(
         ("config", "port", "events", "frames", "exposure_ms", "roi", "binning", "channel", "position", "save"),
         targets=(),
@@ -106,8 +104,8 @@ _OWN_SCHEMES: dict[str, Scheme] = {
 
 @functools.cache
 def schemes() -> dict[str, Scheme]:
-    """Return every scheme: ours, and one of each format of recorded stacks."""
-    recorded = {found.scheme: Scheme((*_REPLAY_OPTIONS, *found.options)) for found in stack_formats()}
+    """Return every scheme: those of cameras and simulations, and one of each format of recordings."""
+    recorded = {found.scheme: Scheme(found.all_options) for found in stack_formats()}
     return {**_OWN_SCHEMES, **recorded}
 
 
@@ -195,8 +193,8 @@ def _check_target(name: str, scheme: Scheme, target: str) -> None:
 
 
 def _example(name: str) -> str:
-    examples = {found.scheme: found.example for found in stack_formats()}
-    return {"ndtiff": "data/acquisition_1", **examples}.get(name, "stack.tif")
+    found = format_of_scheme(name)
+    return found.example if found is not None else "stack.tif"
 
 
 def _parse_options(name: str, scheme: Scheme, query: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dblink_live.config import CameraConfig, LocalizerConfig
 from dblink_live.errors import CalibrationError, ConfigError, SourceError
 from dblink_live.interfaces import Explaining, FrameSource
 from dblink_live.localizations import Localizations as LocalizationArray
-from dblink_live.sources.files.stack_format import scheme_by_suffix
+from dblink_live.sources.files.stack_format import format_of_scheme, scheme_by_suffix
 from dblink_live.types import (
     Camera,
     CameraRecipe,
@@ -61,7 +61,7 @@ def source_of(stack: str) -> str:
 
 def is_source(stack: str) -> bool:
     """Return whether ``stack`` begins with the scheme of a recording, as ``tiff:`` does."""
-    return stack.partition(":")[0] in {*scheme_by_suffix().values(), "ndtiff"}
+    return format_of_scheme(stack.partition(":")[0]) is not None
 
 
 def is_stack(path: Path) -> bool:

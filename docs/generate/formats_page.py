@@ -16,15 +16,6 @@ from dblink_live.tables import TABLE_DTYPE, TableFormat, table_formats
 from dblink_live.tables.table_format import EVERY_COLUMN
 
 PAGE = Path(__file__).resolve().parents[1] / "reference" / "formats.md"
-_NDTIFF = (
-    "NDTiff dataset",
-    "`ndtiff:`",
-    "a folder",
-    "format 3 of either writer (Java, Python), while it is written or finished, in several files",
-    "two cameras at the same axes unless `camera=` selects one; several axes with one time; a dataset without its "
-    "index",
-    "`channel`, `position`, `camera`, `start`, `watch`, `idle_s`",
-)
 
 
 def blocks() -> dict[str, str]:
@@ -58,19 +49,19 @@ def columns() -> str:
 
 
 def recordings() -> str:
-    """Return the table of recorded stacks."""
+    """Return the table of recordings."""
     rows = [
         (
             found.name,
             f"`{found.scheme}:`",
-            ", ".join(f"`{suffix}`" for suffix in found.suffixes),
+            ", ".join(f"`{suffix}`" for suffix in found.suffixes) or "a folder",
             found.versions,
             found.refused,
-            ", ".join(f"`{option}`" for option in ("frames", "fps", *found.options)),
+            ", ".join(f"`{option}`" for option in found.all_options),
         )
         for found in stack_formats()
     ]
-    return _markdown(["recording", "source", "files", "read", "refused", "options"], [*rows, _NDTIFF])
+    return _markdown(["recording", "source", "files", "read", "refused", "options"], rows)
 
 
 def render(page: str) -> str:

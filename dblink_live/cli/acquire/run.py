@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dblink_live.cli import format_help
 from dblink_live.cli.options import (
     UsageError,
     Verbs,
@@ -35,13 +36,14 @@ def add_parser(verbs: Verbs) -> None:
         run=run,
         help="reconstruct live from a camera, a recorded stack or a simulated specimen",
         example='dblink-live run --source "stack.tif?fps=50" --out stack.run --pixel-size-nm 108',
+        details=format_help.recordings,
     )
     parser.add_argument(
         "--source",
         metavar="SPEC|FILE",
         help="a recorded stack, a folder in which Micro-Manager saves, or a .cfg file, whose kind is then guessed; or "
-        "mm:core?config=FILE, mm:acquisition?events=PLAN, mm:live, ndtiff:PATH, tiff:PATH, zarr:PATH, raw:PATH, "
-        "sim:filaments, sim:mitochondria; with options after '?' (needed unless --config names one)",
+        "mm:core?config=FILE, mm:acquisition?events=PLAN, mm:live, sim:filaments, sim:mitochondria, or one of the "
+        "recordings below; with options after '?' (needed unless --config names one)",
     )
     parser.add_argument("--out", metavar="RUN", type=Path, required=True, help="the run folder to make")
     add_camera_options(parser)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from dblink_live.cli import format_help
 from dblink_live.cli.options import Verbs, add_json, add_pixel_size, add_table, add_verb
 from dblink_live.cli.result import Outcome
 from dblink_live.errors import input_accepted
@@ -19,6 +20,7 @@ def add_parser(verbs: Verbs) -> None:
         help="write the localizations of a run or a table in another format",
         example="dblink-live convert storm.csv storm.hdf5 --pixel-size-nm 108\n"
         "  dblink-live convert cell1.run cell1.csv",
+        details=format_help.tables,
     )
     parser.add_argument(
         "table",
@@ -30,8 +32,7 @@ def add_parser(verbs: Verbs) -> None:
         "out",
         metavar="OUT",
         type=Path,
-        help="its extension selects the format: .csv ThunderSTORM's, .hdf5 Picasso's with a .yaml beside it, .txt "
-        "rapidSTORM's, .mat SMAP's, .h5 DECODE's, .smlm, .parquet",
+        help="its extension selects the format: the list below",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     add_pixel_size(parser, "side of a camera pixel; needed to write positions in pixels that are read in nanometres")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from dblink_live.cli import format_help
 from dblink_live.cli.options import (
     Verbs,
     add_calibration,
@@ -27,6 +28,7 @@ def add_parser(verbs: Verbs) -> None:
         run=run,
         help="find the molecules in a recorded stack and write them as a table",
         example="dblink-live localize stack.tif --out locs.csv --pixel-size-nm 108 --offset-adu 100",
+        details=format_help.recordings,
     )
     parser.add_argument(
         "stack",

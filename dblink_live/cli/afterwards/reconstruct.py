@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from dblink_live.cli import format_help
 from dblink_live.cli.options import (
     Verbs,
     add_calibration,
@@ -28,6 +29,7 @@ def add_parser(verbs: Verbs) -> None:
         run=run,
         help="make a super-resolved video of a localization table, a stack of frames, or maps of localizations",
         example="dblink-live reconstruct storm.csv --out storm.ome.zarr --pixel-size-nm 160 --window 100",
+        details=format_help.recordings_and_tables,
     )
     parser.add_argument(
         "input",

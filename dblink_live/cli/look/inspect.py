@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from dblink_live.cli import format_help
 from dblink_live.cli.options import Verbs, add_json, add_verb
 from dblink_live.cli.result import Outcome
 
@@ -15,6 +16,7 @@ def add_parser(verbs: Verbs) -> None:
         run=run,
         help="say what a file is, what it states, what is missing or odd, and which command uses it",
         example="dblink-live inspect cell_1_MMStack_Pos0.ome.tif",
+        details=format_help.recordings_and_tables,
     )
     parser.add_argument(
         "file", metavar="FILE", help="a recording, a localization table, a folder, or a source such as tiff:FOLDER"

@@ -301,6 +301,7 @@ FORMAT = StackFormat(
     name="TIFF",
     suffixes=(".tif", ".tiff"),
     open=open_tiff,
+    contents=("*.tif", "*.tiff"),
     options=("channel", "position", "partial"),
     versions="classic and BigTIFF, either byte order, any compression of tifffile's; plain, appended page by page, "
     "ImageJ "

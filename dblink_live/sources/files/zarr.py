@@ -325,6 +325,7 @@ FORMAT = StackFormat(
     name="Zarr and OME-Zarr",
     suffixes=(".zarr",),
     open=ZarrStack,
+    contents=("zarr.json", ".zarray", ".zgroup"),
     options=("channel",),
     versions="Zarr 2 and 3, sharded or not; bare arrays (t, y, x) or with named dimensions; OME-Zarr 0.1 to 0.5. "
     "Chunks "

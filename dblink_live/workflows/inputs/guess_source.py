@@ -6,11 +6,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from dblink_live.errors import SourceError
+from dblink_live.sources.files.stack_format import format_of_path
 from dblink_live.workflows.localize import source_of
 from dblink_live.workflows.videos.video_files import is_zarr
 
 JOURNAL = "journal.sqlite"
-NDTIFF_INDEX = "NDTiff.index"
 
 
 def guess_source(
@@ -57,10 +57,10 @@ def _spec_of_path(text: str) -> str:
             f"expected camera frames, found the run folder {path}; `dblink-live view` shows it, `dblink-live resume` "
             "goes on with it"
         )
-    if is_zarr(path):
-        return f"zarr:{text}"
     if path.is_dir():
-        return f"ndtiff:{text}"
+        # A folder of nothing that is known is one in which Micro-Manager saves, or will.
+        found = format_of_path(path)
+        return f"{found.scheme if found is not None else 'ndtiff'}:{text}"
     if path.suffix.lower() == ".cfg":
         return f"mm:core?config={quote(text, safe='/:' + chr(92))}"
     if is_table(path):
