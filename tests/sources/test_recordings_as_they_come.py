@@ -155,6 +155,64 @@ def test_pages_that_were_appended_one_by_one_are_frames(tmp_path: Path) -> None:
     check(replayed(f"tiff:{tmp_path / 'loop.tif'}")[0], range(12))
 
 
+PARTS = (STACK[:5], STACK[5:7], STACK[7:])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"metadata": {"axes": "TYX"}}, {"compression": "zlib"}, {"metadata": None}, {"byteorder": ">"}],
+    ids=["plain", "named axis", "compressed", "undescribed", "big-endian"],
+)
+def test_stacks_that_were_appended_are_one_recording(tmp_path: Path, settings: dict[str, object]) -> None:
+    path = tmp_path / "blocks.tif"
+    for part in PARTS:
+        tifffile.imwrite(path, part, append=path.exists(), photometric="minisblack", **settings)
+    check(replayed(f"tiff:{path}")[0], range(12))
+    if settings.get("metadata", {}) is not None:
+        assert "3 stacks that were appended (5, 2, 5 frames)" in " ".join(inspect_path(path).odd)
+
+
+def test_appended_stacks_of_which_only_the_first_page_is_listed_are_whole(tmp_path: Path) -> None:
+    path = tmp_path / "truncated.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for part in PARTS:
+            writer.write(part, photometric="minisblack", truncate=True)
+    check(replayed(f"tiff:{path}")[0], range(12))
+
+
+def test_a_cut_behind_appended_stacks_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "cut.tif"
+    for part in PARTS:
+        tifffile.imwrite(path, part, append=path.exists(), photometric="minisblack")
+    whole = path.read_bytes()
+    for share in (0.5, 0.8, 0.97):
+        path.write_bytes(whole[: int(share * len(whole))])
+        with pytest.raises(SourceError, match="cannot be read"):
+            replayed(f"tiff:{path}")
+
+
+@pytest.mark.parametrize(
+    ("second", "settings"),
+    [
+        pytest.param(STACK[:, :8], {}, id="another size"),
+        pytest.param(STACK.astype(np.uint8), {}, id="another type"),
+        pytest.param(STACK, {"metadata": {"channel": "red"}}, id="another channel"),
+        pytest.param(STACK[:2], {"metadata": {"axes": "CYX"}}, id="colours"),
+        pytest.param(np.stack([STACK, STACK]), {}, id="two axes"),
+    ],
+)
+@pytest.mark.parametrize("truncate", [False, True])
+def test_appended_stacks_that_are_not_alike_are_refused(
+    tmp_path: Path, second: np.ndarray, settings: dict[str, object], truncate: bool
+) -> None:
+    path = tmp_path / "mixed.tif"
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(STACK, photometric="minisblack", truncate=truncate)
+        writer.write(second, photometric="minisblack", truncate=truncate, **settings)
+    with pytest.raises(SourceError, match=r"stacks of the same kind that follow each other, found 2"):
+        replayed(f"tiff:{path}")
+
+
 def write_imagej(path: Path, stored: np.ndarray, calibration: str) -> None:
     text = f"ImageJ=1.54f\nimages={len(stored)}\nframes={len(stored)}\n{calibration}"
     with tifffile.TiffWriter(path) as writer:

@@ -280,9 +280,7 @@ def test_a_run_that_is_deleted_while_it_is_shown_is_named_in_one_line(
     shown = window.presenter
     shown.go_to(4)
     until(
-        lambda: (
-            shown.refresh_history() or shown.tick() or "moved or deleted while it was shown" in shown.banner.text()
-        )
+        lambda: shown.refresh_history() or shown.tick() or "moved or deleted while it was shown" in shown.banner.text()
     )
     assert "\n" not in shown.banner.text()
     for _ in range(3):

@@ -7,6 +7,7 @@ off. (A TIFF is a chain of pages, and tifffile ends a broken chain without an er
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +18,7 @@ import tifffile
 from dblink_live.errors import SourceError
 from dblink_live.sources.files import tiff_log
 from dblink_live.sources.files.stack_format import EVERYTHING, StackFormat, StackOptions
+from dblink_live.sources.files.tiff_blocks import Place, find_blocks, join_blocks, lists_only_its_first_page
 from dblink_live.sources.files.tiff_images import ImageFiles, is_pattern
 from dblink_live.sources.files.tiff_metadata import tiff_facts
 from dblink_live.sources.files.tiff_pages import check_page, count_whole_pages, describe
@@ -30,8 +32,6 @@ _MAX_OPEN = 8
 """Files of a set that are kept open."""
 _SIGNED_OFFSET = -32768.0
 """ImageJ stores signed counts this much higher, and says so in its calibration."""
-
-Page = tifffile.TiffPage | tifffile.TiffFrame
 
 
 def open_tiff(path: Path, options: StackOptions = EVERYTHING) -> Stack:
@@ -142,8 +142,7 @@ class TiffStack:
         self.notes: tuple[str, ...] = ()
         self._tif = _open_tiff(path)
         try:
-            self._pages: list[Page | None] = []
-            self._contiguous_at: int | None = None
+            self._places: Sequence[Place] = []
             self._find_frames()
             self.numbers: tuple[int, ...] | None = None
             self.segment = describe(self._tif.pages.first, tiff_facts(self._tif, path))
@@ -188,22 +187,38 @@ class TiffStack:
         if not n_pages:
             raise SourceError(f"page 1 of {self._path} cannot be read (its description is cut off); {_NOT_WHOLE}")
         check_page(tif.pages.first, self._path)
+        blocks = find_blocks(tif, n_pages)
+        if len(blocks) > 1:
+            self._places, note = join_blocks(blocks, tif, self._path, n_pages)
+            self.notes = (note,)
+            self.n_frames = len(self._places) + (is_broken and self._places[-1] is not None)
+            self._n_expected = f"at least {self.n_frames}" if is_broken else f"{self.n_frames}"
+            return
         try:
             series = tif.series
         except Exception:
             # A damaged page table. The pages before the damage are still there one by one.
             series = []
         if len(series) > 1:
-            series = self._one_page_each(series)
+            listed = ", ".join(str(one.shape) for one in series[:4])
+            raise SourceError(
+                f"expected one stack in {self._path}, found {len(series)} series ({listed}); export one position or "
+                "channel"
+            )
         first = tif.pages[0]
         n_declared = int((tif.imagej_metadata or {}).get("images", 0))
-        pages: list[Page | None] = [tif.pages[index] for index in range(n_pages)]
+        pages: list[Place] = [tif.pages[index] for index in range(n_pages)]
         dataoffset = None
         if series:
             stack = series[0]
             self._refuse_what_is_no_stack(stack)
             n_declared = max(n_declared, int(np.prod(stack.shape[:-2], dtype=np.int64)))
             dataoffset = stack.dataoffset
+            if lists_only_its_first_page(tif) and n_pages > 1:
+                raise SourceError(
+                    f"expected one stack in {self._path}, found {n_declared} frames behind its first page and "
+                    f"{n_pages - 1} pages that are described otherwise; export one stack"
+                )
             if len(stack.pages) > n_pages and not is_broken:
                 # An OME set goes on in further files; pages may be missing from it.
                 pages = list(stack.pages)
@@ -211,25 +226,15 @@ class TiffStack:
             dataoffset = first.dataoffsets[0]
         if n_declared > len(pages) and dataoffset is not None:
             # ImageJ above 4 GB, and some writers always: one page that all the frames follow without a gap.
-            self._contiguous_at = int(dataoffset)
+            n_bytes = int(np.prod(first.shape[-2:])) * np.dtype(first.dtype).itemsize
+            self._places = range(int(dataoffset), int(dataoffset) + n_declared * n_bytes, n_bytes)
             self.n_frames = n_declared
         else:
-            self._pages = pages
+            self._places = pages
             # One more than there are: the page at which a broken chain breaks off, which then reports itself.
             self.n_frames = max(n_declared, len(pages) + is_broken)
         known = max(n_declared, len(pages)) if n_declared > len(pages) or not is_broken else None
         self._n_expected = f"{known}" if known is not None else f"at least {self.n_frames}"
-
-    def _one_page_each(self, series: list[Any]) -> list[Any]:
-        """Nothing where each page was appended by itself, as one frame of a stack; refuse other series."""
-        shapes = {(one.shape, str(one.dtype)) for one in series}
-        if len(shapes) == 1 and len(series[0].shape) == 2:
-            self.notes = (f"{len(series)} images that were appended one by one are taken as frames",)
-            return []
-        listed = ", ".join(str(one.shape) for one in series[:4])
-        raise SourceError(
-            f"expected one stack in {self._path}, found {len(series)} series ({listed}); export one position or channel"
-        )
 
     def _signed_offset(self) -> int:
         """What ImageJ's calibration says is to be taken off the stored counts."""
@@ -254,18 +259,18 @@ class TiffStack:
             )
 
     def _read(self, index: int) -> FrameArray:
-        if self._contiguous_at is None:
-            if index >= len(self._pages):
-                raise SourceError("the file breaks off before it")
-            page = self._pages[index]
-            if page is None:
-                raise SourceError("it is missing from the file set")
-            return cast(FrameArray, page.asarray())
+        if index >= len(self._places):
+            raise SourceError("the file breaks off before it")
+        place = self._places[index]
+        if place is None:
+            raise SourceError("it is missing from the file")
+        if not isinstance(place, int):
+            return cast(FrameArray, place.asarray())
         shape = self.segment.shape
         dtype = np.dtype(self.segment.dtype).newbyteorder(self._tif.byteorder)
         n_bytes = shape.height * shape.width * dtype.itemsize
         handle = self._tif.filehandle
-        handle.seek(self._contiguous_at + index * n_bytes)
+        handle.seek(place)
         content = handle.read(n_bytes)
         if len(content) < n_bytes:
             raise SourceError(f"expected {n_bytes} bytes, found {len(content)}")
@@ -303,13 +308,11 @@ FORMAT = StackFormat(
     open=open_tiff,
     contents=("*.tif", "*.tiff"),
     options=("channel", "position", "partial"),
-    versions="classic and BigTIFF, either byte order, any compression of tifffile's; plain, appended page by page, "
-    "ImageJ "
-    "(above 4 GB and signed 16 bits, too), OME-TIFF of 2016-06, Micro-Manager's MMStack in one file or several, and "
-    "one "
-    "TIFF per image: a folder or a pattern",
-    refused="colour; floating point and 32 bits; several channels or positions of which none is selected; several "
-    "slices; "
-    "a time point that is there twice; frames in absent files (`partial=true` counts them as lost)",
+    versions="classic and BigTIFF, either byte order, any compression of tifffile's; plain, appended page by page or "
+    "stack by stack, ImageJ (above 4 GB and signed 16 bits, too), OME-TIFF of 2016-06, Micro-Manager's MMStack in one "
+    "file or several, and one TIFF per image: a folder or a pattern",
+    refused="colour; floating point and 32 bits; appended stacks that differ in size, type or description; several "
+    "channels or positions of which none is selected; several slices; a time point that is there twice; frames in "
+    "absent files (`partial=true` counts them as lost)",
     example="stack.tif",
 )
