@@ -262,5 +262,9 @@ def _unknown_as_nan(table: LocalizationTable) -> LocalizationTable:
     for name in NEVER_ZERO:
         if len(rows) and not np.any(rows[name]):
             rows[name] = np.nan
-    extra = {name: values for name, values in table.extra.items() if not is_unknown(values)}
+    extra = {
+        name: values.astype(np.float64) if values.dtype.kind in "iub" else values
+        for name, values in table.extra.items()
+        if not is_unknown(values)
+    }
     return dataclasses.replace(table, localizations=rows, extra=extra)

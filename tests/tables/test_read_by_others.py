@@ -13,7 +13,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from dblink_live.tables import TABLE_DTYPE, read_localizations, write_localizations
+from dblink_live.tables import TABLE_DTYPE, LocalizationTable, read_localizations, write_localizations
 from dblink_live.types import Localizations, Shape
 
 # Importing these programs warns of things that are theirs to mend.
@@ -96,7 +96,8 @@ def test_real_tables_are_read_as_locan_reads_them(
 ) -> None:
     path = shared_data / "format_zoo_locan" / name
     theirs = getattr(locan, loader)(path).data.sort_values("frame", kind="stable")
-    ours = read_localizations(path)
+    # Locan keeps the rows of all channels together.
+    ours = read_localizations(path, channel="all")
     first = int(theirs["frame"].iloc[0]) - int(ours["frame"][0])
     assert first in (0, 1)
     np.testing.assert_array_equal(ours["frame"] + first, theirs["frame"])
@@ -112,6 +113,22 @@ def test_picasso_reads_its_own_format(picasso_io: ModuleType, tmp_path: Path, ro
         np.testing.assert_array_equal(theirs[name], rows[name].astype(np.float32), err_msg=name)
     facts = {key: value for step in info for key, value in step.items()}
     assert (facts["Frames"], facts["Height"], facts["Width"], facts["Pixelsize"]) == (90, 30, 40, PIXEL_NM)
+
+
+def test_picasso_and_locan_read_depth(
+    picasso_io: ModuleType, locan: ModuleType, tmp_path: Path, rows: Localizations
+) -> None:
+    depth = np.random.default_rng(2).uniform(-400.0, 400.0, len(rows))
+    table = LocalizationTable(rows, PIXEL_NM, Shape(30, 40), extra={"z_nm": depth})
+    for name in ("t.hdf5", "t.csv", "t_sml.mat", "t.smlm", "t.txt"):
+        write_localizations(tmp_path / name, table)
+    np.testing.assert_array_equal(picasso_io.load_locs(str(tmp_path / "t.hdf5"))[0]["z"], depth.astype(np.float32))
+    imported = picasso_io.import_ts(str(tmp_path / "t.csv"), PIXEL_NM)[0]
+    np.testing.assert_allclose(imported["z"], depth, rtol=0, atol=SINGLE)
+    for name, load in (("t.csv", locan.load_thunderstorm_file), ("t.smlm", locan.load_SMLM_file)):
+        np.testing.assert_allclose(load(tmp_path / name).data["position_z"], depth, rtol=0, atol=SINGLE, err_msg=name)
+    for name, load in (("t_sml.mat", locan.load_SMAP_file), ("t.txt", locan.load_rapidSTORM_file)):
+        np.testing.assert_allclose(load(tmp_path / name).data["position_z"], depth, rtol=0, atol=SINGLE, err_msg=name)
 
 
 def test_what_picasso_writes_is_read(picasso_io: ModuleType, tmp_path: Path, rows: Localizations) -> None:
@@ -133,6 +150,8 @@ def test_what_picasso_writes_is_read(picasso_io: ModuleType, tmp_path: Path, row
 def test_picasso_imports_other_formats(
     picasso_io: ModuleType, tmp_path: Path, rows: Localizations, name: str, importer: str, origin_px: float
 ) -> None:
+    # In two dimensions, its import wants one width for both axes.
+    rows["sy"] = rows["sx"]
     write_localizations(tmp_path / name, rows, Shape(30, 40), PIXEL_NM)
     theirs, _ = getattr(picasso_io, importer)(str(tmp_path / name), PIXEL_NM)
     np.testing.assert_array_equal(theirs["frame"], rows["frame"])
