@@ -288,6 +288,14 @@ def dev_requirements() -> list[str]:
     return [str(requirement) for name in ("dev", "docs") for requirement in groups[name]]
 
 
+def own_requirements() -> list[str]:
+    """What the package needs with the extra `all`, without the package itself."""
+    project = read_pyproject()["project"]
+    extras = project["optional-dependencies"]
+    names = re.findall(r"\w+", extras["all"][0].partition("[")[2])
+    return [*project["dependencies"], *(requirement for name in names for requirement in extras[name])]
+
+
 def venv_python() -> Path:
     return VENV / ("Scripts/python.exe" if IS_WINDOWS else "bin/python")
 
@@ -398,17 +406,21 @@ def get_torch(index: str, *command: str) -> None:
 
 
 def fill_wheelhouse(folder: Path, build: str | None) -> int:
-    """Download every package that `setup` installs, so that it can be done without a network."""
+    """Fetch every package that `setup` installs, as a wheel, and prove that they suffice without an index.
+
+    What has no wheel is built here: the PC without a network then needs neither a compiler nor build tools.
+    """
     if not venv_works():
         make_venv()
     folder.mkdir(parents=True, exist_ok=True)
     index = torch_index(find_gpu()) if build is None else f"{TORCH_INDEX}/{build}"
     # Of two builds of one version pip takes that of the folder, whose name goes on: 2.13.0+cu126.
-    command = ["download", "--dest", str(folder), "--find-links", str(folder)]
+    command = ["wheel", "--wheel-dir", str(folder), "--find-links", str(folder)]
     if index is not None:
         get_torch(index, *command)
-    build_tools = read_pyproject()["build-system"]["requires"]
-    pip(*command, f"{ROOT}[all]", *build_tools, *dev_requirements())
+    requirements = [*own_requirements(), *read_pyproject()["build-system"]["requires"], *dev_requirements()]
+    pip(*command, *requirements)
+    pip("install", "--dry-run", "--ignore-installed", "--no-index", "--find-links", str(folder), *requirements)
     python = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
     say(f"copy this folder and {folder} to a PC with {sys.platform} and {python};")
     say("there: python run.py setup --wheelhouse DIR")

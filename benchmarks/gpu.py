@@ -1,18 +1,22 @@
 """Is the CUDA path right, how fast is each stage on it, and what is the largest field at 100 frames per second?
 
-    python -m benchmarks.gpu [--model filaments] [--json FILE]
+    python -m benchmarks.gpu [--model filaments] [--no-tests] [--json FILE]
 
-One command, under eight minutes. Pictures of the same maps are made on the CPU in float32, and on the CUDA device with
-each engine; their largest difference and the time per window are told beside the roofline: the network's operations
-over the device's measured rate of multiplying matrices, and the bytes of upload and download over its measured copies.
-Then fields are made larger until localizer and network no longer hold 100 frames per second.
+First the tests marked ``gpu``, which takes a few minutes, then the measurements, in under eight. Pictures of the same
+maps are made on the CPU in float32, and on the CUDA device with each engine; their largest difference and the time per
+window are told beside the roofline: the network's operations over the device's measured rate of multiplying matrices,
+and the bytes of upload and download over its measured copies. Then fields are made larger until localizer and network
+no longer hold 100 frames per second.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -95,18 +99,31 @@ def rooflines(device: torch.device) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    """Print the tables."""
+def run_tests() -> tuple[bool, str]:
+    """Run the tests marked ``gpu``; return whether all passed, and pytest's own summary."""
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "--numprocesses", "0", "-q", "tests"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, encoding="utf-8")
+    print(done.stdout)
+    return done.returncode == 0, done.stdout.strip().splitlines()[-1]
+
+
+def main() -> int:
+    """Print the tables; 1 where a test failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="filaments")
+    parser.add_argument("--no-tests", action="store_true", help="measure only")
     parser.add_argument("--json", default=None)
     options = parser.parse_args()
     if not torch.cuda.is_available():
         print("no CUDA device")
-        return
-    began = time.perf_counter()
+        return 0
     device = torch.device("cuda")
     report = Report("gpu", {"model": options.model, "device": torch.cuda.get_device_name(device)})
+    have_passed = True
+    if not options.no_tests:
+        have_passed, summary = run_tests()
+        report.add("tests", summary)
+    began = time.perf_counter()
     maps = np.random.default_rng(0).poisson(0.02, (N_WINDOWS, *MAP_SHAPE)).astype(np.uint16)
     on_cpu, on_gpu = load_model(options.model, device="cpu"), load_model(options.model, device="cuda")
     expected, cpu_s = pictures_of(NetworkRunner(on_cpu), maps)
@@ -150,7 +167,8 @@ def main() -> None:
     print(markdown_table(["localizer on", "field", "frames/s"], [[r["localizer"], r["side"], r["fps"]] for r in held]))
     report.add("held", held)
     report.finish(options.json)
+    return int(not have_passed)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

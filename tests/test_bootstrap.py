@@ -179,6 +179,29 @@ def test_a_wheelhouse_that_is_not_there_is_named(
     assert str(tmp_path / "none") in capsys.readouterr().err
 
 
+def test_a_wheelhouse_is_filled_with_wheels_and_proven_without_an_index(
+    bootstrap: ModuleType, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[str, ...]] = []
+    monkeypatch.setattr(bootstrap, "pip", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(bootstrap, "make_venv", lambda: None)
+    monkeypatch.setattr(bootstrap, "is_reachable", lambda url: True)
+    folder = tmp_path / "wheels"
+    assert bootstrap.main(["wheelhouse", str(folder), "--torch", "cu126"]) == 0
+    torch, fetched, proven = calls
+    # A source archive would need a compiler, and its build tools, on the PC without a network.
+    assert {torch[0], fetched[0]} == {"wheel"}
+    assert torch[-5:] == ("torch", "--index-url", f"{bootstrap.TORCH_INDEX}/cu126", *torch[-2:])
+    assert proven[0] == "install" and {"--no-index", "--dry-run", str(folder)} <= set(proven)
+    project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = project["project"]["optional-dependencies"]
+    wanted = {*project["project"]["dependencies"], *project["build-system"]["requires"], *bootstrap.dev_requirements()}
+    wanted.update(*(extra for name, extra in extras.items() if name not in ("all", "compare")))
+    for call in (fetched, proven):
+        assert wanted <= set(call)
+        assert not any(argument.startswith("dblink-live") for argument in call)
+
+
 def test_clean_leaves_runs_alone(bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
     for name in (".mypy_cache", "runs", "venv"):

@@ -13,7 +13,14 @@ from dblink_live.models.checkpoint import (
 from dblink_live.models.dblink import DblinkConfig, DblinkNetwork
 from dblink_live.models.gated import GatedConfig, GatedNetwork
 from dblink_live.models.light import LightConfig, LightNetwork
-from dblink_live.models.memory import CheckpointPlan, PassMemory, measure_pass, plan_checkpoints, smallest_plan
+from dblink_live.models.memory import (
+    CheckpointPlan,
+    PassMemory,
+    measure_pass,
+    measure_stream,
+    plan_checkpoints,
+    smallest_plan,
+)
 from dblink_live.models.network import BidirectionalNetwork, Decoded, DirectionState, Encoded
 from dblink_live.models.offline import bounded_pass, full_pass, iter_reconstruct, reconstruct
 from dblink_live.models.reconstructor import StreamingReconstructor
@@ -48,6 +55,7 @@ __all__ = [
     "list_untrained",
     "load_model",
     "measure_pass",
+    "measure_stream",
     "plan_checkpoints",
     "reconstruct",
     "resolve_device",

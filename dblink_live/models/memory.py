@@ -1,4 +1,4 @@
-"""What the full pass keeps in memory, and how it is cut up so that it fits into a budget.
+"""What the full pass keeps in memory, and how it is cut up so that it fits into a budget; what a live stream keeps.
 
 The reverse direction's states are kept at a few windows and recomputed between them (Chen et al., 2016). With one
 stride S over T windows, T/S states and the features of S windows are held, and the reverse direction is run twice:
@@ -21,6 +21,8 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dblink_live.models.network import BidirectionalNetwork, DirectionState
+from dblink_live.models.streaming import StreamingEngine
+from dblink_live.types import Shape
 
 MAX_LEVELS = 6
 """Reverse runs beside the one that gives the features; 6 of them cut 100,000 windows down to 7 states a level."""
@@ -82,6 +84,23 @@ def measure_pass(network: BidirectionalNetwork, height: int, width: int) -> Pass
         window=(features.nbytes + held) // step,
         working=own + round(WORKSPACE * max(scanning, decoding)),
     )
+
+
+def measure_stream(network: BidirectionalNetwork, lookahead: int, hop: int, shape: Shape) -> int:
+    """Return the bytes that a live stream over maps of ``shape`` takes at most, by a rehearsal without data.
+
+    Hops are decoded as a CUDA device decodes them, all their pictures at once. See `measure_pass`.
+    """
+    engine = StreamingEngine(copy.deepcopy(network).to("meta"), lookahead, hop, n_together=hop)
+    counts = torch.zeros((1, *shape), device="meta")
+    present = torch.ones(1, device="meta")
+    with _LiveBytes() as live:
+        state = engine.start(shape)
+        kept: int = 0
+        for _ in range(lookahead + 2 * hop):
+            _, state = engine.push(counts, present, state)
+            kept = max(kept, live.now)
+    return kept + int(WORKSPACE * (live.peak - kept))
 
 
 def step_windows(height: int, width: int) -> int:

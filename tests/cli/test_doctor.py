@@ -13,6 +13,7 @@ import pytest
 
 from dblink_live.cli import main
 from dblink_live.pipeline.overload import forecast
+from dblink_live.types import Shape
 from dblink_live.workflows.doctor import capacity, machine, microscope
 
 KEYS = {"torch", "device", "qt", "micromanager", "disk_mb_s", "ring_mb_s", "holds", "problems"}
@@ -40,6 +41,9 @@ def test_all_figures_are_there(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert report["micromanager"]["device_interface"] == 75
     assert [row["shape"] for row in report["holds"]] == [[16, 16]]
     assert report["holds"][0]["fps"] > 0
+    largest = report["largest_field"]
+    assert largest["device"] == report["device"] and largest["memory_side_px"] > 0
+    assert any(line.startswith(report["device_description"]) for line in report["verdicts"])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -111,6 +115,24 @@ def test_a_camera_is_measured_and_compared(tmp_path: Path) -> None:
     none, problems = microscope.measure_camera(str(tmp_path / "none.cfg"))
     assert none is None
     assert "none.cfg" in problems[0]
+
+
+def test_the_largest_field_is_what_every_stage_and_the_memory_hold() -> None:
+    fast = forecast.NetworkCost(((1e4, 1e-5), (1e6, 1e-3)))
+
+    def largest(costs: forecast.Costs, gb: float = 100.0) -> capacity.LargestField:
+        return capacity.largest_field(costs, bytes_per_pixel=46_000.0, bytes_free=gb * 1e9)
+
+    card = forecast.Costs(1e-8, fast, window_frames=10, grid_pixels=16.0, n_cores=16)
+    found = largest(card)
+    assert found.limited_by == "localizer" and found.side_px == 1000  # 1e-8 s per pixel: 1e6 pixels in 10 ms
+    assert card.fps_held(Shape(1000, 1000)) >= 100 > card.fps_held(Shape(1008, 1008))
+    small = largest(card, gb=8.0)
+    assert (small.limited_by, small.side_px) == ("memory", 392)  # 0.9 * 8e9 / 46e3 = 156,521 = 395.6 squared
+    assert "memory is the limit" in small.line("a card")
+    slow = largest(forecast.Costs(1e-6, forecast.NetworkCost(((16.0, 0.001), (1024.0, 0.2))), 10, 16.0, 2))
+    assert slow.side_px == 0 and slow.limited_by == "network" and slow.region_px > 0
+    assert f"about {slow.region_px} x {slow.region_px} px are shown live" in slow.line("2 cores")
 
 
 def test_verdicts_compare_the_camera_with_every_stage() -> None:

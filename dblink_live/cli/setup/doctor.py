@@ -16,6 +16,7 @@ from dblink_live.errors import DblinkError
 from dblink_live.workflows.progress import say
 
 if TYPE_CHECKING:
+    from dblink_live.workflows.doctor.capacity import LargestField
     from dblink_live.workflows.doctor.machine import Gpu
 
 
@@ -80,13 +81,17 @@ def run(options: argparse.Namespace) -> Outcome:
     problems = [problem for finding in findings for problem in finding.problems]
     problems += [*machine.gpu_problems(gpus, torch), *bridge_problems, *config_problems]
     holds: list[dict[str, object]] = []
+    largest: LargestField | None = None
     if torch.version is not None and not torch.problems:
         say("measuring localizer and network")
         try:
-            holds = [capacity.to_json_dict() for capacity in measure_capacity(torch.device)]
+            measured = measure_capacity(torch.device)
+            holds, largest = [field.to_json_dict() for field in measured.fields], measured.largest
         except DblinkError as error:
             problems.append(str(error))
-    verdicts = [] if camera is None else microscope.verdicts(camera, holds, disk.value, ring.value)
+    verdicts = [] if largest is None else [largest.line(torch.description)]
+    if camera is not None:
+        verdicts += microscope.verdicts(camera, holds, disk.value, ring.value)
     figures: dict[str, object] = {
         "torch": torch.version,
         "device": torch.device,
@@ -103,6 +108,7 @@ def run(options: argparse.Namespace) -> Outcome:
         "disk_mb_s": disk.value,
         "ring_mb_s": ring.value,
         "holds": holds,
+        "largest_field": None if largest is None else {"device": torch.device, **largest.to_json_dict()},
         "problems": problems,
     }
     return Outcome(text=_report(figures, gpus, holds, [*verdicts], problems), figures=figures)
@@ -145,7 +151,8 @@ def _report(
     facts.add_row("bridge", str(figures["bridge"]))
     capacity = Table("camera field", "frames per second", title="what localizer and network can hold together")
     for row in holds:
-        capacity.add_row(str(row["shape"]), str(row["fps"]))
+        is_scaled = "" if row["is_measured"] else " (scaled)"
+        capacity.add_row(str(row["shape"]), f"{row['fps']}{is_scaled}")
     lines = [*verdicts, *(f"problem: {problem}" for problem in problems)]
     verdict = "\n".join(lines if problems else [*lines, "no problems found"])
     return Group(facts, capacity, verdict)

@@ -11,6 +11,7 @@ import math
 import os
 import time
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -37,6 +38,7 @@ SPOTS_PER_UM2 = 0.1
 PHOTONS, BACKGROUND, SIGMA_PX = 800.0, 20.0, 0.9
 STORE_S_PER_PIXEL = 2.5e-8
 """Binning, storing and publishing a window, per pixel of the fine grid (`benchmarks.line`)."""
+SlowestStage = Literal["localizer", "network", "cores"]
 LOAD = 0.85
 """Share of the time that a live region is chosen for: the rest is for what else the machine does."""
 
@@ -93,10 +95,18 @@ class Costs:
 
     def fps_held(self, shape: Shape, n_live: float | None = None) -> float:
         """Frames per second that are held on a field, with a live region of ``n_live`` camera pixels (all of it)."""
-        n_live = shape.height * shape.width if n_live is None else n_live
+        return 1 / max(self._loads(shape, shape.height * shape.width if n_live is None else n_live).values())
+
+    def slowest_stage(self, shape: Shape) -> SlowestStage:
+        """Return what limits `fps_held` of a field that is live as a whole; "cores" means all stages together."""
+        loads = self._loads(shape, shape.height * shape.width)
+        return max(loads, key=lambda name: loads[name])
+
+    def _loads(self, shape: Shape, n_live: float) -> dict[SlowestStage, float]:
+        """Seconds per frame of the stages that must keep up, and of all of them on the cores there are."""
         localize, network = self.localize_s(shape), self.network_s(n_live) / self.window_frames
         store = self.store_s(shape) / self.window_frames
-        return 1 / max(localize, network, (localize + network + store) / self.n_cores)
+        return {"localizer": localize, "network": network, "cores": (localize + network + store) / self.n_cores}
 
     def pixels_held(self, shape: Shape, fps: float) -> float:
         """Camera pixels of the largest live region that is held on a field at ``fps``."""
@@ -231,7 +241,9 @@ def _network_point(
     """(grid pixels, seconds per window) over whole hops: a push that makes pictures costs far more than the others."""
     lookahead, hop = config.reconstruct.lookahead, config.reconstruct.hop
     grid = Grid.covering(shape, camera.pixel_size_nm, pitch_nm)
-    engine = StreamingEngine(runner.network, lookahead, hop)
+    # As the live loop does it: a CUDA device decodes the pictures of a hop together.
+    n_together = hop if runner.device.type == "cuda" else 1
+    engine = StreamingEngine(runner.network, lookahead, hop, n_together=n_together)
     counts = np.random.default_rng(0).poisson(0.01, grid.shape).astype(np.uint16)
     state, present = engine.start(grid.shape), torch.ones(1)
     made: list[Picture] = []

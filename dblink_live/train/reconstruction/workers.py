@@ -25,7 +25,11 @@ def joined_workers() -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    has_nccl = torch.cuda.is_available() and dist.is_nccl_available()
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    # NCCL carries tensors of a CUDA device alone, takes one process per card, and is not built for Windows.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if has_nccl else "gloo")
     try:
         yield
     finally:
@@ -87,7 +91,5 @@ def _reduced(value: float, operation: dist.ReduceOp.RedOpType) -> float:
     if not dist.is_initialized():
         return value
     tensor = torch.tensor(value, dtype=torch.float64)
-    if torch.cuda.is_available():
-        tensor = tensor.cuda()
     dist.all_reduce(tensor, op=operation)
     return float(tensor)
