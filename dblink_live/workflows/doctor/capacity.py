@@ -157,7 +157,7 @@ def largest_field(costs: Costs, bytes_per_pixel: float, bytes_free: float) -> La
     >>> from dblink_live.pipeline.overload.forecast import Costs, NetworkCost
     >>> costs = Costs(1e-7, NetworkCost(((1e4, 0.001), (1e6, 0.1))), window_frames=10, grid_pixels=16.0, n_cores=8)
     >>> largest_field(costs, 50_000.0, 8e9)
-    LargestField(side_px=248, limited_by='network', memory_side_px=376, region_px=228)
+    LargestField(side_px=248, limited_by='network', memory_side_px=376, region_px=230)
     >>> largest_field(costs, 50_000.0, 2e9).limited_by
     'memory'
     """
