@@ -6,7 +6,6 @@ The command line (``inspect``) and the start page show the same text.
 from __future__ import annotations
 
 import logging
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,7 @@ from dblink_live.pixel_sizes import is_plausible, suggestion
 from dblink_live.sources import SourceSpec, open_source, parse_source
 from dblink_live.sources.files.stack_format import format_of_path, format_of_scheme
 from dblink_live.tables import LocalizationTable, format_of_content, read_localizations
+from dblink_live.text.shell import quoted
 from dblink_live.types import CameraRecipe, Frame, FrameArray, Gap, GapCause, Segment
 
 N_FRAMES = 200
@@ -83,7 +83,7 @@ def inspect_path(text: str | Path) -> Inspection:
     text = str(text)
     path = Path(text)
     if (path / _JOURNAL).is_file():
-        return Inspection(text, "run folder", "", command=f"dblink-live view {_quoted(text)}")
+        return Inspection(text, "run folder", "", command=f"dblink-live view {quoted(text)}")
     source = _source_of(path, text)
     if source is not None:
         return _inspect_recording(text, source)
@@ -96,7 +96,7 @@ def inspect_path(text: str | Path) -> Inspection:
         )
     if path.suffix.lower() == ".cfg":
         return Inspection(
-            text, "Micro-Manager configuration", "", command=f"dblink-live run --source {_quoted(text)} --out cell.run"
+            text, "Micro-Manager configuration", "", command=f"dblink-live run --source {quoted(text)} --out cell.run"
         )
     return _inspect_table(path)
 
@@ -152,7 +152,7 @@ def _inspect_recording(text: str, source: str) -> Inspection:
         name,
         {label: value for label, value in facts.items() if value is not None},
         tuple(odd),
-        command=f"dblink-live run --source {_quoted(source)} --out {run_name}{size}",
+        command=f"dblink-live run --source {quoted(source)} --out {quoted(run_name)}{size}",
     )
 
 
@@ -255,7 +255,7 @@ def _estimated(frames: FrameArray) -> dict[str, Any]:
 
 
 def _inspect_table(path: Path) -> Inspection:
-    command = f"dblink-live reconstruct {_quoted(str(path))} --out {path.stem}.ome.zarr"
+    command = f"dblink-live reconstruct {quoted(str(path))} --out {quoted(f'{path.stem}.ome.zarr')}"
     try:
         found = format_of_content(path)
     except DblinkError as error:
@@ -313,10 +313,6 @@ def _shown(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(_shown(item) for item in value)
     return str(value)
-
-
-def _quoted(text: str) -> str:
-    return shlex.quote(text)
 
 
 def _no_camera(recipe: CameraRecipe) -> FrameSource:

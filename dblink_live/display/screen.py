@@ -57,7 +57,7 @@ def advice_on_import(error: ImportError) -> str:
             f"install the library of the system that holds {library} "
             "(Debian: apt-get install libgl1 libegl1 libxkbcommon0)"
         )
-    return "install them: pip install 'dblink-live[viewer]'"
+    return 'install them: pip install "dblink-live[viewer]"'
 
 
 def _can_load(library: str) -> bool:

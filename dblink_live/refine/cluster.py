@@ -224,6 +224,6 @@ def _distributed() -> Any:
         import distributed
     except ImportError as error:
         raise ConfigError(
-            "expected dask.distributed for workers, found that it is not installed; pip install 'dblink-live[cluster]'"
+            'expected dask.distributed for workers, found that it is not installed; pip install "dblink-live[cluster]"'
         ) from error
     return distributed

@@ -64,7 +64,7 @@ def build_core(specimen: str, size: int, seed: int, fps: float, n_frames: int | 
     except ImportError as error:
         raise SourceError(
             f"expected pymmcore-plus for a simulated camera, found that it cannot be imported ({error}); "
-            "install the extra: pip install 'dblink-live[micromanager]'"
+            'install the extra: pip install "dblink-live[micromanager]"'
         ) from error
     simulator = _simulator(specimen, size, seed)
     camera = SimulatedCamera(simulator, exposure_ms=1000.0 / fps, n_frames=n_frames)

@@ -115,6 +115,9 @@ def test_a_camera_is_measured_and_compared(tmp_path: Path) -> None:
     none, problems = microscope.measure_camera(str(tmp_path / "none.cfg"))
     assert none is None
     assert "none.cfg" in problems[0]
+    (tmp_path / "other.cfg").write_text("Device,Cam,NoSuchMaker,Camera-1\n")
+    none, (problem,) = microscope.measure_camera(str(tmp_path / "other.cfg"))
+    assert none is None and "NoSuchMaker (for Cam)" in problem and "SourceError" not in problem
 
 
 def test_the_largest_field_is_what_every_stage_and_the_memory_hold() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
+import re
 import shlex
 import shutil
 import subprocess
@@ -30,6 +32,27 @@ def test_every_command_is_one_that_the_program_takes(page: Path) -> None:
     parser = build_parser()
     for command in dblink_commands(page):
         parser.parse_args(command)
+
+
+_TYPED = re.compile(r"(?:^ {4}(?:\$ )?|`)((?:dblink-live|pip|py|python3?|pytest|DBLINK_\w+=\S*) [^`\n]*)", re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES])
+def test_commands_are_quoted_as_every_shell_reads_them(page: Path) -> None:
+    """In cmd.exe single quotes mean nothing, and an ``&`` outside of double quotes ends the command."""
+    text = page.read_text(encoding="utf-8")
+    fenced = [line for block in blocks(page) if block.language == "console" for line in block.commands]
+    for command in [*fenced, *_TYPED.findall(text)]:
+        assert "'" not in command, command
+        assert "&" not in re.sub(r'"[^"]*"', "", command).replace(" && ", ""), command
+
+
+def test_messages_quote_commands_as_every_shell_reads_them() -> None:
+    sources = [*(ROOT / "dblink_live").rglob("*.py"), *(ROOT / "plugins").rglob("*.py"), ROOT / "run.py"]
+    for path in sources:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert not re.search(r"(?:pip install|dblink-live \w+) '", node.value), f"{path}: {node.value}"
 
 
 def test_commands_are_found() -> None:

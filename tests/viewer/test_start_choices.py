@@ -15,8 +15,9 @@ from growing_run import GrowingRun
 from dblink_live.cli.main import build_parser
 from dblink_live.errors import SourceError
 from dblink_live.sources.spec import parse_source
+from dblink_live.text.shell import command_text
 from dblink_live.types import Shape
-from dblink_live.viewer.start.choices import Choices, command_of, command_text, remarks_on
+from dblink_live.viewer.start.choices import Choices, command_of, remarks_on
 from dblink_live.viewer.start.forecast import forecast_disk, machine_text
 from dblink_live.viewer.start.identify import Subject, identify
 
@@ -74,7 +75,7 @@ def test_what_was_chosen_is_in_the_command(config: Path) -> None:
 def test_the_command_can_be_pasted_into_a_shell(config: Path) -> None:
     arguments = command_of(Choices("config", identify(config), "a b.run", exposure_ms=20.0))
     echoed = subprocess.run(
-        ["sh", "-c", command_text(arguments).replace("dblink-live", "printf '%s\\n'", 1)],
+        ["sh", "-c", "printf '%s\\n' " + command_text(arguments)],
         capture_output=True,
         text=True,
         check=True,

@@ -117,7 +117,7 @@ def _from_useq(plain: Mapping[str, Any]) -> Iterator[Event]:
     except ImportError as error:
         raise SourceError(
             f"expected useq-schema for a plan with {', '.join(plain)}, found that it cannot be imported ({error}); "
-            "install the extra: pip install 'dblink-live[micromanager]'"
+            'install the extra: pip install "dblink-live[micromanager]"'
         ) from error
     _refuse_unknown(plain, list(MDASequence.model_fields))
     sequence = MDASequence(**plain)

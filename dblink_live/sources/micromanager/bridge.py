@@ -63,7 +63,7 @@ def connect(port: int) -> Any:
     except ImportError as error:
         raise SourceError(
             f"expected pycromanager for a running Micro-Manager, found that it cannot be imported ({error}); "
-            "install the extra: pip install 'dblink-live[micromanager]'"
+            'install the extra: pip install "dblink-live[micromanager]"'
         ) from error
     if not is_listening(port):
         raise SourceError(

@@ -49,7 +49,7 @@ def build_core(config: str) -> object:
     except ImportError as error:
         raise SourceError(
             f"expected pycromanager for mm:core, found that it cannot be imported ({error}); "
-            "install the extra: pip install 'dblink-live[micromanager]'"
+            'install the extra: pip install "dblink-live[micromanager]"'
         ) from error
     folders = adapter_folders()
     path = find_config(config, folders)
@@ -62,8 +62,7 @@ def build_core(config: str) -> object:
         version = str(pymmcore.__version__)
         raise SourceError(
             f"expected Micro-Manager to load {path}, found: {detail} (adapters from {folder}; this pymmcore {version} "
-            f"loads device interface {_device_interface(version)}). "
-            "Load the same file in Micro-Manager to see which device fails"
+            f"loads device interface {_device_interface(version)}). {_what_to_do(detail)}"
         ) from error
     core: object = Core()
     return core
@@ -108,22 +107,33 @@ def choose_folder(config: Path, folders: list[Path]) -> Path:
     SourceError
         No folder does; the message names what is missing in the best one.
     """
-    wanted = _adapters_of(config)
+    wanted = _devices_by_adapter(config)
     if not folders:
         raise SourceError(
             f"expected device adapters for {config}, found no folder of any; set {PATH_VARIABLE} to the Micro-Manager "
             "folder, or pip install mm-test-adapters for the demo camera"
         )
-    missing = {folder: wanted - _adapters_in(folder) for folder in folders}
+    missing = {folder: wanted.keys() - _adapters_in(folder) for folder in folders}
     best = min(folders, key=lambda folder: len(missing[folder]))
     if missing[best]:
-        names = ", ".join(sorted(missing[best]))
+        names = " and ".join(f"{name} (for {', '.join(wanted[name])})" for name in sorted(missing[best]))
         raise SourceError(
             f"expected the device adapters that {config} names, found none called {names} in "
-            f"{', '.join(str(folder) for folder in folders)}; "
-            f"set {PATH_VARIABLE} to the Micro-Manager folder that has them"
+            f"{', '.join(str(folder) for folder in folders)}; set {PATH_VARIABLE} to the Micro-Manager folder that has "
+            "them, install a newer Micro-Manager, or take the device out of the configuration with Micro-Manager's "
+            f"Hardware Configuration Wizard{'' if sys.platform == 'win32' else '; many adapters exist on Windows only'}"
         )
     return best
+
+
+def _what_to_do(detail: str) -> str:
+    """Advice on a configuration that the core refused with ``detail``."""
+    if "Failed to load" in detail:
+        return (
+            "The adapter is there, and a library that it needs is not, or it was built for another device interface: "
+            "install the driver of the device's maker, whose libraries belong into the Micro-Manager folder"
+        )
+    return "Load the same file in Micro-Manager to see which device fails"
 
 
 def check_adapter_versions(pymmcore_version: str, adapters_version: str | None) -> None:
@@ -144,7 +154,7 @@ def check_adapter_versions(pymmcore_version: str, adapters_version: str | None) 
         raise SourceError(
             f"expected device adapters of interface {expected} for pymmcore {pymmcore_version}, found mm-test-adapters "
             f"{adapters_version} of interface {found}; install the pair that belongs together: "
-            f"pip install 'mm-test-adapters=={expected}.*'"
+            f'pip install "mm-test-adapters=={expected}.*"'
         )
 
 
@@ -181,11 +191,15 @@ def _installed_micromanager() -> list[Path]:
     return found
 
 
-def _adapters_of(config: Path) -> set[str]:
-    """Adapter libraries that a configuration loads: the third field of its Device lines."""
-    text = config.read_text(encoding="utf-8", errors="replace")
-    lines = (line.split(",") for line in text.splitlines() if line.startswith("Device,"))
-    return {fields[2].strip() for fields in lines if len(fields) >= 4}
+def _devices_by_adapter(config: Path) -> dict[str, list[str]]:
+    """Labels of the devices that a configuration loads, by adapter: fields 2 and 3 of its Device lines."""
+    text = config.read_text(encoding="utf-8-sig", errors="replace")
+    devices: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        fields = [field.strip() for field in line.split(",")]
+        if fields[0] == "Device" and len(fields) >= 4:
+            devices.setdefault(fields[2], []).append(fields[1])
+    return devices
 
 
 def _adapters_in(folder: Path) -> set[str]:

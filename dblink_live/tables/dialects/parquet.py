@@ -42,7 +42,7 @@ def check_installed() -> None:
     """Raise `SourceError` where there is no pyarrow."""
     if importlib.util.find_spec("pyarrow") is None:
         raise SourceError(
-            "expected pyarrow, which reads and writes .parquet, found none; pip install 'dblink-live[parquet]'"
+            'expected pyarrow, which reads and writes .parquet, found none; pip install "dblink-live[parquet]"'
         )
 
 

@@ -93,12 +93,12 @@ def watched(checkpoint: Path, settings: TrainingSettings, on_notice: Callable[[s
         except FileHeldError as error:
             on_notice(f"the curves of the training before stay in TensorBoard: {error}")
     if not _has_matplotlib():
-        on_notice(f"no {CURVE_FILE}: matplotlib is not installed; pip install 'dblink-live[train]' adds it")
+        on_notice(f'no {CURVE_FILE}: matplotlib is not installed; pip install "dblink-live[train]" adds it')
     try:
         # Not its SummaryWriter, which hands events to a thread: it dies of a full disk, and the training waits for it.
         from tensorboardX.event_file_writer import EventsWriter
     except ImportError:
-        on_notice("no TensorBoard files: tensorboardX is not installed; pip install 'dblink-live[train]' adds it")
+        on_notice('no TensorBoard files: tensorboardX is not installed; pip install "dblink-live[train]" adds it')
         yield WatchFolder(folder, settings, None)
         return
     events = EventsWriter(str(folder / "events"))

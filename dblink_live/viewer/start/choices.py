@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -77,12 +74,6 @@ def command_of(choices: Choices) -> list[str]:
         # A table is no live source: its run is made, refined and reported in one go.
         return ["report", str(subject.path), "--out", choices.folder, *overrides]
     return ["run", "--source", _spec(choices), "--out", choices.folder, "--no-view", *overrides]
-
-
-def command_text(arguments: list[str]) -> str:
-    """Return the command as it is typed into a terminal of this system."""
-    command = ["dblink-live", *arguments]
-    return subprocess.list2cmdline(command) if sys.platform == "win32" else shlex.join(command)
 
 
 def remarks_on(choices: Choices) -> list[Remark]:

@@ -20,11 +20,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from dblink_live.text.shell import command_text
 from dblink_live.viewer.panels.labels import label
 from dblink_live.viewer.processes.child import Child
 from dblink_live.viewer.settings import ViewerSettings
 from dblink_live.viewer.sources.model_facts import model_facts
-from dblink_live.viewer.start.choices import Choices, command_of, command_text, remarks_on
+from dblink_live.viewer.start.choices import Choices, command_of, remarks_on
 from dblink_live.viewer.start.forecast import forecast_disk, machine_text
 from dblink_live.viewer.start.form import StartForm
 from dblink_live.viewer.start.micromanager import MicroManagerFinder
@@ -108,7 +109,7 @@ class StartPage(QWidget):
             texts = [f"\N{BULLET} {remark.text}" for remark in remarks if remark.is_refusal == is_refusal]
             shown.setText("\n".join(texts))
             shown.setVisible(bool(texts))
-        self.command.setText(command_text(command_of(choices)))
+        self.command.setText(command_text(["dblink-live", *command_of(choices)]))
         self.command.setCursorPosition(0)
         self.start_button.setEnabled(self._is_busy or not refused)
         shape, fps = self.form.camera

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,8 @@ OLDEST_OF_CUDA_13 = 7.5
 """Compute capability of Turing: torch's builds for CUDA 13 run on no older card."""
 RING_SHAPE = Shape(512, 512)
 RING_S = 0.5
+_OWN_ERROR = re.compile(r"^dblink_live\.errors\.\w+: ")
+"""What Python writes before the sentence of an error of ours."""
 
 QT_PROBE = """
 import json
@@ -190,7 +193,7 @@ def inspect_micromanager() -> Finding:
     """Versions of Micro-Manager's packages; the demo camera is really loaded."""
     facts, problem = probe(MICROMANAGER_PROBE, dict(os.environ))
     if facts is None:
-        return Finding(None, (f"Micro-Manager's core is missing: {problem}; pip install 'dblink-live[micromanager]'",))
+        return Finding(None, (f'Micro-Manager\'s core is missing: {problem}; pip install "dblink-live[micromanager]"',))
     return Finding({name: value for name, value in facts.items() if name != "problem"}, _adapter_problems(facts))
 
 
@@ -261,6 +264,6 @@ def probe(code: str, environment: dict[str, str], *arguments: str) -> tuple[dict
         return None, str(error)
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines()
-        return None, lines[-1] if lines else f"its process ended with status {done.returncode}"
+        return None, _OWN_ERROR.sub("", lines[-1]) if lines else f"its process ended with status {done.returncode}"
     facts: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return facts, ""

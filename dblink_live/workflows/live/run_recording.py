@@ -7,6 +7,7 @@ from pathlib import Path
 from dblink_live.config import RunConfig
 from dblink_live.errors import StoreError, input_accepted
 from dblink_live.tables import LocalizationTable
+from dblink_live.text.shell import quoted
 from dblink_live.workflows.inputs.table_input import pixel_size_of, read_table, report_notes
 from dblink_live.workflows.localize import is_stack
 from dblink_live.workflows.progress import Progress
@@ -60,7 +61,8 @@ def make_run(
         _run_table(table, path, folder, config, report)
         report_notes(table, path, report)
     refine_runs([folder], progress=report)
-    report.note(f"made {folder}: `dblink-live view {folder}` shows it, `dblink-live report {folder}` reports again")
+    run = quoted(str(folder))
+    report.note(f"made {folder}: `dblink-live view {run}` shows it, `dblink-live report {run}` reports again")
     return folder
 
 

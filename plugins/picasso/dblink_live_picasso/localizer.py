@@ -198,7 +198,7 @@ def _import_picasso() -> ModuleType:
         from picasso import localize
     except ImportError as error:
         raise PluginError(
-            f"expected Picasso, whose fits these localizers are, found: {error}; pip install 'picassosr>=0.11.3,<0.12'"
+            f'expected Picasso, whose fits these localizers are, found: {error}; pip install "picassosr>=0.11.3,<0.12"'
         ) from error
     module: ModuleType = localize
     return module

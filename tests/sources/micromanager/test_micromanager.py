@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,7 +53,16 @@ def config(tmp_path: Path) -> Iterator[Path]:
     ("lines", "message"),
     [
         pytest.param(None, "found no such file", id="no file"),
-        pytest.param("Device,Cam,AndorSDK3,Zyla\n", "found none called AndorSDK3", id="missing adapter"),
+        pytest.param(
+            "Device,Cam,AndorSDK3,Zyla\n",
+            r"found none called AndorSDK3 \(for Cam\) in .*MICROMANAGER_PATH .*Hardware Configuration Wizard",
+            id="missing adapter",
+        ),
+        pytest.param(
+            "Device,Stage,ASITiger,Z\nDevice,Lamp,ASITiger,L\nDevice,Cam,Ueye,IDS\n",
+            r"found none called ASITiger \(for Stage, Lamp\) and Ueye \(for Cam\)",
+            id="several missing adapters",
+        ),
         pytest.param("Device,Cam,DemoCamera,NoSuchCamera\n", "expected Micro-Manager to load", id="missing device"),
         pytest.param("Device,Shutter,DemoCamera,DShutter\n", "expected a camera in", id="no camera"),
     ],
@@ -63,6 +73,20 @@ def test_a_configuration_that_cannot_be_loaded_says_why(lines: str | None, messa
     source = open_source(f"mm:core?config={config}", launch=CameraProcess)
     with pytest.raises(SourceError, match=message):
         source.open()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="an adapter's file has another name elsewhere")
+def test_an_adapter_that_cannot_be_loaded_says_what_may_be_missing(
+    tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a camera whose maker's driver is not installed: the adapter's file is there."""
+    (tmp_path / "libmmgr_dal_PVCAM.so.0").write_bytes(b"no library")
+    config.write_text("Device,Cam,PVCAM,Camera-1\nProperty,Core,Initialize,1\n")
+    monkeypatch.setenv("MICROMANAGER_PATH", str(tmp_path))
+    source = open_source(f"mm:core?config={config}", launch=CameraProcess)
+    with pytest.raises(SourceError, match=r'adapter "PVCAM".* install the driver of the device.s maker') as raised:
+        source.open()
+    assert "\n" not in str(raised.value)
 
 
 def test_versions_that_do_not_fit_are_both_named() -> None:
@@ -79,7 +103,7 @@ def test_the_folder_that_holds_all_adapters_is_taken(tmp_path: Path, config: Pat
         for name in names:
             (folder / name).touch()
     assert micromanager.choose_folder(config, [poor, rich]) == rich
-    with pytest.raises(SourceError, match="found none called ASI in"):
+    with pytest.raises(SourceError, match=r"found none called ASI \(for Stage\) in"):
         micromanager.choose_folder(config, [poor])
     with pytest.raises(SourceError, match="found no folder of any"):
         micromanager.choose_folder(config, [])
