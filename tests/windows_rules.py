@@ -5,6 +5,7 @@ file cannot be renamed, and `os.rename` never replaces.
 
 - ``pytest --windows-rules`` applies the rules to every test. A refusal that no test expects fails that test, also where
   the program passed over it, or where it came in a child process.
+- The marker ``posix_files`` leaves out a test that itself does what Windows forbids.
 - The fixture ``windows_rules`` applies them to a single test, which expects refusals. On Windows it does nothing.
 
 What is not seen: renames and deletes in C (SQLite, tensorstore, HDF5), and names of another case.
@@ -33,8 +34,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "posix_files: does what Windows forbids, such as deleting an open file; skipped there and under the rules",
+    )
     if config.getoption("--windows-rules") and not HAS_PROC:
         raise pytest.UsageError("expected Linux for --windows-rules, which looks for open files in /proc")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("posix_files") and (sys.platform == "win32" or item.config.getoption("--windows-rules")):
+        pytest.skip("Windows does not let open files be deleted")
 
 
 @pytest.fixture

@@ -270,6 +270,7 @@ def test_ctrl_s_says_where_the_picture_went(
     assert "cannot write the picture" in window.presenter.banner.text()
 
 
+@pytest.mark.posix_files
 def test_a_run_that_is_deleted_while_it_is_shown_is_named_in_one_line(
     growing_run: GrowingRun, open_window: Callable[..., ViewerWindow], until: Until
 ) -> None:

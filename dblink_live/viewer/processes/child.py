@@ -13,12 +13,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
 POLL_MS = 100
+_PREFIX, _SUFFIX = "dblink-live-", ".log"
+_KEPT_S = 86_400.0
 _MAX_LINES = 400
 """Of the output that is kept."""
 _PERCENT = re.compile(r"\((\d{1,3}) %\)")
@@ -67,7 +70,8 @@ class Child(QObject):
 
     def start(self) -> None:
         """Start the process. One that cannot be started finishes with a line that says why."""
-        handle, name = tempfile.mkstemp(prefix="dblink-live-", suffix=".log")
+        _clear_away_outputs()
+        handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX)
         self._output = Path(name)
         command = [sys.executable, "-u", "-m", "dblink_live", *self.arguments]
         try:
@@ -86,6 +90,7 @@ class Child(QObject):
                 )
         except OSError as error:
             os.close(handle)
+            self._close_output()
             self._hear(f"cannot start {sys.executable}: {error.strerror}")
             self.finished.emit(1)
             return
@@ -104,10 +109,12 @@ class Child(QObject):
                 self._process.send_signal(signal.SIGINT)
 
     def let_go(self) -> None:
-        """Read its output no longer; the process goes on."""
+        """Read its output no longer; the process goes on, and so does the file of its output."""
         self._timer.stop()
-        self._close_output()
-        if self._process is not None:
+        if self._process is None or self._process.poll() is not None:
+            self._close_output()
+        else:
+            self._stop_reading()
             _left_running.append(self._process)
         self._process = None
 
@@ -146,12 +153,22 @@ class Child(QObject):
         self.said.emit(line)
 
     def _close_output(self) -> None:
+        self._stop_reading()
+        with contextlib.suppress(OSError):
+            self._output.unlink()
+
+    def _stop_reading(self) -> None:
         if self._reading >= 0:
             os.close(self._reading)
             self._reading = -1
+
+
+def _clear_away_outputs() -> None:
+    """Delete what processes wrote that outlived their window and have been silent for a day."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*{_SUFFIX}"):
         with contextlib.suppress(OSError):
-            # On Windows a process that goes on holds its file: the system's folder for temporary files keeps it.
-            self._output.unlink()
+            if time.time() - path.stat().st_mtime > _KEPT_S:
+                path.unlink()
 
 
 def share_done(line: str) -> float | None:
