@@ -78,6 +78,9 @@ class Camera:
     is_calibrated
         False when offset and gain are placeholders: photon numbers and precisions are then relative, and every
         surface that shows them says *uncalibrated*.
+    offset_error_adu, electrons_per_adu_error
+        Standard errors of an estimate from the frames of the run itself, which is marked *estimated* wherever it is
+        shown; None for numbers that were given.
 
     Raises
     ------
@@ -98,6 +101,8 @@ class Camera:
     read_noise_e: float | FloatImage = 0.0
     bit_depth: int = 16
     is_calibrated: bool = True
+    offset_error_adu: float | None = None
+    electrons_per_adu_error: float | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.pixel_size_nm) and self.pixel_size_nm > 0):
@@ -118,12 +123,17 @@ class Camera:
         return cls(pixel_size_nm=pixel_size_nm, bit_depth=bit_depth, is_calibrated=False)
 
     def to_plain(self) -> dict[str, float | int | bool | str]:
-        """Values as a run stores them; of a map over the sensor its shape and mean are told."""
-        plain = {item.name: getattr(self, item.name) for item in fields(self)}
+        """Values as a run stores them, without those that are None; of a map over the sensor its shape and mean."""
+        plain = {item.name: value for item in fields(self) if (value := getattr(self, item.name)) is not None}
         return {
             name: f"map {value.shape}, mean {float(value.mean()):g}" if isinstance(value, np.ndarray) else value
             for name, value in plain.items()
         }
+
+    @property
+    def is_estimated(self) -> bool:
+        """Whether the gain was estimated from the frames themselves."""
+        return self.electrons_per_adu_error is not None
 
     @property
     def excess_noise_factor(self) -> float:

@@ -153,6 +153,8 @@ class StatusMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
     queue_depth: Count = 0
     """Frames waiting to be localized."""
     calibrated: bool = True
+    estimated: bool = False
+    """The gain of the camera was estimated from the frames."""
     device: _Text = ""
     model: _Text = ""
     lookahead: Count = 0

@@ -1,4 +1,4 @@
-"""What the first frames of a run say of its camera: an estimate where nobody calibrated it, else contradictions."""
+"""Facts of a run's camera that its first frames contradict."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _PATIENCE_S = 5.0
 
 
 class CameraCheck:
-    """Gathers the first frames of the first segment and looks at them once, in a thread of its own."""
+    """Gathers the first frames of the first segment and compares them once, in a thread of its own.
+
+    A camera that is uncalibrated or estimated is not compared: see `dblink_live.pipeline.camera_estimate`.
+    """
 
     def __init__(self) -> None:
         self._camera: Camera | None = None
@@ -28,15 +31,15 @@ class CameraCheck:
         self._found: list[str] = []
 
     def begin(self, camera: Camera) -> None:
-        """Take note of the camera of a segment; only the first one is looked at."""
+        """Take note of the camera of a segment; only the first one is compared."""
         if self._camera is None:
             self._camera = camera
         else:
             self._look()
 
     def see(self, frames: Sequence[Frame]) -> None:
-        """Look at frames as they pass."""
-        if self._thread is None:
+        """Take frames as they pass."""
+        if self._thread is None and self._is_given:
             wanted = frames[: N_FRAMES - len(self._frames)]
             self._frames += [middle_of(frame.data, MAX_SIDE) for frame in wanted]
             if len(self._frames) >= N_FRAMES:
@@ -50,14 +53,18 @@ class CameraCheck:
         return found
 
     def finish(self) -> list[str]:
-        """Look at what there is, and return what is found in a few seconds."""
+        """Compare what there is, and return what is found in a few seconds."""
         self._look()
         if self._thread is not None:
             self._thread.join(_PATIENCE_S)
         return self.sentences()
 
+    @property
+    def _is_given(self) -> bool:
+        return self._camera is not None and self._camera.is_calibrated and not self._camera.is_estimated
+
     def _look(self) -> None:
-        if self._thread is None and self._camera is not None and len(self._frames) >= MIN_FRAMES:
+        if self._thread is None and self._is_given and len(self._frames) >= MIN_FRAMES:
             self._thread = threading.Thread(target=self._compare, name="camera check", daemon=True)
             self._thread.start()
 
@@ -70,4 +77,4 @@ class CameraCheck:
             facts = estimate_camera(np.stack(frames), camera.em_gain)  # type: ignore[arg-type]
         except CalibrationError:
             return  # The frames do not tell.
-        self._found = contradictions(facts, camera) if camera.is_calibrated else [f"uncalibrated: {facts.describe()}"]
+        self._found = contradictions(facts, camera)

@@ -28,6 +28,7 @@ from dblink_live.latency import CATCHES_UP_BELOW, GATHER_S, LOCALIZER_SHARE, MAX
 from dblink_live.ledger import total_lost
 from dblink_live.models import Model
 from dblink_live.pipeline.camera_check import CameraCheck
+from dblink_live.pipeline.camera_estimate import CameraEstimator
 from dblink_live.pipeline.overload.live_region import Box, RegionRequest
 from dblink_live.pipeline.preview_publisher import PreviewPublisher
 from dblink_live.pipeline.recording.frame_accounts import FrameAccounts
@@ -65,6 +66,8 @@ class LineTotals:
     windows_counts: int = 0
     windows_live: int = 0
     is_calibrated: bool = True
+    is_estimated: bool = False
+    """Whether the gain of a camera was estimated from the frames."""
     stopped_early: bool = False
     is_preview: bool = False
     """Whether another program acquired the frames, and this one looked at them in passing."""
@@ -97,6 +100,8 @@ class LiveLoop:
         What the source vouches for when the configuration is silent.
     first_segment
         Index of the first segment: above 0 in a run that is resumed.
+    estimated_camera
+        What an interrupted run had estimated of its camera.
     pictures
         Where the viewer's pictures go; None for none.
     n_pixels_held
@@ -116,6 +121,7 @@ class LiveLoop:
         *,
         default_camera: Camera | None = None,
         first_segment: int = 0,
+        estimated_camera: Camera | None = None,
         pictures: PreviewPublisher | None = None,
         n_pixels_held: float | None = None,
         on_progress: Callable[[int], None] = lambda _: None,
@@ -128,6 +134,8 @@ class LiveLoop:
         self._on_progress = on_progress
         self._should_stop = should_stop
         self._camera_check = CameraCheck()
+        self._camera_estimator = CameraEstimator(source.is_live, estimated_camera)
+        self._is_calibrated, self._is_estimated = True, False
         self._accounts = FrameAccounts()
         self._segments = Segmenter(
             config, model.pixel_size_nm, self._accounts, default_camera=default_camera, first_segment=first_segment
@@ -177,9 +185,10 @@ class LiveLoop:
         try:
             self._put([self._segments.begin(first_segment)])
             failure = self._read_all()
-            self._say_of_camera(self._camera_check.finish())
             if self._failed is None:
                 self._put(self._segments.end())
+                self._pass_on(self._camera_estimator.finish())
+            self._say_of_camera(self._camera_check.finish())
             self._finish()
         except BaseException:
             for stage in self._stages:
@@ -226,7 +235,8 @@ class LiveLoop:
             latency=self._reconstruct.latency.summary(),
             windows_counts=self._store.n_counts,
             windows_live=self._store.n_live,
-            is_calibrated=self._segments.is_calibrated,
+            is_calibrated=self._is_calibrated,
+            is_estimated=self._is_estimated,
             stopped_early=self._stopping,
             is_preview=self._is_preview,
             budget_s=self._reconstruct.budget_s,
@@ -284,16 +294,27 @@ class LiveLoop:
             self._source.max_age_s = LOCALIZER_SHARE * slack_s if skips and slack_s is not None else None
 
     def _put(self, items: Iterable[ForLocalize]) -> None:
+        self._pass_on(self._camera_estimator.items(map(self._noted, items)))
+
+    def _noted(self, item: ForLocalize) -> ForLocalize:
+        """Take note of what arrived."""
+        if isinstance(item, FrameBatch):
+            newest = item.frames[-1]
+            self._n_arrived += len(item.frames)
+            self._first_ns = self._first_ns or item.frames[0].t_host_ns
+            self._last_ns, self._last_number, self.last_frame = newest.t_host_ns, newest.number, newest.data
+        return item
+
+    def _pass_on(self, items: Iterable[ForLocalize]) -> None:
         for item in items:
             if isinstance(item, FrameBatch):
-                newest = item.frames[-1]
-                self._n_arrived += len(item.frames)
                 self._camera_check.see(item.frames)
-                self._first_ns = self._first_ns or item.frames[0].t_host_ns
-                self._last_ns, self._last_number, self.last_frame = newest.t_host_ns, newest.number, newest.data
             elif isinstance(item, SegmentStart):
                 self._is_preview = item.segment.is_preview
+                self._is_calibrated = self._is_calibrated and item.camera.is_calibrated
+                self._is_estimated = self._is_estimated or item.camera.is_estimated
                 self._camera_check.begin(item.camera)
+                self._say_of_camera(self._camera_estimator.sentences())
             while not self._localize.stage.put(item, WATCH_S):
                 self._report("ending" if self._stopping else "running")
 
@@ -370,6 +391,7 @@ class LiveLoop:
                 windows_counts=totals.windows_counts,
                 windows_live=totals.windows_live,
                 calibrated=totals.is_calibrated,
+                estimated=totals.is_estimated,
                 device=str(self._model.device),
                 model=self._model.name,
                 lookahead=self._config.reconstruct.lookahead,

@@ -68,6 +68,8 @@ class Resumption:
     """Pictures that were in flight when it was interrupted, and were made again."""
     downtime_s: float | None
     """Since its last commit; None where nothing had been committed."""
+    estimated_camera: Camera | None = None
+    """What its frames had told of the camera, which goes on to hold."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,7 @@ class LiveSession:
             self._writer,
             default_camera=self._opened.default,
             first_segment=self._resumed.n_segments if self._resumed else 0,
+            estimated_camera=self._resumed.estimated_camera if self._resumed else None,
             pictures=PreviewPublisher(self._publisher, self._info.uuid) if self._publisher else None,
             n_pixels_held=self.forecast.n_pixels_held if self.forecast else None,
             on_progress=lambda n_seen: self._progressed(n_seen, on_progress),

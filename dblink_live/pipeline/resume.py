@@ -8,7 +8,7 @@ would have committed had the segment ended there. Then the source goes on in a n
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +42,7 @@ from dblink_live.store import (
     open_run,
     trim_raw,
 )
-from dblink_live.types import Gap, GapCause, Reconstruction
+from dblink_live.types import Camera, Gap, GapCause, Reconstruction
 
 REASON = "resume"
 MAY_CHANGE = frozenset(
@@ -172,12 +172,19 @@ def _take_up(
         n_frames_kept=_n_kept(rows, spec),
         n_redone=n_redone,
         # A clock that was set back meanwhile must not make it negative.
+        estimated_camera=_estimated(segments),
         downtime_s=None if last_commit_ns is None else max(round((time.time_ns() - last_commit_ns) * 1e-9, 3), 0.0),
     )
     since = "" if resumed.downtime_s is None else f" {resumed.downtime_s:.1f} s after the last commit"
     writer.event(f"resumed{since}: {len(rows)} windows kept, {n_redone} pictures redone{_other_versions(run)}")
     writer.flush()
     return resumed
+
+
+def _estimated(segments: Sequence[StoredSegment]) -> Camera | None:
+    """The newest camera that was estimated from the frames."""
+    cameras = (stored.to_camera() for stored in reversed(segments))
+    return next((camera for camera in cameras if camera is not None and camera.is_estimated), None)
 
 
 def _redo_pictures(

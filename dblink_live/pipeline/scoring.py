@@ -114,6 +114,7 @@ def figures_of_run(finished: LiveRun, scores: TruthScores | None) -> dict[str, o
         "forecast": None if finished.forecast is None else _figures_of_forecast(finished.forecast),
         "device": finished.device,
         "calibrated": totals.is_calibrated,
+        "estimated": totals.is_estimated,
         "preview": totals.is_preview,
     }
     if finished.resumed is not None:
@@ -165,7 +166,9 @@ def table_of_run(finished: LiveRun, scores: TruthScores | None) -> Table:
     table.add_row("device", finished.device)
     if totals.is_preview:
         table.add_row("preview", "Micro-Manager acquired these frames; this run looked at them in passing")
-    if not totals.is_calibrated:
+    if totals.is_estimated:
+        table.add_row("camera", "ESTIMATED from the frames: offset, gain, photon numbers and precisions")
+    elif not totals.is_calibrated:
         table.add_row("camera", "UNCALIBRATED: photon numbers and precisions are relative")
     if scores is not None:
         found = scores.reconstruction
@@ -218,6 +221,7 @@ def _figures_of_verdict(finished: LiveRun) -> dict[str, object]:
             has_unknown_loss=totals.has_unknown_loss,
             is_preview=totals.is_preview,
             is_calibrated=totals.is_calibrated,
+            is_estimated=totals.is_estimated,
             density_per_um2_frame=totals.density_per_um2_frame,
             trained_density=finished.model.envelope.density,
             degraded=", ".join(in_words(step.value) for step in Step if step in steps and step is not Step.WHOLE),

@@ -146,7 +146,7 @@ def _lacking(run: Run, summary: BackfillSummary) -> Iterator[LackingSegment]:
         if not rows or raw is None:
             summary.n_left += len(lacking)
             continue
-        camera = _camera_of(stored)
+        camera = stored.to_camera()
         if camera is None:
             summary.n_left += len(lacking)
             if lacking:
@@ -173,18 +173,6 @@ def _recording_of(stored: StoredSegment, recorded: list[RawFrames]) -> RawFrames
     # After a camera restarted its numbering, recorded frames cannot be told apart by number.
     is_clear = raw.frame_shape == stored.segment.shape and bool(np.all(np.diff(raw.numbers) > 0))
     return raw if is_clear else None
-
-
-def _camera_of(stored: StoredSegment) -> Camera | None:
-    """The camera as it was told to the localizer; None where that is not stored, as with maps over the sensor."""
-    if stored.camera is None or any(isinstance(value, str) for value in stored.camera.values()):
-        return None
-    try:
-        return Camera(**stored.camera)  # type: ignore[arg-type]  # of `Camera.to_plain`
-    except TypeError as error:
-        raise StoreError(
-            f"expected the facts of a camera in the journal, found: {error}; the run is damaged"
-        ) from error
 
 
 def _n_seen(row: CommittedWindow) -> int:

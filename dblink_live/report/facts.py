@@ -50,6 +50,11 @@ class MainSegment:
         camera = self.stored.camera
         return None if camera is None or "is_calibrated" not in camera else bool(camera["is_calibrated"])
 
+    @property
+    def is_estimated(self) -> bool:
+        """Whether the camera's offset and gain were estimated from the frames."""
+        return "electrons_per_adu_error" in (self.stored.camera or {})
+
 
 @dataclass(frozen=True)
 class RunReport:

@@ -101,6 +101,8 @@ def _badges(report: RunReport) -> list[Badge]:
     badges = [Badge(report.status, "good" if report.status == "complete" else "warn")]
     if report.status in ("running", "finalizing"):
         badges.append(Badge("still being written: this is its state so far", "warn"))
+    if report.main is not None and report.main.is_estimated:
+        badges.append(Badge("ESTIMATED camera: offset and gain come from the frames themselves", "warn"))
     if report.main is not None and report.main.is_calibrated is False:
         badges.append(Badge("UNCALIBRATED camera: photon numbers and precisions are relative", "warn"))
     if report.main is not None and report.main.is_calibrated is None:

@@ -21,6 +21,7 @@ def verdict_of(report: RunReport, figures: Figures | None) -> Verdict:
             has_unknown_loss=report.n_unknown_losses > 0,
             is_preview=main.stored.segment.is_preview,
             is_calibrated=main.is_calibrated,
+            is_estimated=main.is_estimated,
             density_per_um2_frame=_density(main),
             trained_density=found.trained_density,
             left_out_share=found.left_out_fraction,

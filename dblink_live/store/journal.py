@@ -24,7 +24,7 @@ import msgspec
 
 from dblink_live.errors import StoreError
 from dblink_live.store.connections import connect_read_only, connect_writable, create_database, find_damage, transaction
-from dblink_live.types import Gap, GapCause, Grid, RunInfo, Segment, Shape
+from dblink_live.types import Camera, Gap, GapCause, Grid, RunInfo, Segment, Shape
 
 FILE_NAME = "journal.sqlite"
 SCHEMA_VERSION = 1
@@ -108,6 +108,23 @@ class StoredSegment:
     """Segments of equal grid and window duration share a lattice, and with it their series."""
     camera: CameraFacts | None = None
     """Camera facts that turned counts into photons, as of `Camera.to_plain`; None where not given."""
+
+    def to_camera(self) -> Camera | None:
+        """Return the camera as it was told to the localizer; None where that is not stored, as with maps of a sensor.
+
+        Raises
+        ------
+        StoreError
+            The facts are no camera's: the journal is damaged.
+        """
+        if self.camera is None or any(isinstance(value, str) for value in self.camera.values()):
+            return None
+        try:
+            return Camera(**self.camera)  # type: ignore[arg-type]  # of `Camera.to_plain`
+        except TypeError as error:
+            raise StoreError(
+                f"expected the facts of a camera in the journal, found: {error}; the run is damaged"
+            ) from error
 
 
 @dataclass(frozen=True)

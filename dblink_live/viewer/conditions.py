@@ -155,6 +155,7 @@ def conditions_of(
         has_unknown_loss=status.unknown_loss,
         is_preview=status.preview,
         is_calibrated=status.calibrated,
+        is_estimated=status.estimated,
         behind_s=behind_s,
         density_per_um2_frame=status.density_per_um2_frame,
         trained_density=trained,

@@ -94,14 +94,15 @@ def localize_stack(
         There is no such localizer.
     """
     from dblink_live.sources import open_source
-    from dblink_live.workflows.inputs.camera_estimate import compare_with_recording
+    from dblink_live.workflows.inputs.camera_estimate import camera_of_recording
 
     report = progress_of(progress)
     source = open_source(source_of(stack), launch=refuse_cameras)
     try:
         segment = source.open()
         known = camera if isinstance(camera, Camera) else _camera(stack, camera, segment, report)
-        for sentence in compare_with_recording(source_of(stack), known):
+        known, sentences = camera_of_recording(source_of(stack), known)
+        for sentence in sentences:
             report.warn(sentence)
         found = _localize(localizer, source, known, segment, report)
     finally:
@@ -222,10 +223,7 @@ def _camera(stack: str, config: CameraConfig, segment: Segment, report: Progress
     conflict = pixel_size_conflict(config, segment)
     if conflict is not None:
         report.warn(conflict)
-    camera = resolve_camera(config, segment)
-    if not camera.is_calibrated:
-        report.warn("uncalibrated: without --electrons-per-adu photon numbers and precisions are only relative")
-    return camera
+    return resolve_camera(config, segment)
 
 
 def refuse_cameras(recipe: CameraRecipe) -> FrameSource:

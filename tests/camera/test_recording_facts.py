@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 
-from dblink_live.camera.recording_facts import contradictions, estimate_camera
+from dblink_live.camera.recording_facts import contradictions, estimate_camera, estimated_camera
 from dblink_live.cli import main
 from dblink_live.config import load_run_config
 from dblink_live.errors import CalibrationError
 from dblink_live.store import open_run
+from dblink_live.tables import read_localizations
 from dblink_live.types import Camera
 
 SCMOS = Camera(108.0, offset_adu=100.0, electrons_per_adu=0.46, read_noise_e=1.6)
 EMCCD = Camera(160.0, offset_adu=200.0, electrons_per_adu=5.0, em_gain=300.0, read_noise_e=50.0)
 
 
+@functools.cache
 def record(camera: Camera, n_frames: int = 200, side: int = 64, per_frame: float = 4.0, is_flat: bool = False):
     """Blinking molecules over an uneven background, drawn as the camera's physics says."""
     rng = np.random.default_rng(0)
@@ -87,20 +91,98 @@ def test_calibrate_writes_what_run_reads_and_marks_it(tmp_path: Path, capsys: py
     assert "--from-recording" in capsys.readouterr().err
 
 
-def test_localize_says_what_the_frames_contradict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_localize_takes_the_estimate_or_says_what_the_frames_contradict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     tifffile.imwrite(tmp_path / "s.tif", record(SCMOS), photometric="minisblack")
     given = ["localize", str(tmp_path / "s.tif"), "--pixel-size-nm", "108", "--localizer", "gaussian", "--overwrite"]
-    given += ["--out", str(tmp_path / "t.csv"), "--psf-sigma-px", "1.2"]
-    assert main(given) == 0
-    assert "estimated from 200 frames" in capsys.readouterr().err
-    assert main([*given, "--set", "camera.electrons_per_adu=1", "--set", "camera.offset_adu=100"]) == 0
+    given += ["--out", str(tmp_path / "t.csv"), "--psf-sigma-px", "1.2", "--json"]
+
+    def photons(*options: str) -> float:
+        assert main([*given, *options]) == 0
+        return float(np.median(read_localizations(tmp_path / "t.csv")["photons"]))
+
+    by_estimate = photons()
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["is_estimated"] is True
+    assert "camera estimated from 200 frames" in printed.err
+    truth = ("--offset-adu", "100", "--electrons-per-adu", "0.46", "--read-noise-e", "1.6")
+    assert by_estimate == pytest.approx(photons(*truth), rel=0.1)
+    printed = capsys.readouterr()
+    assert (json.loads(printed.out)["is_estimated"], printed.err.count("estimated from")) == (False, 0)
+    photons("--set", "camera.electrons_per_adu=1", "--set", "camera.offset_adu=100")
     assert "electrons_per_adu is given as 1, and the frames speak of" in capsys.readouterr().err
 
 
-def test_a_run_notes_an_estimate_where_nobody_calibrated_the_camera(tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "s.tif", record(SCMOS), photometric="minisblack")
+def run_of(tmp_path: Path, frames: np.ndarray, *settings: str) -> list[str]:
+    tifffile.imwrite(tmp_path / "s.tif", frames, photometric="minisblack")
     given = ["run", "--source", str(tmp_path / "s.tif"), "--out", str(tmp_path / "s.run"), "--pixel-size-nm", "108"]
-    assert main([*given, "--set", "localizer.name=gaussian", "--no-view"]) == 0
+    given += ["--set", "localizer.name=gaussian", "--no-view", "--json"]
+    for setting in settings:
+        given += ["--set", setting]
+    return given
+
+
+@pytest.mark.parametrize(
+    ("camera", "settings"), [(SCMOS, ()), (EMCCD, ("camera.em_gain=300",))], ids=["sCMOS", "EMCCD"]
+)
+def test_a_run_without_a_calibration_uses_a_certain_estimate_and_marks_it(
+    camera: Camera, settings: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(run_of(tmp_path, record(camera), *settings)) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert (figures["calibrated"], figures["estimated"]) == (True, True)
+    assert any("estimated from the frames" in reason for reason in figures["verdict"]["reasons"])
     with open_run(tmp_path / "s.run") as run:
-        events = [str(event) for event in run.events]
-    assert any("uncalibrated: estimated from 200 frames" in event for event in events)
+        (stored,) = run.segments
+        assert sum("camera estimated from 200 frames" in event.text for event in run.events) == 1
+        assert len(run.counts) == 20
+    used = stored.to_camera()
+    assert used is not None and used.is_estimated
+    assert used.electrons_per_adu == pytest.approx(camera.electrons_per_adu, rel=0.1)
+    assert abs(used.offset_adu - camera.offset_adu) < 3 * used.offset_error_adu
+    assert main(["report", str(tmp_path / "s.run")]) == 0
+    page = next((tmp_path / "s.run").rglob("*.html")).read_text(encoding="utf-8")
+    assert "ESTIMATED camera" in page and "UNCALIBRATED" not in page and "electrons_per_adu_error" in page
+
+
+@pytest.mark.parametrize(
+    ("frames", "reason"),
+    [
+        pytest.param(record(SCMOS, n_frames=24, side=32), "is too uncertain to be used", id="uncertain"),
+        pytest.param(record(SCMOS, n_frames=40, side=32, is_flat=True), "that lie on no line", id="one brightness"),
+        pytest.param(record(SCMOS, n_frames=15, side=32), "20 frames or more", id="few frames"),
+    ],
+)
+def test_a_run_without_a_certain_estimate_stays_uncalibrated_and_says_why(
+    frames: np.ndarray, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(run_of(tmp_path, frames)) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert (figures["calibrated"], figures["estimated"]) == (False, False)
+    with open_run(tmp_path / "s.run") as run:
+        (said,) = [event.text for event in run.events if "uncalibrated" in event.text]
+        camera = run.segments[0].to_camera()
+    assert reason in said
+    assert camera is not None and (camera.is_calibrated, camera.electrons_per_adu) == (False, 1.0)
+
+
+def test_a_run_names_given_facts_that_its_frames_contradict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = run_of(tmp_path, record(SCMOS), "camera.electrons_per_adu=1", "camera.offset_adu=100")
+    assert main(given) == 0
+    assert "estimated" not in json.loads(capsys.readouterr().out)["verdict"]["reasons"]
+    with open_run(tmp_path / "s.run") as run:
+        assert any("electrons_per_adu is given as 1" in event.text for event in run.events)
+        assert run.segments[0].camera["electrons_per_adu"] == 1.0
+
+
+def test_real_recordings_give_an_estimate_or_are_refused(shared_data: Path) -> None:
+    """None of the real stacks gives a certain estimate: fields are small, and molecules everywhere in two of them."""
+    unknown = Camera.uncalibrated(100.0)
+    for name in ("raw_3b_podosome/test_data.tif", "raw_dnapaint_micromanager/3C_30px_100f.tif"):
+        frames = tifffile.imread(shared_data / name)[:200]
+        camera, said = estimated_camera(frames, unknown)
+        assert camera is unknown and "too uncertain" in said
+    frames = tifffile.imread(shared_data / "raw_microtubules" / "microtubules.tif")
+    camera, said = estimated_camera(frames, unknown)
+    assert camera is unknown and "that lie on no line" in said

@@ -74,6 +74,8 @@ class Conditions:
     is_preview: bool = False
     """Frames are looked at in passing, and some are missed by nature."""
     is_calibrated: bool | None = None
+    is_estimated: bool = False
+    """Offset and gain were estimated from the frames."""
     behind_s: float | None = None
     """Seconds that the newest picture is older than planned."""
     density_per_um2_frame: float | None = None
@@ -236,6 +238,12 @@ def _drift(found: Conditions) -> Reason | None:
 
 
 def _uncalibrated(found: Conditions) -> Reason | None:
+    if found.is_estimated:
+        return Reason(
+            Light.AMBER,
+            "offset and gain of the camera are estimated from the frames",
+            "measure them with dblink-live calibrate for exact photon numbers",
+        )
     if found.is_calibrated is not False:
         return None
     return Reason(

@@ -72,6 +72,7 @@ def run(options: argparse.Namespace) -> Outcome:
             "localizer": settings.localizer.name,
             "pixel_size_nm": pixel_size_nm,
             "is_calibrated": found.camera.is_calibrated,
+            "is_estimated": found.camera.is_estimated,
             "notes": list(found.notes),
         },
     )

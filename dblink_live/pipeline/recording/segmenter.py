@@ -49,8 +49,6 @@ class Segmenter:
         """What follows a gap that ended a segment: it begins with its first frame, if no other is announced before."""
         self.current: SegmentStart | None = None
         """The segment that frames belong to now."""
-        self.is_calibrated = True
-        """Whether the cameras of all segments so far are calibrated."""
         self.pixel_size_nm = 0.0
         """Camera pixel of the newest segment."""
 
@@ -67,7 +65,6 @@ class Segmenter:
         segment = replace(announced, index=self._n_segments)
         self._n_segments += 1
         camera = resolve_camera(self._config.camera, segment, self._default_camera)
-        self.is_calibrated = self.is_calibrated and camera.is_calibrated
         self.pixel_size_nm = camera.pixel_size_nm
         grid = Grid.covering(segment.shape, camera.pixel_size_nm, self._pitch_nm)
         self._accounts.open(segment.index)

@@ -172,6 +172,16 @@ def _trust(status: StatusMessage) -> list[StatusItem]:
                 is_badge=True,
             )
         )
+    elif status.estimated:
+        items.append(
+            StatusItem(
+                "uncalibrated",
+                "ESTIMATED",
+                Tone.WARNING,
+                "offset and gain of the camera are estimated from the frames: measure them for exact photon numbers",
+                is_badge=True,
+            )
+        )
     if status.model:
         device = f" on {status.device}" if status.device else ""
         items.append(StatusItem("model", f"{status.model}{device}", Tone.FAINT, "network and where it runs"))

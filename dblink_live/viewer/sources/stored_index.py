@@ -111,6 +111,7 @@ class RunIndex:
             windows_counts=len(self.counts),
             windows_live=len(self.live.keys() | self.full.keys()),
             calibrated=all((stored.camera or {}).get("is_calibrated", True) for stored in self.segments.values()),
+            estimated=any("electrons_per_adu_error" in (stored.camera or {}) for stored in self.segments.values()),
             model=run.info.model,
             state="failed" if state == "interrupted" else "ended" if state == "complete" else "running",
             density_per_um2_frame=self.density(len(self.counts) - 1) if last else None,

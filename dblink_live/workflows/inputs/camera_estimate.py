@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from dblink_live.camera.recording_facts import RecordingFacts, contradictions, estimate_camera
+from dblink_live.camera.recording_facts import RecordingFacts, contradictions, estimate_camera, estimated_camera
 from dblink_live.errors import CalibrationError, SourceError
 from dblink_live.inspection import read_excerpt
 from dblink_live.types import Camera
@@ -27,21 +27,24 @@ def estimate_from_recording(stack: str, em_gain: float = 1.0) -> RecordingFacts:
     return estimate_camera(frames, em_gain)
 
 
-def compare_with_recording(source: str, camera: Camera) -> list[str]:
-    """Return what the frames of a recording say of ``camera``.
+def camera_of_recording(source: str, camera: Camera) -> tuple[Camera, list[str]]:
+    """Return ``camera`` for the frames of a recording, with what there is to say of it, a sentence each.
 
-    For an uncalibrated one that is an estimate, marked so; for another, a sentence per fact that the frames contradict.
-    Nothing where the frames do not tell.
+    An uncalibrated one takes over an estimate from the frames, marked so, where that is certain enough. Of another,
+    each fact is named that the frames contradict.
     """
     try:
         frames, _ = read_excerpt(source)
-        facts = estimate_camera(frames, camera.em_gain)
-    except (CalibrationError, SourceError):
+    except SourceError:
         # What cannot be read is reported when it is read for good.
-        return []
+        return camera, []
     if not camera.is_calibrated:
-        return [f"{facts.describe()}; calibrate --from-recording writes these as a configuration"]
-    return contradictions(facts, camera)
+        estimated, sentence = estimated_camera(frames, camera)
+        return estimated, [sentence]
+    try:
+        return camera, contradictions(estimate_camera(frames, camera.em_gain), camera)
+    except CalibrationError:
+        return camera, []
 
 
 def configuration_of(facts: RecordingFacts, stack: str) -> str:
