@@ -51,6 +51,7 @@ def test_nothing_wrong_is_green_and_nothing_known_too() -> None:
         pytest.param({"speed_nm_per_window": 90.0}, Light.AMBER, "moves 90 nm per window", id="fast"),
         pytest.param({"drift_nm": 1908.0}, Light.AMBER, "1908 nm", id="drift"),
         pytest.param({"is_calibrated": False}, Light.AMBER, "not calibrated", id="uncalibrated"),
+        pytest.param({"is_estimated": True}, Light.AMBER, "are estimated from the frames", id="estimated camera"),
     ],
 )
 def test_each_fault_is_told_with_its_figure(change: dict[str, float], light: Light, says: str) -> None:

@@ -91,6 +91,11 @@ def test_a_preview_is_a_badge() -> None:
     assert items(preview=True)["preview"].is_badge
 
 
+def test_an_estimated_camera_is_a_badge() -> None:
+    badge = items(estimated=True)["uncalibrated"]
+    assert (badge.text, badge.tone, badge.is_badge) == ("ESTIMATED", Tone.WARNING, True)
+
+
 def test_uncalibrated_is_a_badge() -> None:
     assert "uncalibrated" not in items()
     badge = items(calibrated=False)["uncalibrated"]
