@@ -82,8 +82,8 @@ def contrast_limits(image: npt.NDArray[Any], policy: ContrastPolicy) -> Limits:
         values = kept
     if values.size == 0:
         return Limits(0.0, policy.min_span)
-    low = 0.0 if policy.low_percentile is None else float(np.percentile(values, policy.low_percentile))
-    high = float(np.percentile(values, policy.high_percentile))
+    low, high = (float(value) for value in np.percentile(values, [policy.low_percentile or 0.0, policy.high_percentile]))
+    low = 0.0 if policy.low_percentile is None else low
     return Limits(low, max(high, low + policy.min_span))
 
 
@@ -120,16 +120,25 @@ def max_pool(image: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
     """
     if factor <= 1:
         return image
-    height, width = image.shape
-    rows, cols = -(-height // factor), -(-width // factor)
-    if (height % factor, width % factor) != (0, 0):
-        # Repeating the edge adds no value that is not in the block already.
-        image = np.pad(image, ((0, rows * factor - height), (0, cols * factor - width)), mode="edge")
-    # Maxima of strided views are several times faster than a reduction over two axes of a reshaped array.
-    pooled = image[::factor]
-    for row in range(1, factor):
-        pooled = np.maximum(pooled, image[row::factor])
-    result = pooled[:, ::factor]
-    for col in range(1, factor):
-        result = np.maximum(result, pooled[:, col::factor])
-    return result
+    return _max_along(_max_along(image, factor, 0), factor, 1)
+
+
+def _max_along(image: npt.NDArray[Any], factor: int, axis: int) -> npt.NDArray[Any]:
+    """The maximum of every ``factor`` rows (or columns): maxima of strided views, several times faster than reducing."""
+    length = image.shape[axis]
+    n_whole, stop = length // factor, length - length % factor
+    shape = list(image.shape)
+    shape[axis] = -(-length // factor)
+    pooled = np.empty(shape, image.dtype)
+
+    def part(array: npt.NDArray[Any], *limits: int | None) -> npt.NDArray[Any]:
+        return array[slice(*limits)] if axis == 0 else array[:, slice(*limits)]
+
+    if n_whole:
+        whole = part(pooled, 0, n_whole)
+        np.maximum(part(image, 0, stop, factor), part(image, 1, stop, factor), out=whole)
+        for first in range(2, factor):
+            np.maximum(whole, part(image, first, stop, factor), out=whole)
+    if stop < length:
+        part(image, stop, length).max(axis=axis, keepdims=True, out=part(pooled, n_whole, None))
+    return pooled

@@ -16,6 +16,7 @@ from dblink_live.viewer.panels.arrangement import PanelGrid
 from dblink_live.viewer.panels.linked import Linked
 from dblink_live.viewer.panels.panel import Panel
 from dblink_live.viewer.panels.picture import SLOTS, Picture, Slot
+from dblink_live.viewer.panels.pools import SharedPools
 
 
 class PictureArea(QWidget):
@@ -26,11 +27,12 @@ class PictureArea(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
+        pools = SharedPools()
         self.panels: dict[Slot, Panel] = {
-            "camera": Panel("Camera", "counts", CAMERA, "grey"),
-            "sum": Panel("Plain sum", "localizations", SUM, "ember"),
-            "reconstruction": Panel("Reconstruction", "probability", RECONSTRUCTION, "ember"),
-            "trust": Panel("Trust", "probability", RECONSTRUCTION, "grey"),
+            "camera": Panel("Camera", "counts", CAMERA, "grey", pools),
+            "sum": Panel("Plain sum", "localizations", SUM, "ember", pools),
+            "reconstruction": Panel("Reconstruction", "probability", RECONSTRUCTION, "ember", pools),
+            "trust": Panel("Trust", "probability", RECONSTRUCTION, "grey", pools),
         }
         self._enabled: set[Slot] = set(SLOTS)
         self._unavailable: set[Slot] = set()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
@@ -14,6 +14,9 @@ from dblink_live.display.contrast import SAMPLES, Limits
 from dblink_live.viewer.theme import current_theme
 
 N_BINS = 96
+HISTOGRAM_MS = 250
+"""A histogram is counted at most this often, the last one always: an eye reads no more, and counting costs as much as
+painting the picture."""
 _MARGIN = 5
 _GRADIENT_PX = 7
 _GRAB_PX = 8
@@ -37,6 +40,10 @@ class ContrastBar(QWidget):
         self._range = Limits(0.0, 1.0)
         self._limits: Limits | None = None
         self._held: str | None = None
+        self._image: npt.NDArray[Any] | None = None
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._count)
         self.setMinimumSize(60, 26)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setCursor(Qt.CursorShape.SizeHorCursor)
@@ -56,10 +63,21 @@ class ContrastBar(QWidget):
         self.update()
 
     def show_values(self, image: npt.NDArray[Any] | None, limits: Limits | None) -> None:
-        """Show the histogram of ``image`` [H, W], on a stride that bounds the cost, and ``limits``."""
+        """Show ``limits`` at once, and the histogram of ``image`` [H, W] within `HISTOGRAM_MS`."""
         if image is None or limits is None:
-            self._limits = None
+            self._image, self._limits = None, None
             self.update()
+            return
+        self._image, self._limits = image, limits
+        if not self._timer.isActive():
+            self._count()
+        self.update()
+
+    def _count(self) -> None:
+        """Count the histogram of the newest picture, once, and let some time pass before the next one."""
+        image, limits = self._image, self._limits
+        self._image = None
+        if image is None or limits is None:
             return
         stride = max(1, int((image.size / SAMPLES) ** 0.5))
         values = image[::stride, ::stride]
@@ -71,7 +89,7 @@ class ContrastBar(QWidget):
         counts, _ = np.histogram(values, N_BINS, (self._range.low, self._range.high))
         # Most pixels are empty: the first bin would press all others to the ground.
         self._counts = np.log1p(counts) / max(float(np.log1p(counts).max()), 1e-9)
-        self._limits = limits
+        self._timer.start(HISTOGRAM_MS)
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:

@@ -7,7 +7,6 @@ other as they are, and nothing is resampled.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from dblink_live.viewer.panels.contrast_bar import ContrastBar
 from dblink_live.viewer.panels.labels import ElidedLabel, label
 from dblink_live.viewer.panels.layers import Layers
 from dblink_live.viewer.panels.picture import Picture
+from dblink_live.viewer.panels.pools import SharedPools
 from dblink_live.viewer.theme import PICTURE_GROUND, Tone, set_look
 
 _MAX_POOL = 64
@@ -42,6 +42,8 @@ class Panel(QWidget):
         Of the automatic contrast.
     colours
         Name of the colour map.
+    pools
+        Where panels that show the same pixels share their coarser copies; None for a panel alone.
     """
 
     pointed = Signal(object)
@@ -49,8 +51,17 @@ class Panel(QWidget):
     contrast_changed = Signal()
     """The operator chose other limits, or automatic ones."""
 
-    def __init__(self, title: str, unit: str, policy: ContrastPolicy, colours: ColourMapName) -> None:
+    def __init__(
+        self,
+        title: str,
+        unit: str,
+        policy: ContrastPolicy,
+        colours: ColourMapName,
+        pools: SharedPools | None = None,
+    ) -> None:
         super().__init__()
+        self._pools = SharedPools() if pools is None else pools
+        self._rect = QRectF()
         self.contrast = Contrast(policy)
         self.title = title
         self._unit = unit
@@ -139,9 +150,6 @@ class Panel(QWidget):
 
     def show_picture(self, picture: Picture | None, note: str = "") -> None:
         """Show ``picture``, or nothing, with a ``note`` that says why."""
-        if picture is not None and picture.image.dtype.kind == "f" and not np.isfinite(picture.image).all():
-            # NaNs slow painting down many times, and mean nothing to the eye.
-            picture = replace(picture, image=np.nan_to_num(picture.image))
         self._picture = picture
         self._caption.setText(picture.caption if picture else "")
         self._note.setText("" if picture else note)
@@ -220,12 +228,14 @@ class Panel(QWidget):
         picture, limits = self._picture, self.contrast.limits
         if picture is None or limits is None:
             return
-        image = max_pool(picture.image, self._pool)
+        image = self._pools.of(picture.image, self._pool)
         self._item.setImage(image, autoLevels=False, levels=(limits.low, limits.high))
         pitch = picture.pitch_nm * self._pool
         # Blocks at the edge may stand out: the rectangle follows the blocks, so that pixels stay in place.
         rect = QRectF(picture.origin_nm[1], picture.origin_nm[0], image.shape[1] * pitch, image.shape[0] * pitch)
-        self._item.setRect(rect)
+        if rect != self._rect:
+            self._rect = rect
+            self._item.setRect(rect)
         self.layers.set_tint(None if picture.tint is None else max_pool(picture.tint, self._pool), rect)
         self._write_limits(image)
 
