@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QLabel
 from dblink_live.bus import EndMessage, ImageMessage, Publisher, StartMessage, StatusMessage, Subscriber
 from dblink_live.viewer.bars.statusbar import StatusItem
 from dblink_live.viewer.keys import BINDINGS
+from dblink_live.viewer.panels.shaded import ShadedItem
 from dblink_live.viewer.sources.live_source import LiveSource
 from dblink_live.viewer.theme import Tone
 from dblink_live.viewer.window import ViewerWindow
@@ -292,9 +293,10 @@ def test_locked_contrast_stays_and_automatic_follows(
 
 
 def test_colour_maps_go_round_and_the_camera_stays_grey(live_window: ViewerWindow) -> None:
-    def table(slot: Any) -> bytes:
-        found: Any = live_window.presenter.area.panels[slot].view.addedItems[0].lut
-        return bytes(found.tobytes())
+    def table(slot: Any) -> list[int]:
+        view = live_window.presenter.area.panels[slot].view
+        shaded = next(item for item in view.childGroup.childItems() if isinstance(item, ShadedItem))
+        return [int(colour) for colour in shaded.table[0]]
 
     first, grey = table("reconstruction"), table("camera")
     live_window.presenter.area.next_colours()

@@ -68,10 +68,12 @@ class ContrastBar(QWidget):
             self._image, self._limits = None, None
             self.update()
             return
-        self._image, self._limits = image, limits
+        before, self._limits = self._handles(), limits
+        self._image = image
         if not self._timer.isActive():
             self._count()
-        self.update()
+        elif self._handles() != before:
+            self.update()
 
     def _count(self) -> None:
         """Count the histogram of the newest picture, once, and let some time pass before the next one."""
@@ -153,6 +155,12 @@ class ContrastBar(QWidget):
 
     def _area(self) -> QRectF:
         return QRectF(_MARGIN, 0, max(self.width() - 2 * _MARGIN, 1), self.height())
+
+    def _handles(self) -> tuple[int, ...]:
+        """Where the handles stand, in pixels."""
+        return (
+            () if self._limits is None else (round(self._x_of(self._limits.low)), round(self._x_of(self._limits.high)))
+        )
 
     def _x_of(self, value: float) -> float:
         area = self._area()

@@ -1,4 +1,4 @@
-"""What lies over a picture: a tint per pixel, circles, localizations, and the cross at the pointer."""
+"""What lies over a picture: circles, localizations, and the cross at the pointer."""
 
 from __future__ import annotations
 
@@ -8,14 +8,10 @@ import pyqtgraph as pg
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtWidgets import QGraphicsRectItem
 
-from dblink_live.viewer.panels.picture import TINT_ERROR, TINT_UNSUPPORTED
-
 MARK_PX = 11
 POINT_PX = 4
 MARK_COLOUR = (90, 220, 255)
 POINT_COLOUR = (120, 255, 160, 200)
-UNSUPPORTED_COLOUR = (255, 60, 200, 190)
-ERROR_COLOUR = (255, 170, 40, 190)
 REGION_COLOUR = (255, 220, 90)
 MAX_SHOWN = 5000
 """More circles or points than this cover the picture, and cost more to paint than it does."""
@@ -31,11 +27,6 @@ class Layers:
     """
 
     def __init__(self, view: pg.ViewBox) -> None:
-        table = np.zeros((256, 4), np.uint8)
-        table[TINT_UNSUPPORTED] = UNSUPPORTED_COLOUR
-        table[TINT_ERROR] = ERROR_COLOUR
-        self._tint = pg.ImageItem(axisOrder="row-major")
-        self._tint.setLookupTable(table)
         self._marks = pg.ScatterPlotItem(size=MARK_PX, brush=None, pen=pg.mkPen(MARK_COLOUR, width=1.5))
         self._points = pg.ScatterPlotItem(size=POINT_PX, brush=pg.mkBrush(POINT_COLOUR), pen=None)
         line = pg.mkPen("#8c939e", width=1, style=Qt.PenStyle.DashLine)
@@ -44,17 +35,12 @@ class Layers:
         self._region.setPen(pg.mkPen(REGION_COLOUR, width=1.5, style=Qt.PenStyle.DashLine))
         self._region.hide()
         self._region_nm: tuple[float, float, float, float] | None = None
-        for item in (self._region, self._tint, self._points, self._marks, *self._cross):
+        for item in (self._region, self._points, self._marks, *self._cross):
             view.addItem(item, ignoreBounds=True)
-        self._tint.hide()
+        self._points.hide()
+        self._marks.hide()
         for item in self._cross:
             item.hide()
-
-    @property
-    def tint(self) -> npt.NDArray[np.uint8] | None:
-        """Classes that are coloured, as the screen is given them; None for no colour."""
-        image: npt.NDArray[np.uint8] | None = self._tint.image if self._tint.isVisible() else None
-        return image
 
     @property
     def n_marks(self) -> int:
@@ -65,13 +51,6 @@ class Layers:
     def n_points(self) -> int:
         """Localizations that are drawn."""
         return len(self._points.data)
-
-    def set_tint(self, classes: npt.NDArray[np.uint8] | None, rect_nm: QRectF) -> None:
-        """Colour pixels by class over ``rect_nm``."""
-        self._tint.setVisible(classes is not None)
-        if classes is not None:
-            self._tint.setImage(classes, autoLevels=False, levels=(0, 255))
-            self._tint.setRect(rect_nm)
 
     def set_marks(self, places_nm: npt.NDArray[np.float64] | None) -> None:
         """Circle places [N, 2]."""
@@ -105,9 +84,11 @@ class Layers:
 
 def _set_places(item: pg.ScatterPlotItem, places_nm: npt.NDArray[np.float64] | None) -> None:
     if places_nm is None or len(places_nm) == 0:
+        item.setVisible(False)  # an empty one is painted all the same
         if len(item.data):
             item.clear()
         return
+    item.setVisible(True)
     step = -(-len(places_nm) // MAX_SHOWN)
     shown = places_nm[::step]
     item.setData(x=shown[:, 1], y=shown[:, 0])

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
@@ -24,6 +23,7 @@ from dblink_live.viewer.panels.labels import ElidedLabel, label
 from dblink_live.viewer.panels.layers import Layers
 from dblink_live.viewer.panels.picture import Picture
 from dblink_live.viewer.panels.pools import SharedPools
+from dblink_live.viewer.panels.shaded import ShadedItem
 from dblink_live.viewer.theme import PICTURE_GROUND, Tone, set_look
 
 _MAX_POOL = 64
@@ -61,7 +61,6 @@ class Panel(QWidget):
     ) -> None:
         super().__init__()
         self._pools = SharedPools() if pools is None else pools
-        self._rect = QRectF()
         self.contrast = Contrast(policy)
         self.title = title
         self._unit = unit
@@ -77,8 +76,8 @@ class Panel(QWidget):
         self._graphics = pg.GraphicsView(background=PICTURE_GROUND)
         self._graphics.setCentralItem(self.view)
         self._graphics.setMinimumSize(80, 60)
-        self._item = pg.ImageItem(axisOrder="row-major")
-        self.view.addItem(self._item)
+        self._item = ShadedItem()
+        self.view.addItem(self._item, ignoreBounds=True)
         self.layers = Layers(self.view)
         self._note = QLabel("", self._graphics)
         self._note.setStyleSheet("color: #9aa1ac; background: transparent; font-size: 12px;")
@@ -136,13 +135,12 @@ class Panel(QWidget):
     @property
     def painted(self) -> npt.NDArray[Any] | None:
         """What the screen is given: the picture, or the brightest of each block where it is finer than the screen."""
-        image: npt.NDArray[Any] | None = self._item.image
-        return image
+        return self._item.image
 
     @property
     def painted_rect_nm(self) -> QRectF:
         """Where they are painted."""
-        return QRectF(self._item.mapRectToParent(self._item.boundingRect()))
+        return self._item.boundingRect()
 
     @property
     def pixels_per_point(self) -> float:
@@ -166,7 +164,6 @@ class Panel(QWidget):
         self._scale_bar.setVisible(self._picture is not None)
         if self._picture is None:
             self._item.clear()
-            self.layers.set_tint(None, QRectF())
             self._write_limits(None)
             return
         self.contrast.update(self._picture.image)
@@ -177,7 +174,7 @@ class Panel(QWidget):
         """Change the colour map."""
         self._colours: ColourMapName = name
         table = colour_map(name)[gamma_table(self._policy.gamma)]
-        self._item.setLookupTable(table)
+        self._item.set_table(table)
         self.contrast_bar.set_table(table)
 
     def hold_contrast(self, limits: Limits | None = None) -> None:
@@ -229,14 +226,11 @@ class Panel(QWidget):
         if picture is None or limits is None:
             return
         image = self._pools.of(picture.image, self._pool)
-        self._item.setImage(image, autoLevels=False, levels=(limits.low, limits.high))
         pitch = picture.pitch_nm * self._pool
         # Blocks at the edge may stand out: the rectangle follows the blocks, so that pixels stay in place.
         rect = QRectF(picture.origin_nm[1], picture.origin_nm[0], image.shape[1] * pitch, image.shape[0] * pitch)
-        if rect != self._rect:
-            self._rect = rect
-            self._item.setRect(rect)
-        self.layers.set_tint(None if picture.tint is None else max_pool(picture.tint, self._pool), rect)
+        tint = None if picture.tint is None else max_pool(picture.tint, self._pool)
+        self._item.show_pixels(image, limits, tint, rect)
         self._write_limits(image)
 
     def _write_limits(self, image: npt.NDArray[Any] | None) -> None:
