@@ -32,6 +32,7 @@ from dblink_live.models import (
     StreamingEngine,
     StreamState,
 )
+from dblink_live.models.network import with_bfloat16_weights
 from dblink_live.types import Shape
 
 COUNTS_PER_PIXEL = 0.004
@@ -82,15 +83,15 @@ def main() -> None:
 def _contenders(with_dblink: bool) -> list[Contender]:
     torch.manual_seed(0)
     light = LightNetwork().eval().requires_grad_(False)
-    gated = GatedNetwork(GatedConfig(error=24)).eval().requires_grad_(False)
+    gated = GatedNetwork(GatedConfig(error=12, dilations=(1, 2, 1))).eval().requires_grad_(False)
     found = [
         Contender(REFERENCE, light, hop=4),
         Contender("gated, hop 4", gated, hop=4),
         Contender("gated, hop 1", gated, hop=1),
         Contender("gated, hop 1, lookahead 32", gated, hop=1, lookahead=32),
-        Contender("light, hop 4, bf16", light, hop=4, bf16=True),
-        Contender("gated, hop 4, bf16", gated, hop=4, bf16=True),
-        Contender("gated, hop 1, bf16", gated, hop=1, bf16=True),
+        Contender("light, hop 4, bf16", with_bfloat16_weights(light), hop=4, bf16=True),
+        Contender("gated, hop 4, bf16", with_bfloat16_weights(gated), hop=4, bf16=True),
+        Contender("gated, hop 1, bf16", with_bfloat16_weights(gated), hop=1, bf16=True),
     ]
     if with_dblink:
         found.append(Contender("dblink, hop 4", DblinkNetwork().eval().requires_grad_(False), hop=4))
@@ -143,7 +144,7 @@ def multiply_adds(contender: Contender, side: int) -> float:
     """Per pixel and picture."""
     counts = torch.ones(4 * contender.hop, side, side)
     engine, state = _warm(contender, counts)
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False) as counter, _precision(contender):
         pictures, _ = engine.push(counts, torch.ones(len(counts)), state)
     return float(counter.get_total_flops()) / 2 / (len(pictures) * side**2)
 

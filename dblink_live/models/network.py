@@ -8,6 +8,7 @@ Shapes: B batch, T windows, N pictures, C feature channels, H, W pixels of the f
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -161,6 +162,18 @@ class BidirectionalNetwork(nn.Module, ABC):
         reverse_features, _ = self.scan("reverse", [encoded.reverse], state)
         logits = self.decode(forward_features.flatten(0, 1), reverse_features.flatten(0, 1)).logits
         return torch.unflatten(crop(logits, height, width), 0, (batch, windows))
+
+
+def with_bfloat16_weights(network: BidirectionalNetwork) -> BidirectionalNetwork:
+    """Return a copy of ``network`` for use under autocast to bfloat16: its convolutions hold weights of that type.
+
+    The answers are those of autocast alone, which would convert the weights anew at every call.
+    """
+    converted = copy.deepcopy(network)
+    for module in converted.modules():
+        if isinstance(module, nn.Conv2d):
+            module.to(dtype=torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch
+    return converted
 
 
 def crop(pictures: Tensor, height: int, width: int) -> Tensor:

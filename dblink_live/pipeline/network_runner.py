@@ -19,6 +19,7 @@ from torch import Tensor
 
 from dblink_live.errors import ModelError
 from dblink_live.models import BidirectionalNetwork, Model
+from dblink_live.models.network import with_bfloat16_weights
 from dblink_live.models.streaming import Picture
 from dblink_live.types import CountImage, FloatImage
 
@@ -48,6 +49,8 @@ class NetworkRunner:
         if self.device.type == "cuda":
             self.network = copy.deepcopy(self.network)
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch types lack it
+        if self.engine == "bfloat16":
+            self.network = with_bfloat16_weights(self.network)
         if self.engine == "compile":
             self.network = _compiled(self.network, self.device)
         self._copies = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None  # type: ignore[no-untyped-call]

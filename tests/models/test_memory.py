@@ -14,10 +14,10 @@ def test_the_rehearsal_counts_what_the_network_holds():
     # 16 hidden channels and the averages, and the counts themselves with their share of frames.
     assert light.window == ((16 + 15) * 32 * 48 + 64 * 96 + 1) * 4
     gated = measure_pass(GatedNetwork(), 64, 96)
-    # At quarter resolution: 64 hidden channels, and 4 leaky averages of 17 planes.
-    assert gated.state == (64 + 4 * 17) * 16 * 24 * 4
+    # At quarter resolution: 64 hidden channels, and 4 leaky averages of 16 planes; 4 of the share of frames seen.
+    assert gated.state == ((64 + 4 * 16) * 16 * 24 + 4) * 4
     # 64 features; and the window's 17 planes, gates and candidates.
-    assert gated.window == (64 + 17 + 2 * 64) * 16 * 24 * 4
+    assert gated.window == ((64 + 16 + 2 * 64) * 16 * 24 + 1) * 4
     dblink = measure_pass(DblinkNetwork(), 64, 96)
     # The decoder's widest moment: 128 channels in, 256 out, at full resolution.
     assert dblink.working > (128 + 256) * 64 * 96 * 4

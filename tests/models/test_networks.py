@@ -78,7 +78,8 @@ def test_reverse_runs_from_the_last_window_to_the_first(network, make_counts):
     assert all(not torch.equal(features[:, t], other[:, t]) for t in range(3))
     # Time order: the state after the scan belongs to the first window, whose features alone a scan can be asked for.
     first, again = network.scan("reverse", [network.encode(counts, present).reverse], state, 1)
-    assert torch.equal(first[:, 0], features[:, 0])
+    # Matrix products of other sizes are rounded otherwise.
+    assert torch.allclose(first[:, 0], features[:, 0], rtol=1e-5, atol=1e-6)
     assert torch.equal(again.h[-1], after.h[-1])
 
 
