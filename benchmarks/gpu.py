@@ -22,41 +22,22 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.engines import ENGINES, HOP, LOOKAHEAD, pictures_of
 from benchmarks.report import Report, markdown_table
 from dblink_live.config import run_config_from_plain
 from dblink_live.errors import ModelError
 from dblink_live.models import Model, StreamingEngine, load_model
-from dblink_live.pipeline.network_runner import Engine, NetworkRunner
+from dblink_live.pipeline.network_runner import NetworkRunner
 from dblink_live.pipeline.overload.forecast import measure_costs
 from dblink_live.simulate import SCMOS
 from dblink_live.types import Shape
 
-LOOKAHEAD, HOP = 8, 4
 N_WINDOWS = 40
 MAP_SHAPE = Shape(512, 512)
-ENGINES: tuple[Engine, ...] = ("eager", "bfloat16", "compile")
 FPS = 100.0
 SIDES = (64, 128, 256, 384, 512, 768, 1024, 1536, 2048)
 BUDGET_S = 420.0
 """No further field or engine is begun after so long."""
-
-
-def pictures_of(runner: NetworkRunner, maps: np.ndarray) -> tuple[np.ndarray, float]:
-    """Pictures [T, H, W] of ``maps`` [T, H, W] uint16, and seconds per window without the first hop."""
-    engine = StreamingEngine(runner.network, LOOKAHEAD, HOP, n_together=HOP if runner.device.type == "cuda" else 1)
-    state, present = engine.start(Shape(*maps.shape[1:])), torch.ones(1)
-    found: list[np.ndarray] = []
-    started, n_timed = 0.0, 0
-    with runner.computing():
-        for t, counts in enumerate(maps):
-            if t == LOOKAHEAD + 2 * HOP:
-                started = time.perf_counter()
-            made, state = engine.push(runner.upload(counts), present, state)
-            found += [image for image, _ in runner.download(made)]
-            n_timed += bool(started)
-        seconds = (time.perf_counter() - started) / n_timed
-        found += [image for image, _ in runner.download(engine.flush(state))]
-    return np.stack(found), seconds
 
 
 def operations_per_window(model: Model) -> float:

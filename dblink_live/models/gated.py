@@ -58,7 +58,7 @@ class GatedConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """State channels of each direction."""
     head: Channels = 64
     """Channels of the decoder."""
-    dilations: Annotated[tuple[Annotated[int, msgspec.Meta(ge=1, le=16)], ...], msgspec.Meta(max_length=8)] = (1, 2)
+    dilations: Annotated[tuple[Annotated[int, msgspec.Meta(ge=1, le=16)], ...], msgspec.Meta(max_length=8)] = (1, 2, 1)
     """Of the decoder's residual blocks, from the bottom."""
     time_constants: Annotated[tuple[Windows, ...], msgspec.Meta(min_length=1, max_length=16)] = (1.5, 4.0, 16.0, 48.0)
     """Windows after which a leaky average has forgotten all but 1/e."""
@@ -74,7 +74,7 @@ class GatedNetwork(BidirectionalNetwork):
     Examples
     --------
     >>> sum(p.numel() for p in GatedNetwork().parameters())
-    225829
+    299685
     """
 
     architecture: ClassVar[str] = "gated"

@@ -43,7 +43,7 @@ class VariedParameters:
     shape: Shape = FIELD
     n_windows: int = 200
     pitch_nm: float = 40.0
-    density: tuple[float, float] = (0.25, 4.0)
+    density: tuple[float, float] = (0.3, 3.5)
     """Of lines: multiples of the released simulator's localizations on structure, drawn log-uniformly."""
     density_of_bands: tuple[float, float] = (0.25, 10.0)
     """The same of bands: what moves fast needs many."""
@@ -53,7 +53,7 @@ class VariedParameters:
     """Of lines, in multiples of the released simulator's."""
     max_step_nm: float = MAX_STEP_NM
     """Of bands, per window."""
-    width_nm: tuple[float, float] = (30.0, 130.0)
+    width_nm: tuple[float, float] = (50.0, 130.0)
     """Of bands."""
 
 
