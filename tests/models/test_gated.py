@@ -36,10 +36,10 @@ def multiply_adds(network: BidirectionalNetwork, lookahead: int, hop: int) -> fl
 
 
 def test_a_picture_costs_few_multiply_adds_at_any_hop() -> None:
-    network = GatedNetwork(GatedConfig(error=24))
+    network = GatedNetwork(GatedConfig(error=12))
     assert multiply_adds(network, lookahead=8, hop=1) < MAX_MULTIPLY_ADDS
     assert multiply_adds(network, lookahead=8, hop=4) < MAX_MULTIPLY_ADDS
-    assert multiply_adds(LightNetwork(), lookahead=8, hop=4) > 4 * multiply_adds(network, lookahead=8, hop=4)
+    assert multiply_adds(LightNetwork(), lookahead=8, hop=4) > 3.5 * multiply_adds(network, lookahead=8, hop=4)
 
 
 def test_the_cost_hardly_grows_with_the_lookahead() -> None:
@@ -56,7 +56,7 @@ def test_the_state_stays_bounded_over_thousands_of_windows(make_counts: Counts) 
         for _ in range(40):
             _, state = network.scan("forward", [windows], state, 0)
             sizes.append(float(state.h[0].abs().max()))
-        largest_candidate = float(windows[2].abs().max())
+        largest_candidate = float(windows[3].abs().max())
     assert sizes[-1] <= largest_candidate
     assert sizes[-1] == pytest.approx(sizes[20], rel=0.01)
 

@@ -84,7 +84,7 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     "gated"."""
     loss: Literal["live", "paper", "mse"] = "live"
     """Which terms: see `dblink_live.train.reconstruction.losses`."""
-    error_channels: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 24
+    error_channels: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 12
     """Channels of the branch of a "gated" network that predicts where its own picture is wrong; 0 leaves it out."""
     error_threshold: Share = 0.5
     """Where pictures are cut to find their errors during training."""
