@@ -15,10 +15,17 @@ from typing import Any, cast
 import numpy as np
 import tifffile
 
-from dblink_live.errors import SourceError
+from dblink_live.errors import DblinkError, SourceError
 from dblink_live.sources.files import tiff_log
 from dblink_live.sources.files.stack_format import EVERYTHING, StackFormat, StackOptions
-from dblink_live.sources.files.tiff_blocks import Place, find_blocks, join_blocks, lists_only_its_first_page
+from dblink_live.sources.files.tiff_blocks import (
+    Place,
+    find_blocks,
+    join_blocks,
+    lists_only_its_first_page,
+    page_at,
+    unlisted_bytes,
+)
 from dblink_live.sources.files.tiff_images import ImageFiles, is_pattern
 from dblink_live.sources.files.tiff_metadata import tiff_facts
 from dblink_live.sources.files.tiff_pages import check_page, count_whole_pages, describe
@@ -58,9 +65,13 @@ def open_tiff(path: Path, options: StackOptions = EVERYTHING) -> Stack:
             stack.notes = (*stack.notes, *tiff_log.summary(messages))
             tif.close()
             return stack
-        except BaseException:
+        except DblinkError:
             tif.close()
             raise
+        except Exception as error:
+            tif.close()
+            # tifffile raises anything from TypeError to struct.error on damaged descriptions.
+            raise SourceError(f"the description of {path} cannot be read ({error!r}); {_NOT_WHOLE}") from error
 
 
 class TiffSet:
@@ -147,6 +158,7 @@ class TiffStack:
             self.numbers: tuple[int, ...] | None = None
             self.segment = describe(self._tif.pages.first, tiff_facts(self._tif, path))
             self._offset = self._signed_offset()
+            self._note_unlisted_bytes()
         except BaseException:
             self._tif.close()
             raise
@@ -207,7 +219,7 @@ class TiffStack:
             )
         first = tif.pages[0]
         n_declared = int((tif.imagej_metadata or {}).get("images", 0))
-        pages: list[Place] = [tif.pages[index] for index in range(n_pages)]
+        pages: list[Place] = [page_at(tif, index) for index in range(n_pages)]
         dataoffset = None
         if series:
             stack = series[0]
@@ -229,12 +241,28 @@ class TiffStack:
             n_bytes = int(np.prod(first.shape[-2:])) * np.dtype(first.dtype).itemsize
             self._places = range(int(dataoffset), int(dataoffset) + n_declared * n_bytes, n_bytes)
             self.n_frames = n_declared
+            if is_broken:
+                self.notes += (
+                    f"the list of pages breaks off after page {n_pages}: the {n_declared} frames that its description "
+                    "states are read, and any behind them are lost",
+                )
         else:
             self._places = pages
             # One more than there are: the page at which a broken chain breaks off, which then reports itself.
             self.n_frames = max(n_declared, len(pages) + is_broken)
         known = max(n_declared, len(pages)) if n_declared > len(pages) or not is_broken else None
         self._n_expected = f"{known}" if known is not None else f"at least {self.n_frames}"
+
+    def _note_unlisted_bytes(self) -> None:
+        """Say so where as much as a frame lies behind everything that is listed: the list of pages may break off."""
+        shape = self.segment.shape
+        n_bytes = shape.height * shape.width * np.dtype(self.segment.dtype).itemsize
+        left = unlisted_bytes(self._tif, self._places, n_bytes)
+        if left >= n_bytes:
+            self.notes = (
+                *self.notes,
+                f"{left} bytes at the end belong to no page, as much as {left // n_bytes} frames: is the file whole?",
+            )
 
     def _signed_offset(self) -> int:
         """What ImageJ's calibration says is to be taken off the stored counts."""
@@ -264,6 +292,8 @@ class TiffStack:
         place = self._places[index]
         if place is None:
             raise SourceError("it is missing from the file")
+        if isinstance(place, Exception):
+            raise SourceError(f"its description is damaged: {place}") from place
         if not isinstance(place, int):
             return cast(FrameArray, place.asarray())
         shape = self.segment.shape

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,11 @@ import tifffile
 from dblink_live.errors import SourceError
 
 _MAX_COLOURS = 4
+_TEXT_TAGS = (270, 50838, 50839, 51123)
+"""Descriptions: of any TIFF, of ImageJ and of Micro-Manager. They may lie behind the frames."""
 
-Place = tifffile.TiffPage | tifffile.TiffFrame | int | None
-"""Where a frame lies: its page, or its first byte; None where it is missing."""
+Place = tifffile.TiffPage | tifffile.TiffFrame | int | Exception | None
+"""Where a frame lies: its page, or its first byte; None where it is missing, and an error where it cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,32 @@ class Block:
     def n_pages(self) -> int:
         """Pages that it takes in the file."""
         return 1 if self.is_truncated else self.n_frames
+
+
+def page_at(tif: tifffile.TiffFile, index: int) -> Place:
+    """Return a page, or why it cannot be read."""
+    try:
+        return tif.pages[index]
+    except Exception as error:
+        # tifffile raises anything from KeyError to RuntimeError on damaged descriptions.
+        return error
+
+
+def unlisted_bytes(tif: tifffile.TiffFile, places: Sequence[Place], frame_bytes: int) -> int:
+    """Return how many bytes lie behind everything that the pages list, where frames are not compressed."""
+    end = 0
+    for place in places:
+        if isinstance(place, int):
+            end = max(end, place + frame_bytes)
+        elif isinstance(place, (tifffile.TiffPage, tifffile.TiffFrame)):
+            if place.compression != 1:
+                return 0
+            parts = zip(place.dataoffsets, place.databytecounts, strict=True)
+            end = max(end, place.offset, *(at + min(n, frame_bytes) for at, n in parts))
+    for tag in tif.pages.first.tags:
+        if tag.code in _TEXT_TAGS:
+            end = max(end, tag.valueoffset + tag.valuebytecount)
+    return max(0, int(tif.filehandle.size) - end)
 
 
 def find_blocks(tif: tifffile.TiffFile, n_pages: int) -> list[Block]:
@@ -95,7 +123,7 @@ def join_blocks(blocks: list[Block], tif: tifffile.TiffFile, path: Path, n_pages
             places += [int(first.dataoffsets[0]) + index * n_bytes for index in range(block.n_frames)]
         else:
             there = range(block.page, min(block.page + block.n_frames, n_pages))
-            places += [*(tif.pages[page] for page in there), *[None] * (block.n_frames - len(there))]
+            places += [*(page_at(tif, page) for page in there), *[None] * (block.n_frames - len(there))]
     if set(sizes) == {1}:
         return places, f"{len(blocks)} images that were appended one by one are taken as frames"
     listed = ", ".join(str(block.n_frames) for block in blocks[:8]) + (", ..." if len(blocks) > 8 else "")
@@ -108,7 +136,7 @@ def lists_only_its_first_page(tif: tifffile.TiffFile) -> bool:
 
 
 def _block_at(tif: tifffile.TiffFile, page: int) -> Block | None:
-    first = tif.pages[page]
+    first = page_at(tif, page)
     if not isinstance(first, tifffile.TiffPage) or first.dtype is None:
         return None
     stated = _described(first.description)

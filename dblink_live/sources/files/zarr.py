@@ -209,9 +209,13 @@ def _open(path: Path) -> tuple[zarr.Array[Any], _Axes]:
         level = image["datasets"][0]
         array = node[level["path"]]
         axes = _axes_of_image(image, level, node.attrs.asdict(), array, path)
-    except (KeyError, IndexError, TypeError) as error:
+    except SourceError:
+        raise
+    except Exception as error:
+        # Zarr and its decoders of JSON raise anything from KeyError to UnicodeDecodeError on damaged descriptions.
         raise SourceError(
-            f"expected a whole OME-Zarr image at {path}, found its description or its finest level missing: {error!r}"
+            f"expected a whole OME-Zarr image at {path}, found its description or its finest level missing or damaged: "
+            f"{error!r}"
         ) from error
     if not isinstance(array, zarr.Array) or len(axes.names) != array.ndim:
         raise SourceError(f"expected an array with the axes {', '.join(axes.names)} at {path}, found {array}")

@@ -120,6 +120,15 @@ class GrowingDataset:
         finally:
             index.close()
 
+    def check_no_more(self) -> None:
+        """Raise `SourceError` where the index goes on behind the last image that can be read."""
+        if self._last is not None and self._index.has_more():
+            raise SourceError(
+                f"expected the end of the index of {self.folder} behind the image {dict(self._last.axes)}, found more "
+                "that cannot be read; the dataset is damaged or was not copied whole: copy it again. What lies before "
+                "was read"
+            )
+
     def is_being_written(self) -> bool:
         """Whether the index was written to a moment ago."""
         return self._index.quiet_s() < WRITTEN_WITHIN_S

@@ -402,6 +402,7 @@ class NdtiffFollower:
         if quiet_s > FOLLOW_PAUSE_S and dataset.is_closed():
             self._end("the dataset is finished")
         elif quiet_s > self._options.idle_s:
+            dataset.check_no_more()
             n_images = self._chooser.next_number if self._chooser is not None else 0
             self._end(f"the dataset stopped growing after {n_images} frames: none came for {self._options.idle_s:g} s")
             _LOG.warning("%s: %s, and it was not closed", self.name, self.ending)

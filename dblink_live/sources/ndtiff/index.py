@@ -208,6 +208,15 @@ class IndexReader:
         """Whether the file ends behind the last entry taken: never so while the Java writer is at work."""
         return self._file.size() == self._position
 
+    def has_more(self) -> bool:
+        """Whether anything but the zeros of a preallocated file lies behind the last entry taken."""
+        at = self._position
+        while chunk := self._file.read(at, _CHUNK):
+            if chunk.count(0) < len(chunk):
+                return True
+            at += len(chunk)
+        return False
+
     def quiet_s(self) -> float:
         """Seconds since it was last written to."""
         return self._file.quiet_s()
