@@ -60,16 +60,29 @@ class TextLines:
         SourceError
             A row is longer or shorter than the first line, as the last is in a file that was cut short.
         """
+        has_ended = False
         for number, line in _content_lines(self.path, self.encoding):
             if number < self.first_row:
                 continue
+            if has_ended:
+                self._refuse_row(line, number)
+                continue
             # Zeiss writes facts of the rendered picture behind a zero byte.
-            line, zero, _ = line.partition("\0")
+            line, zero, rest = line.partition("\0")
             fields = split(line, self.delimiter, self.path, number)
             if any(field.strip() for field in fields) and not _is_fact(line, self.delimiter):
                 yield number, self._checked(fields, number)
             if zero:
-                return
+                has_ended = True
+                self._refuse_row(rest, number)
+
+    def _refuse_row(self, line: str, number: int) -> None:
+        """Raise `SourceError` where ``line``, which stands behind the table's end, is a row of it."""
+        if len(line.split(self.delimiter)) >= len(self.names) and not _is_fact(line, self.delimiter):
+            raise SourceError(
+                f"expected the end of the table behind the zero byte in {self.path}, found a further row in line "
+                f"{number}; the file is damaged: copy it again"
+            )
 
     def read(
         self, numbers: Sequence[int], texts: Sequence[int] = (), required: Sequence[int] = ()

@@ -320,6 +320,9 @@ def _open_tiff(path: Path) -> tifffile.TiffFile:
         if is_tiff:
             raise SourceError(f"page 1 of {path} cannot be read ({error}); {_NOT_WHOLE}") from error
         raise SourceError(f"expected a TIFF file at {path}, found something else: {error}") from error
+    except Exception as error:
+        # Its first page is read at once, and raises anything where it is damaged.
+        raise SourceError(f"page 1 of {path} cannot be read ({error!r}); {_NOT_WHOLE}") from error
 
 
 def _checked(data: Any, segment: Segment, page: int, path: Path) -> FrameArray:

@@ -67,7 +67,7 @@ def read_parquet(path: Path, pixel_size_nm: float | None = None, unit: str | Non
             if "pixel_size_nm" in camera:
                 pixel_size_nm = agreed_pixel_size(camera["pixel_size_nm"], pixel_size_nm, f"the metadata of {path}")
             table = read_named(_ParquetColumns(path, file), pixel_size_nm, unit, row_name="row")
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise SourceError(f"expected a whole Parquet file, but {path} is damaged: {error}; copy it again") from error
     return dataclasses.replace(
         table, shape=Shape(*camera["shape"]) if "shape" in camera else None, n_frames=camera.get("n_frames")
