@@ -117,8 +117,9 @@ class ReconstructConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     threads: NonNegativeInt = 1
     """CPU threads of torch. A live process shares its cores with the camera, and spinning threads starve it."""
     engine: Literal["auto", "eager", "bfloat16", "compile"] = "auto"
-    """How the network computes live: PyTorch in float32 (``eager``, and ``auto``), in half precision where the
-    processor has it (states stay float32), or compiled, for which a CPU needs a C++ compiler."""
+    """How the network computes live: PyTorch in float32 (``eager``), in half precision where the processor has it
+    (states stay float32), or compiled, for which a CPU needs a C++ compiler. ``auto`` is ``eager`` where that holds the
+    camera's rate by the forecast, else ``bfloat16`` where the processor or GPU computes in it."""
     provisional: bool = False
     """Also publish a picture of the newest window at once, with lookahead 0; it is shown and never stored. It nearly
     doubles the computing, which a GPU has to spare and a CPU usually has not."""

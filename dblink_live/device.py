@@ -36,3 +36,8 @@ def resolve_device(device: str | torch.device | None = None) -> torch.device:
                 "use device 'cpu' or 'auto', or install a CUDA build of torch and the NVIDIA driver"
             )
     return resolved
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether ``device`` multiplies in bfloat16 itself, so that half precision saves time."""
+    return device.type == "cuda" or bool(torch.cpu.get_capabilities().get("avx512_bf16", False))

@@ -9,17 +9,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import msgspec
 import torch
 
 from dblink_live.bus import EndMessage, Publisher, Refusals, StartMessage, read_server_keys
 from dblink_live.camera.resolve import resolve_camera
 from dblink_live.config import PublishConfig, RunConfig
+from dblink_live.device import computes_bfloat16
 from dblink_live.errors import DblinkError
 from dblink_live.interfaces import FrameSource
 from dblink_live.models import Model, load_model
 from dblink_live.pipeline.disk import DiskAction, DiskGuard, DiskUse, check_forecast, measure_disk
 from dblink_live.pipeline.live_loop import LineTotals, LiveLoop
 from dblink_live.pipeline.live_settings import check_live_settings
+from dblink_live.pipeline.network_runner import Engine
 from dblink_live.pipeline.overload.forecast import Forecast, forecast, measure_costs
 from dblink_live.pipeline.overload.live_region import RegionRequest
 from dblink_live.pipeline.preview_publisher import PreviewPublisher
@@ -262,7 +265,7 @@ def open_live_run(
     with ExitStack() as stack:
         opened, camera = open_for_run(spec, config, stack)
         grid = Grid.covering(opened.segment.shape, camera.pixel_size_nm, model.pixel_size_nm)
-        expected = forecast_of(opened, camera, model, config)
+        config, expected = forecast_of(opened, camera, model, config)
         check_forecast(folder, opened.source, opened.segment, grid, config)
         info = describe_run(config, model, source_spec)
         publisher = open_publisher(config, stack) if publish else None
@@ -294,14 +297,30 @@ def open_for_run(spec: SourceSpec, config: RunConfig, stack: ExitStack, n_kept: 
     return OpenSource(source, segment, default), camera
 
 
-def forecast_of(opened: OpenSource, camera: Camera, model: Model, config: RunConfig) -> Forecast | None:
-    """What is to be expected of a run, by a measurement of about a second; None for a source without a pace."""
+def forecast_of(
+    opened: OpenSource, camera: Camera, model: Model, config: RunConfig
+) -> tuple[RunConfig, Forecast | None]:
+    """What is to be expected of a run, by a measurement of about a second; None for a source without a pace.
+
+    Where the engine is "auto", the configuration comes back with the one that is taken: float32 where it holds the
+    camera's rate, else bfloat16 where the device computes in it.
+    """
     fps = _fps(opened.segment)
     if fps is None or not opened.source.is_live:
-        return None
-    shape = opened.segment.shape
-    costs = measure_costs(model, config, camera, shape)
-    return forecast(costs, shape, fps, RegionRequest.parse(config.live.region))
+        return config, None
+    shape, request = opened.segment.shape, RegionRequest.parse(config.live.region)
+    is_open = config.reconstruct.engine == "auto"
+    if is_open:
+        config = _with_engine(config, "eager")
+    found = forecast(measure_costs(model, config, camera, shape), shape, fps, request)
+    if is_open and found.load > 1 and computes_bfloat16(model.device):
+        config = _with_engine(config, "bfloat16")
+        found = forecast(measure_costs(model, config, camera, shape), shape, fps, request)
+    return config, found
+
+
+def _with_engine(config: RunConfig, engine: Engine) -> RunConfig:
+    return msgspec.structs.replace(config, reconstruct=msgspec.structs.replace(config.reconstruct, engine=engine))
 
 
 def recorder_of(

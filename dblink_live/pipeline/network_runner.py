@@ -34,7 +34,8 @@ class NetworkRunner:
     model
         Loaded onto the device that is to be used.
     engine
-        "auto" is "eager": PyTorch as it is, float32, the same to the bit wherever it runs on a CPU.
+        "auto" is "eager" here: PyTorch as it is, float32. A live run with a pace has made its choice before
+        (`dblink_live.pipeline.live_run.forecast_of`).
 
     Raises
     ------

@@ -113,7 +113,7 @@ def open_resumed_run(
         publisher = open_publisher(config, stack) if publish else None
         if publisher is not None:
             publisher.start(start_message(info, opened, folder, camera, model, config))
-        expected = forecast_of(opened, camera, model, config)
+        config, expected = forecast_of(opened, camera, model, config)
         recorder = recorder_of(opened, camera, config, writer, stack, first_segment=resumed.n_segments)
         return LiveSession(opened, model, config, writer, publisher, info, stack.pop_all(), resumed, recorder, expected)
 
@@ -124,6 +124,9 @@ def _checked(stored: RunConfig, asked: RunConfig | None) -> RunConfig:
         return stored
     # The source was stored with the run; a configuration file need not repeat it.
     asked = msgspec.structs.replace(asked, source=stored.source if asked.source.spec is None else asked.source)
+    if asked.reconstruct.engine == "auto":  # which one that was, the run has stored
+        engine = stored.reconstruct.engine
+        asked = msgspec.structs.replace(asked, reconstruct=msgspec.structs.replace(asked.reconstruct, engine=engine))
     changed = {name: values for name, values in changed_settings(stored, asked).items() if name not in MAY_CHANGE}
     if changed:
         listing = ", ".join(f"{name} = {now!r} (was {before!r})" for name, (before, now) in changed.items())

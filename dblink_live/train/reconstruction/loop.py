@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from dblink_live.device import computes_bfloat16
 from dblink_live.models.network import BidirectionalNetwork, crop
 from dblink_live.train.errors import TrainingStoppedError
 from dblink_live.train.reconstruction.curve import RECORD_EVERY_STEPS, CurvePoint
@@ -166,8 +167,7 @@ def clip_loss(network: BidirectionalNetwork, clip: Clip, settings: TrainingSetti
 
 def mixed_precision(settings: TrainingSettings, device: torch.device) -> torch.autocast:
     """Convolutions in bfloat16 where the settings want it and the device computes in it; float32 everywhere else."""
-    has_bf16 = device.type == "cuda" or torch.cpu.get_capabilities().get("avx512_bf16", False)
-    return torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16 and has_bf16)
+    return torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16 and computes_bfloat16(device))
 
 
 def learning_rate_factor(fraction: float, warmup: float = 0.02) -> float:
