@@ -25,6 +25,8 @@ from dblink_live.analysis.resolution.frc import (
 )
 from dblink_live.analysis.resolution.regions import RegionFrc, frc_of_regions
 from dblink_live.analysis.trust.consistency import consistency, revision, undo_motion
+from dblink_live.analysis.trust.sample import N_WINDOWS as SAMPLE_WINDOWS
+from dblink_live.analysis.trust.sample import Sample, sample_of
 from dblink_live.analysis.trust.support import Maps, left_out_fraction, supported_fraction
 from dblink_live.errors import AnalysisError, CalibrationError
 from dblink_live.types import FloatImage, Localizations
@@ -114,6 +116,8 @@ class Figures:
     consistency_as_shown: float | None = None
     supported_fraction: float | None = None
     left_out_fraction: float | None = None
+    sample: Sample = field(default_factory=Sample)
+    """What the localizations say of motion and density; frames per window are for the caller to add."""
     revisions: dict[tuple[str, str], npt.NDArray[np.float64]] = field(default_factory=dict)
     """By (before, after): the share of each window's picture that changed; NaN where both are empty."""
     revised: npt.NDArray[np.int64] | None = None
@@ -184,7 +188,15 @@ def summarize(subject: Subject, on_progress: Callable[[int], None] | None = None
         share = found.ask(name, subject, ("all_pictures", "counts"), partial(_of_all, subject, measure))
         setattr(found, name, share)
     _revise(found, subject)
+    if subject.counts is not None and subject.pitch_nm is not None:
+        found.sample = _sample(subject.counts, subject.pitch_nm)
     return found
+
+
+def _sample(counts: Maps, pitch_nm: float) -> Sample:
+    """Of the windows in the middle of the video."""
+    first = max(0, (counts.shape[0] - SAMPLE_WINDOWS) // 2)
+    return sample_of(np.asarray(counts[first : first + SAMPLE_WINDOWS]), pitch_nm, None)
 
 
 def _of_all(subject: Subject, measure: Callable[..., float]) -> float:

@@ -165,6 +165,18 @@ class StatusMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
     """Localizations a square micrometre and frame, now."""
     envelope_density: tuple[float, float] | None = None
     """Lowest and highest such density that the model was trained on."""
+    envelope_speed: tuple[float, float] | None = None
+    """Slowest and fastest motion, in nm per window, that it was trained on."""
+    envelope_precision: tuple[float, float] | None = None
+    """Best and worst localization precision, in nm, that it was trained on."""
+    speed_nm_per_window: float | None = None
+    """Motion of the structure, from the localizations alone."""
+    molecules_per_um2_window: float | None = None
+    """Localizations per square micrometre and window where the structure is."""
+    precision_nm: float | None = None
+    """Median localization precision."""
+    window_frames: Count | None = None
+    """Camera frames per window."""
     drift_nm: tuple[float, float] | None = None
     """(y, x) by which the newest picture lies off an early one of its segment; on a living sample it absorbs motion."""
     preview: bool = False

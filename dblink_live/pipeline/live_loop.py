@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from dblink_live.analysis.trust.sample import Sample
 from dblink_live.bus import StatusMessage
 from dblink_live.bus.messages import RunState, StageMessage
 from dblink_live.config import RunConfig
@@ -77,6 +78,8 @@ class LineTotals:
     """Part of the field that was shown last, in camera pixels."""
     density_per_um2_frame: float | None = None
     """Localizations lately."""
+    sample: Sample = field(default_factory=Sample)
+    """What the localizations of the last windows say of motion, precision and window length."""
     degraded: tuple[Stretch, ...] = ()
     """Windows for which something was given up."""
     stages: tuple[StageStatus, ...] = ()
@@ -242,6 +245,7 @@ class LiveLoop:
             budget_s=self._reconstruct.budget_s,
             live_region=self._reconstruct.region,
             density_per_um2_frame=self._localize.density_per_um2,
+            sample=self._bin.watch.sample,
             degraded=tuple(self._reconstruct.stretches),
             stages=tuple(stage.status() for stage in self._stages),
         )
@@ -400,6 +404,12 @@ class LiveLoop:
                 message=message,
                 density_per_um2_frame=totals.density_per_um2_frame,
                 envelope_density=self._model.envelope.density,
+                envelope_speed=self._model.envelope.speed,
+                envelope_precision=self._model.envelope.precision,
+                speed_nm_per_window=totals.sample.speed_nm_per_window,
+                molecules_per_um2_window=totals.sample.molecules_per_um2,
+                precision_nm=totals.sample.precision_nm,
+                window_frames=totals.sample.window_frames,
                 drift_nm=pictures.drift_nm,
                 preview=totals.is_preview,
                 latency_budget_s=totals.budget_s,

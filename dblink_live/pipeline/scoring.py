@@ -224,6 +224,12 @@ def _figures_of_verdict(finished: LiveRun) -> dict[str, object]:
             is_estimated=totals.is_estimated,
             density_per_um2_frame=totals.density_per_um2_frame,
             trained_density=finished.model.envelope.density,
+            speed_nm_per_window=totals.sample.speed_nm_per_window,
+            trained_speed=finished.model.envelope.speed,
+            precision_nm=totals.sample.precision_nm,
+            trained_precision=finished.model.envelope.precision,
+            window_frames=totals.sample.window_frames,
+            advice=totals.sample.advice,
             degraded=", ".join(in_words(step.value) for step in Step if step in steps and step is not Step.WHOLE),
         )
     )

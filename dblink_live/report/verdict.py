@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dblink_live.analysis.summary import Figures
 from dblink_live.analysis.trust.verdict import Conditions, Verdict, judge
 from dblink_live.report.facts import MainSegment, RunReport
@@ -24,6 +26,9 @@ def verdict_of(report: RunReport, figures: Figures | None) -> Verdict:
             is_estimated=main.is_estimated,
             density_per_um2_frame=_density(main),
             trained_density=found.trained_density,
+            speed_nm_per_window=found.sample.speed_nm_per_window,
+            window_frames=report.window_frames,
+            advice=replace(found.sample, window_frames=report.window_frames).advice,
             left_out_share=found.left_out_fraction,
             unsupported_share=None if found.supported_fraction is None else 1.0 - found.supported_fraction,
             # A simulated specimen moves by design.

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
+from dblink_live.analysis.trust.motion import WindowAdvice
+from dblink_live.analysis.trust.sample import Sample
 from dblink_live.analysis.trust.verdict import Conditions, Verdict, judge
 from dblink_live.bus import StatusMessage
 from dblink_live.latency import in_words
@@ -119,6 +121,13 @@ def time_until_full(samples: Sequence[tuple[float, int]], room: int) -> float | 
     return room * (samples[-1][0] - samples[0][0]) / used
 
 
+def advice_of(status: StatusMessage) -> WindowAdvice | None:
+    """Return how long windows should be, from what a status says of the sample; None while nothing can be said."""
+    return Sample(
+        status.speed_nm_per_window, status.molecules_per_um2_window, status.precision_nm, status.window_frames
+    ).advice
+
+
 def conditions_of(
     status: StatusMessage | None,
     *,
@@ -159,7 +168,12 @@ def conditions_of(
         behind_s=behind_s,
         density_per_um2_frame=status.density_per_um2_frame,
         trained_density=trained,
-        trained_speed=None if model is None else model.trained_speed,
+        speed_nm_per_window=status.speed_nm_per_window,
+        trained_speed=status.envelope_speed or (None if model is None else model.trained_speed),
+        precision_nm=status.precision_nm,
+        trained_precision=status.envelope_precision or (None if model is None else model.trained_precision),
+        window_frames=status.window_frames,
+        advice=advice_of(status),
         left_out_share=shares.left_out,
         unsupported_share=shares.unsupported,
         wrong_share=shares.wrong,

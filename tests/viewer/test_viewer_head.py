@@ -121,6 +121,42 @@ def test_all_reasons_are_shown_on_a_click(live_window: ViewerWindow, publisher: 
     assert not shown.head.details
 
 
+def test_fast_motion_and_the_window_length_that_suits_are_told(
+    live_window: ViewerWindow, publisher: Publisher, until: Until
+) -> None:
+    publisher.start(START)
+    say(
+        publisher,
+        camera_s=1000.0,
+        picture_s=1000.0,
+        speed_nm_per_window=90.0,
+        envelope_speed=(0.0, 12.8),
+        molecules_per_um2_window=12.0,
+        window_frames=20,
+    )
+    shown = live_window.presenter
+    until(lambda: all_taken_in(shown))
+    assert shown.head.verdict is not None
+    assert shown.head.verdict.light is Light.AMBER
+    assert "moves about 90 nm per window, trained up to 13: shorten the windows to 5 frames" in shown.head.text
+    advice = next(item for item in shown.status_bar.shown if item.name == "advice")
+    assert advice.text == "20 frames per window, 5 advised"
+
+
+def test_a_stored_run_says_which_window_length_suits(
+    growing_run: GrowingRun, open_window: Callable[..., ViewerWindow], until: Until
+) -> None:
+    growing_run.add(40)
+    growing_run.writer.finalize()
+    shown = open_window(None, StoredSource(growing_run.path)).presenter
+    shown.go_to(20)
+    until(lambda: shown.tick() or any(item.name == "advice" for item in shown.status_bar.shown))
+    advice = next(item for item in shown.status_bar.shown if item.name == "advice")
+    # One molecule per window in the whole field: windows have to be longer.
+    assert advice.text.startswith("10 frames per window, ")
+    assert advice.text.endswith(" advised")
+
+
 def test_simulated_specimens_move_by_design(live_window: ViewerWindow, publisher: Publisher, until: Until) -> None:
     publisher.start(StartMessage(source="sim:filaments", window_frames=10, fps_asked=50.0))
     say(publisher, camera_s=1000.0, picture_s=1000.0, drift_nm=(1900.0, 100.0))

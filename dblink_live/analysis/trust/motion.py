@@ -30,6 +30,9 @@ MAX_ESTIMATE_NM = 150.0
 MIN_LAGS = 3
 MIN_PAIRS = 30.0
 """Pairs beyond chance at the shortest lags, with fewer of which nothing can be said."""
+MIN_KEPT = 0.1
+"""Share of the pairs within one window that must be left two or three windows later: of faster structure, or of
+molecules that are never seen again, nothing can be said."""
 MAX_STEP_NM = 60.0
 MIN_PER_UM2 = 3.0
 """Molecules per square micrometre of field and window that a network should have."""
@@ -71,6 +74,10 @@ def estimate_step_nm(counts: npt.NDArray[np.generic], pitch_nm: float) -> float 
     lags = np.array([lag for lag in LAGS if lag < len(maps)], np.float64)
     pairs = np.array([float((maps[: -int(lag)] * near[int(lag) :]).sum()) * side**2 for lag in lags])
     if len(lags) < MIN_LAGS or pairs[:MIN_LAGS].max() < MIN_PAIRS:
+        return None
+    # Pairs within one window, without those of a molecule with itself: as many as structure at rest has at every lag.
+    at_once = float((maps * near).sum()) * side**2 - float(maps.sum()) * (1.0 - (side / wide) ** 2)
+    if pairs[1:MIN_LAGS].max() / (len(maps) - MIN_LAGS) < MIN_KEPT * at_once / len(maps):
         return None
     return _fitted_step(lags, pairs / (len(maps) - lags))
 

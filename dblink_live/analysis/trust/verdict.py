@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from dblink_live.analysis.trust.motion import MAX_STEP_NM, WindowAdvice
+
 BEHIND_AMBER_S, BEHIND_RED_S = 2.0, 10.0
 """Seconds that the newest picture is older than planned."""
 LEFT_OUT_AMBER, LEFT_OUT_RED = 0.3, 0.6
@@ -24,6 +26,8 @@ DRIFT_AMBER_NM = 100.0
 """Beyond this the structure of a first and a last picture no longer lie on each other."""
 DISK_AMBER_S, DISK_RED_S = 1800.0, 300.0
 """Time until the disk is full."""
+SPEED_TOLERANCE = 2.0
+"""Motion is measured within this factor: slower motion is not told from what the network was trained on."""
 EMPTY_AFTER_FRAMES = 100
 """Frames without a molecule after which something is wrong."""
 
@@ -82,6 +86,13 @@ class Conditions:
     trained_density: tuple[float, float] | None = None
     speed_nm_per_window: float | None = None
     trained_speed: tuple[float, float] | None = None
+    precision_nm: float | None = None
+    """Median localization precision."""
+    trained_precision: tuple[float, float] | None = None
+    window_frames: int | None = None
+    """Camera frames per window."""
+    advice: WindowAdvice | None = None
+    """How long a window should be, from the localizations alone."""
     left_out_share: float | None = None
     unsupported_share: float | None = None
     wrong_share: float | None = None
@@ -207,7 +218,7 @@ def _density(found: Conditions) -> Reason | None:
         return Reason(
             Light.AMBER,
             f"too sparse: {density:.2g} molecules per µm² and frame, trained on {trained[0]:.2g} or more",
-            "take longer windows or more activation light",
+            _longer(found),
         )
     return Reason(
         Light.AMBER,
@@ -216,14 +227,38 @@ def _density(found: Conditions) -> Reason | None:
     )
 
 
+def _longer(found: Conditions) -> str:
+    advice = found.advice
+    if advice is None or found.window_frames is None or not advice.suits or advice.frames <= found.window_frames:
+        return "take longer windows or more activation light"
+    return f"take windows of {advice.frames} frames or more activation light"
+
+
 def _speed(found: Conditions) -> Reason | None:
     speed, trained = found.speed_nm_per_window, found.trained_speed
-    if speed is None or trained is None or speed <= trained[1]:
+    if speed is None:
+        return None
+    limit = MAX_STEP_NM if trained is None else min(MAX_STEP_NM, SPEED_TOLERANCE * trained[1])
+    if speed <= limit:
+        return None
+    advice = found.advice
+    shorter = advice is not None and found.window_frames is not None and advice.frames < found.window_frames
+    if advice is not None and not advice.suits:
+        what = advice.reason
+    else:
+        what = f"shorten the windows to {advice.frames} frames" if shorter and advice else "shorten the windows"
+    trained_on = "" if trained is None else f", trained up to {trained[1]:.0f}"
+    return Reason(Light.AMBER, f"moves about {speed:.0f} nm per window{trained_on}", what)
+
+
+def _precision(found: Conditions) -> Reason | None:
+    precision, trained = found.precision_nm, found.trained_precision
+    if precision is None or trained is None or precision <= trained[1]:
         return None
     return Reason(
         Light.AMBER,
-        f"moves {speed:.0f} nm per window, trained up to {trained[1]:.0f}",
-        "shorten the windows",
+        f"molecules are localized within {precision:.0f} nm, trained up to {trained[1]:.0f} nm",
+        "raise laser power or exposure, focus, or reject dim molecules; the picture is blurred",
     )
 
 
@@ -264,6 +299,7 @@ _RULES: tuple[Callable[[Conditions], Reason | None], ...] = (
     _degraded,
     _speed,
     _density,
+    _precision,
     _drift,
     _uncalibrated,
 )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
+from dblink_live.analysis.trust.sample import SampleWatch
 from dblink_live.errors import SourceError
 from dblink_live.pipeline.recording.frame_accounts import FrameAccounts
 from dblink_live.pipeline.stages.items import ForBin, LocalizedFrames, SegmentEnd, SegmentStart
@@ -33,6 +36,8 @@ class BinStage:
         self._window_frames = window_frames
         self._accounts = accounts
         self._forward = forward
+        self.watch = SampleWatch(window_frames)
+        """What the windows say of the sample."""
         self._start: SegmentStart | None = None
         self._accumulator: WindowAccumulator | None = None
         """Made when the segment's first frame number is known."""
@@ -50,6 +55,7 @@ class BinStage:
                 self._hand_on(self._accumulator_from(item.after + 1).add_gap(item))
         elif isinstance(item, SegmentStart):
             self._start, self._accumulator = item, None
+            self.watch.begin()
             self._forward(item)
         else:
             if self._accumulator is not None:
@@ -61,6 +67,10 @@ class BinStage:
     def _hand_on(self, windows: list[CompletedWindow]) -> None:
         for window in windows:
             self._forward(window)
+            if self._start is not None:
+                found, pixel_nm = window.localizations, self._start.camera.pixel_size_nm
+                precisions_nm = np.hypot(found["lpx"], found["lpy"]) * (pixel_nm / np.sqrt(2.0))
+                self.watch.add(window.map.counts, window.map.grid.pitch_nm, precisions_nm)
 
     def _accumulator_from(self, first_frame: int) -> WindowAccumulator:
         if self._start is None:

@@ -16,6 +16,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel
 
 from dblink_live.analysis.trust.verdict import DRIFT_AMBER_NM
 from dblink_live.bus import StatusMessage
+from dblink_live.viewer.conditions import advice_of
 from dblink_live.viewer.panels.labels import label
 from dblink_live.viewer.theme import Tone, grouped, set_look
 
@@ -162,6 +163,7 @@ def _trust(status: StatusMessage) -> list[StatusItem]:
                 f"localizations a µm² and frame; the model was trained on {low:.3g} to {high:.3g}",
             )
         )
+    items += _window(status)
     if not status.calibrated:
         items.append(
             StatusItem(
@@ -188,11 +190,25 @@ def _trust(status: StatusMessage) -> list[StatusItem]:
     return items
 
 
+def _window(status: StatusMessage) -> list[StatusItem]:
+    advice = advice_of(status)
+    if advice is None or status.window_frames is None:
+        return []
+    text = f"{status.window_frames} frames per window"
+    if advice.frames != status.window_frames:
+        text += f", {advice.frames} advised"
+    speed = status.speed_nm_per_window
+    moves = "motion is not known" if speed is None else f"structure moves about {speed:.0f} nm per window"
+    return [
+        StatusItem("advice", text, Tone.NORMAL if advice.suits else Tone.WARNING, f"{advice.reason}; now {moves}"),
+    ]
+
+
 class StatusBar(QFrame):
     """Writes `status_items` in a line, trust to the right; what does not fit is left out, the least important first."""
 
-    _RIGHT = ("preview", "drift", "density", "uncalibrated", "model")
-    _EXPENDABLE = ("skips", "model", "queue", "windows", "frame", "latency", "density", "drift", "rate")
+    _RIGHT = ("preview", "drift", "density", "advice", "uncalibrated", "model")
+    _EXPENDABLE = ("skips", "model", "queue", "windows", "advice", "frame", "latency", "density", "drift", "rate")
     """Left out in this order where the line is too short."""
 
     def __init__(self) -> None:

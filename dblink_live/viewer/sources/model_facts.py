@@ -31,6 +31,8 @@ class ModelFacts:
     """Localizations per square micrometre and camera frame."""
     trained_speed: Range | None
     """Nanometres per window."""
+    trained_precision: Range | None = None
+    """Localization precision in nanometres."""
     structure: str = ""
     """What it was trained for; empty where the checkpoint does not say."""
 
@@ -79,6 +81,7 @@ def model_facts(name_or_path: str, sha256: str = "") -> ModelFacts | None:
             threshold=float(plain["threshold"]),
             trained_density=_range(envelope.get("density")),
             trained_speed=_range(envelope.get("speed")),
+            trained_precision=_range(envelope.get("precision")),
             structure=str((plain.get("training") or {}).get("structure") or ""),
         )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):

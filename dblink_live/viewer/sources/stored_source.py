@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from dblink_live.analysis.trust.sample import Sample, busiest_block, sample_of
 from dblink_live.analysis.trust.support import HALF_WIDTH
 from dblink_live.bus import StatusMessage
 from dblink_live.errors import StoreError
@@ -64,6 +65,7 @@ class StoredSource:
         self.version = 0
         """Rises with every change of what is committed."""
         self._status = StatusMessage()
+        self._sample = Sample()
         self._n_seen: tuple[int, ...] = ()
         self._due_s = 0.0
         self._model: ModelFacts | None = model_facts(self._run.info.model, self._run.info.model_sha256)
@@ -90,7 +92,7 @@ class StoredSource:
     @property
     def status(self) -> StatusMessage:
         """What the journal says, in the words of a live run."""
-        return self._status
+        return self._with_sample(self._status)
 
     @property
     def note(self) -> str:
@@ -203,6 +205,7 @@ class StoredSource:
             first, stop = max(0, index - HALF_WIDTH), index + HALF_WIDTH + 1
             rows = [other for other in self._index.counts[first:stop] if other.segment == row.segment]
             near = self._picture(row, self._total(rows), "")
+            self._sample = self._sample_of(rows)
             threshold = DEFAULT_THRESHOLD if self.threshold is None else self.threshold
             return trust_picture(picture, near, self._molecules_nm(row), threshold, self._error(row))
         except _READ_ERRORS as error:
@@ -229,7 +232,7 @@ class StoredSource:
         keys = self._index.keys[: index + 1]
         gaps = [gap for gap in self._index.gaps if (gap.segment, gap.after) < (row.segment, row.stop)]
         return msgspec.structs.replace(
-            self._status,
+            self._with_sample(self._status),
             frame=row.stop - 1,
             lost=lost_by_cause(gaps),
             unknown_loss=any(gap.count is None for gap in gaps),
@@ -252,6 +255,23 @@ class StoredSource:
             self._index = RunIndex.read(self._run)
             self._stretches = self._index.stretches
         self._status = self._index.status(self._run, self._model)
+
+    def _sample_of(self, rows: list[CommittedWindow]) -> Sample:
+        """What windows that follow each other say of the sample: of the part of the field with most localizations."""
+        if not rows:
+            return Sample()
+        block = busiest_block(self._counts(rows[-1]))
+        maps = np.stack([self._counts(row)[block] for row in rows])
+        return sample_of(maps, self._index.segments[rows[0].segment].grid.pitch_nm, self._run.window_frames)
+
+    def _with_sample(self, status: StatusMessage) -> StatusMessage:
+        """A status with what the windows about the last trust picture say of the sample."""
+        return msgspec.structs.replace(
+            status,
+            speed_nm_per_window=self._sample.speed_nm_per_window,
+            molecules_per_um2_window=self._sample.molecules_per_um2,
+            window_frames=self._sample.window_frames,
+        )
 
     def _unreadable(self, row: CommittedWindow, error: BaseException) -> StoreError:
         if not self.path.is_dir():
