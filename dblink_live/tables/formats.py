@@ -27,6 +27,10 @@ TABLE_FORMATS = "dblink_live.table_formats"
 """Group of entry points under which a package registers a `TableFormat`."""
 
 
+_PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"7z\xbc\xaf": "7-Zip", b"\x28\xb5\x2f\xfd": "zstd"}
+"""What packed files begin with."""
+
+
 @functools.cache
 def table_formats() -> tuple[TableFormat, ...]:
     """Return every format: those of this package, by name, then those of plug-ins.
@@ -107,7 +111,7 @@ def read_localizations(
         table = format_of_content(path).read(path, pixel_size_nm, unit)
     except NotATableError as error:
         raise SourceError(f"{error}; supported are {describe_read()}") from error
-    return select_channel(table, path, channel)
+    return select_channel(_without_impossible(table), path, channel)
 
 
 def write_localizations(
@@ -210,6 +214,9 @@ def format_of_content(path: Path) -> TableFormat:
     for found in formats:
         if head.startswith(found.starts):
             return found
+    packed = next((name for start, name in _PACKED.items() if head.startswith(start)), None)
+    if packed is not None:
+        raise SourceError(f"expected a localization table, found {path}, which is packed by {packed}; unpack it")
     if h5py.is_hdf5(path):
         with opened(path) as file:
             groups = {name for name in file if isinstance(file[name], h5py.Group)}
@@ -252,6 +259,20 @@ def _registered() -> list[TableFormat]:
             raise PluginError(f"expected a TableFormat at {point.value}, found {type(loaded).__name__}; reinstall it")
         found.append(loaded)
     return found
+
+
+def _without_impossible(table: LocalizationTable) -> LocalizationTable:
+    """A width or precision below 0 is none: some programs write -1 for unknown."""
+    rows = table.localizations
+    impossible = {name: rows[name] < 0 for name in ("sx", "sy", "lpx", "lpy") if np.any(rows[name] < 0)}
+    if not impossible:
+        return table
+    rows = rows.copy()
+    for name, is_impossible in impossible.items():
+        rows[name][is_impossible] = np.nan
+    counts = ", ".join(f"{int(found.sum())} of {name}" for name, found in impossible.items())
+    note = f"values below 0 are taken as unknown: {counts}"
+    return dataclasses.replace(table, localizations=rows, notes=(*table.notes, note))
 
 
 def _unknown_as_nan(table: LocalizationTable) -> LocalizationTable:

@@ -41,6 +41,18 @@ LABELS = frozenset(
         *("dye", "fluorophore", "probe", "species", "camera", "camera id", "detector", "cycle", "round"),
         *("file", "filenumber", "file number", "file id", "file name", "filename", "movie", "dataset", "datasetnum"),
         *("position", "position name", "stage position", "pos", "fov", "field", "field of view", "series", "site"),
+        *(
+            "acquisition",
+            "acquisition id",
+            "well",
+            "plate",
+            "tile",
+            "run",
+            "sample",
+            "condition",
+            "replicate",
+            "repeat",
+        ),
         *("z slice", "zslice", "plane", "time point", "timepoint"),
     )
 )

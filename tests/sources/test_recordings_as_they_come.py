@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shlex
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from PIL import Image
 
 from dblink_live.cli import main
 from dblink_live.cli.main import build_parser
@@ -341,3 +343,46 @@ def test_inspect_says_what_a_recording_is_and_lacks(tmp_path: Path, capsys: pyte
     shown = capsys.readouterr().out
     assert "localizations    2" in shown
     assert "Channel 0 (1 rows), 1 (1 rows)" in shown
+
+
+@pytest.mark.parametrize("axes", ["TCYX", "CTYX"])
+def test_a_channel_of_an_imagej_stack_is_chosen_by_number(tmp_path: Path, axes: str) -> None:
+    data = np.stack([STACK, STACK + 1], axis=axes.index("C"))
+    path = tmp_path / "two.tif"
+    # ImageJ itself stores its axes in the order T, Z, C; other orders are described by tifffile.
+    tifffile.imwrite(path, data, imagej=axes == "TCYX", photometric="minisblack", metadata={"axes": axes})
+    with pytest.raises(SourceError, match=r"found the axes .*C=2.*; choose one with \?channel=NUMBER"):
+        replayed(f"tiff:{path}")
+    check(replayed(f"tiff:{path}?channel=0")[0], range(12))
+    np.testing.assert_array_equal(replayed(f"tiff:{path}?channel=1")[0][5], STACK[5] + 1)
+    with pytest.raises(SourceError, match="expected a channel from 0 to 1"):
+        replayed(f"tiff:{path}?channel=2")
+
+
+def test_stacks_in_a_folder_of_images_are_named(tmp_path: Path) -> None:
+    for number, part in enumerate((STACK[:6], STACK[6:])):
+        tifffile.imwrite(tmp_path / f"a_{number}.tif", part)
+    with pytest.raises(SourceError, match=r"found the stack a_0.tif of 6 pages; give tiff:"):
+        replayed(f"tiff:{tmp_path}")
+
+
+def test_a_compression_without_its_decoder_is_named(tmp_path: Path) -> None:
+    pictures = [Image.fromarray(frame) for frame in STACK]
+    pictures[0].save(tmp_path / "s.tif", save_all=True, append_images=pictures[1:], compression="tiff_adobe_deflate")
+    check(replayed(f"tiff:{tmp_path / 's.tif'}")[0], range(12))
+    if importlib.util.find_spec("imagecodecs") is None:
+        pictures[0].save(tmp_path / "l.tif", save_all=True, append_images=pictures[1:], compression="tiff_lzw")
+        with pytest.raises(SourceError, match="pip install imagecodecs"):
+            replayed(f"tiff:{tmp_path / 'l.tif'}")
+
+
+def test_counts_that_are_stated_to_be_inverted_are_noted(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "w.tif", STACK, photometric="miniswhite")
+    check(replayed(f"tiff:{tmp_path / 'w.tif'}")[0], range(12))
+    assert any("inverted" in note for note in inspect_path(tmp_path / "w.tif").odd)
+
+
+def test_frames_along_z_are_noted(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "z.tif", STACK, imagej=True, metadata={"axes": "ZYX"})
+    check(replayed(f"tiff:{tmp_path / 'z.tif'}")[0], range(12))
+    assert any("taken along z" in note for note in inspect_path(tmp_path / "z.tif").odd)

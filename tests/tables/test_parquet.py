@@ -124,7 +124,7 @@ def test_without_pyarrow_one_line_says_what_to_install(tmp_path: Path, table: st
     command = [sys.executable, "-c", WITHOUT_PYARROW, "convert", table, out]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "pip install 'dblink-live[parquet]'" in done.stderr.splitlines()[-1]
+    assert 'pip install "dblink-live[parquet]"' in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert not (tmp_path / out).exists()
 

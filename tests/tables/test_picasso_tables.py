@@ -20,7 +20,7 @@ def rows() -> Localizations:
     rows = empty_localizations(100)
     rows["frame"] = np.sort(rng.integers(0, 50, 100))
     for name in LOCALIZATION_DTYPE.names[1:]:
-        rows[name] = rng.uniform(-0.5, 31.5, 100)
+        rows[name] = rng.uniform(-0.5 if name in ("x", "y", "bg") else 0.1, 31.5, 100)
     return rows
 
 

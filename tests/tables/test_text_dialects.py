@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -105,3 +106,23 @@ def test_a_molecule_list_of_nikon_is_read_with_its_corrected_positions(tmp_path:
     with pytest.raises(SourceError, match=r"Channel Name 488 \(1 rows\), 647 \(1 rows\)"):
         read_localizations(path)
     assert read_localizations(path, channel="488")["photons"].tolist() == [99.0]
+
+
+@pytest.mark.parametrize("column", ["acquisition", "well", "tile", "sample"])
+def test_rows_of_several_acquisitions_are_not_merged(tmp_path: Path, column: str) -> None:
+    (tmp_path / "t.csv").write_text(f"frame,x [nm],y [nm],{column}\n1,3000,4000,1\n1,3100,4100,2\n")
+    with pytest.raises(SourceError, match=f"found {column} 1 "):
+        read_localizations(tmp_path / "t.csv")
+
+
+def test_precisions_below_0_are_unknown(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("frame,x [nm],y [nm],uncertainty [nm]\n1,3000,4000,-1\n2,3100,4100,8\n")
+    table = read_localizations(tmp_path / "t.csv", 100.0)
+    np.testing.assert_allclose(table["lpx"], [np.nan, 0.08])
+    assert any("below 0 are taken as unknown: 1 of lpx" in note for note in table.notes)
+
+
+def test_packed_tables_are_named(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(gzip.compress(b"frame,x [nm],y [nm]\n1,3000,4000\n"))
+    with pytest.raises(SourceError, match="packed by gzip; unpack it"):
+        read_localizations(tmp_path / "t.csv")

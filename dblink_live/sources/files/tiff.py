@@ -28,7 +28,7 @@ from dblink_live.sources.files.tiff_blocks import (
 )
 from dblink_live.sources.files.tiff_images import ImageFiles, is_pattern
 from dblink_live.sources.files.tiff_metadata import tiff_facts
-from dblink_live.sources.files.tiff_pages import check_page, count_whole_pages, describe
+from dblink_live.sources.files.tiff_pages import check_page, count_whole_pages, describe, refuse_codec
 from dblink_live.sources.files.tiff_set import FramePlan, plan_frames
 from dblink_live.sources.replay import Stack
 from dblink_live.types import FrameArray, Segment
@@ -58,10 +58,9 @@ def open_tiff(path: Path, options: StackOptions = EVERYTHING) -> Stack:
             plan = None if is_broken or not n_pages else plan_frames(tif, path, n_pages, options)
             if plan is not None:
                 return TiffSet(tif, path, plan)
-            if options.channel is not None or options.position is not None:
-                asked = "channel" if options.channel is not None else "position"
-                raise SourceError(f"expected no {asked} for {path}, which states none; leave ?{asked}= out")
-            stack = TiffStack(path)
+            if options.position is not None:
+                raise SourceError(f"expected no position for {path}, which states none; leave ?position= out")
+            stack = TiffStack(path, options.channel)
             stack.notes = (*stack.notes, *tiff_log.summary(messages))
             tif.close()
             return stack
@@ -113,6 +112,7 @@ class TiffSet:
         try:
             data = self._file(place.file).pages[place.page].asarray()
         except Exception as error:
+            refuse_codec(error, place.file)
             # tifffile and its decoders raise anything from struct.error to zlib.error on damaged pages.
             raise SourceError(
                 f"page {place.page + 1} of {place.file} cannot be read ({error}); {_NOT_WHOLE}"
@@ -141,15 +141,19 @@ class TiffStack:
     ----------
     path
         The file.
+    channel
+        Number of the channel that is taken, counted from 0, of a stack along time and channels.
 
     Raises
     ------
     SourceError
-        No such file, not a TIFF, or its pages are not grey frames of 8 to 16 bits along one axis.
+        No such file, not a TIFF, or its pages are not grey frames of 8 to 16 bits along one axis; or it has no such
+        channel.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, channel: str | None = None) -> None:
         self._path = path
+        self._channel = channel
         self.notes: tuple[str, ...] = ()
         self._tif = _open_tiff(path)
         try:
@@ -157,6 +161,10 @@ class TiffStack:
             self._find_frames()
             self.numbers: tuple[int, ...] | None = None
             self.segment = describe(self._tif.pages.first, tiff_facts(self._tif, path))
+            if channel is not None:
+                self.segment = replace(self.segment, channel=channel)
+            if self._tif.pages.first.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+                self.notes += ("its counts are stated to be inverted (0 is white): they are taken as they are stored",)
             self._offset = self._signed_offset()
             self._note_unlisted_bytes()
         except BaseException:
@@ -174,6 +182,7 @@ class TiffStack:
         try:
             data = self._read(index)
         except Exception as error:
+            refuse_codec(error, self._path)
             # tifffile and its decoders raise anything from struct.error to zlib.error on damaged pages.
             rescue = f", or replay the {index} frames before it with frames={index}" if index else ""
             raise SourceError(
@@ -224,6 +233,7 @@ class TiffStack:
         if series:
             stack = series[0]
             self._refuse_what_is_no_stack(stack)
+            self._note_axis(stack)
             n_declared = max(n_declared, int(np.prod(stack.shape[:-2], dtype=np.int64)))
             dataoffset = stack.dataoffset
             if lists_only_its_first_page(tif) and n_pages > 1:
@@ -251,6 +261,9 @@ class TiffStack:
             # One more than there are: the page at which a broken chain breaks off, which then reports itself.
             self.n_frames = max(n_declared, len(pages) + is_broken)
         known = max(n_declared, len(pages)) if n_declared > len(pages) or not is_broken else None
+        if self._channel is not None:
+            self._take_channel(series[0] if series else None, self._channel)
+            known = self.n_frames
         self._n_expected = f"{known}" if known is not None else f"at least {self.n_frames}"
 
     def _note_unlisted_bytes(self) -> None:
@@ -276,14 +289,36 @@ class TiffStack:
         self.notes = (*self.notes, f"ImageJ's calibration {float(c0):g} + {float(c1):g} x count is not applied")
         return 0
 
+    def _take_channel(self, stack: tifffile.TiffPageSeries | None, channel: str) -> None:
+        """Keep the frames of one channel of a stack along channels and one more axis."""
+        axes, shape = (stack.axes[:-2], stack.shape[:-2]) if stack is not None else ("", ())
+        n = shape[axes.index("C")] if "C" in axes else 1
+        if n == 1:
+            raise SourceError(f"expected no channel for {self._path}, which states none; leave ?channel= out")
+        if channel not in {str(index) for index in range(n)}:
+            raise SourceError(f"expected a channel from 0 to {n - 1} in {self._path}, found {channel!r}")
+        total = int(np.prod(shape, dtype=np.int64))
+        chosen = np.take(np.arange(total).reshape(shape), int(channel), axis=axes.index("C")).ravel()
+        n_there = len(self._places)
+        self._places = [self._places[index] if index < n_there else None for index in chosen.tolist()]
+        self.n_frames = len(self._places)
+
+    def _note_axis(self, stack: tifffile.TiffPageSeries) -> None:
+        long = [axis for axis, n in zip(stack.axes, stack.shape, strict=True) if axis in "ZC" and n > 1]
+        if long and self._channel is None:
+            name = {"Z": "z", "C": "the channel axis"}[long[0]]
+            self.notes += (f"frames are taken along {name}: no other axis has more than one",)
+
     def _refuse_what_is_no_stack(self, stack: tifffile.TiffPageSeries) -> None:
         extra = [(axis, n) for axis, n in zip(stack.axes, stack.shape, strict=True) if axis not in "YX" and n > 1]
+        if self._channel is not None:
+            extra = [(axis, n) for axis, n in extra if axis != "C"]
         # A single channel axis is how some writers label any stack; of two to four it does mean colours.
         if len(extra) > 1 or (extra and extra[0][0] == "C" and extra[0][1] <= 4):
             axes = ", ".join(f"{axis}={n}" for axis, n in extra)
             raise SourceError(
                 f"expected a stack along time alone in {self._path}, found the axes {axes}; "
-                "export one channel and position"
+                + ("choose one with ?channel=NUMBER" if "C" in stack.axes else "export one slice and position")
             )
 
     def _read(self, index: int) -> FrameArray:
@@ -341,7 +376,8 @@ FORMAT = StackFormat(
     open=open_tiff,
     contents=("*.tif", "*.tiff"),
     options=("channel", "position", "partial"),
-    versions="classic and BigTIFF, either byte order, any compression of tifffile's; plain, appended page by page or "
+    versions="classic and BigTIFF, either byte order, not compressed or by deflate, LZMA or "
+    "PackBits, others (LZW, JPEG...) with the package `imagecodecs`; plain, appended page by page or "
     "stack by stack, ImageJ (above 4 GB and signed 16 bits, too), OME-TIFF of 2016-06, Micro-Manager's MMStack in one "
     "file or several, and one TIFF per image: a folder or a pattern",
     refused="colour; floating point and 32 bits; appended stacks that differ in size, type or description; several "

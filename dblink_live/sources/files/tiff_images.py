@@ -22,7 +22,7 @@ from dblink_live.errors import SourceError
 from dblink_live.sources.files import tiff_log
 from dblink_live.sources.files.stack_format import StackOptions
 from dblink_live.sources.files.tiff_metadata import TiffFacts, facts_of_micromanager, tiff_facts
-from dblink_live.sources.files.tiff_pages import check_page, describe
+from dblink_live.sources.files.tiff_pages import check_page, describe, refuse_codec
 from dblink_live.types import FrameArray, Segment
 
 _MM2 = re.compile(r"img_channel(?P<channel>\d+)_position(?P<position>\d+)_time(?P<time>\d+)_z(?P<z>\d+)", re.IGNORECASE)
@@ -83,12 +83,17 @@ class ImageFiles:
         file = self._images[index].file
         try:
             with tiff_log.captured(), tifffile.TiffFile(file) as tif:
-                if len(tif.pages) != 1:
-                    raise SourceError(f"expected one image per file, found {len(tif.pages)} pages")
-                data = tif.pages.first.asarray()
+                n_pages = len(tif.pages)
+                data = tif.pages.first.asarray() if n_pages == 1 else None
         except Exception as error:
+            refuse_codec(error, file)
             # tifffile and its decoders raise anything from struct.error to zlib.error on damaged files.
             raise SourceError(f"image {file} cannot be read ({error}); copy it again, or remove it") from error
+        if data is None:
+            raise SourceError(
+                f"expected one image per file in {self._path}, found the stack {file.name} of {n_pages} pages; give "
+                f"tiff:{file}"
+            )
         if data.shape != tuple(self.segment.shape) or data.dtype.newbyteorder("=") != np.dtype(self.segment.dtype):
             raise SourceError(
                 f"expected {file} to be {tuple(self.segment.shape)} {self.segment.dtype} like the first image, found "

@@ -28,6 +28,15 @@ def check_page(page: tifffile.TiffPage, path: Path) -> None:
         )
 
 
+def refuse_codec(error: Exception, path: Path) -> None:
+    """Raise `SourceError` where ``error`` is that of a compression whose decoder is not installed."""
+    if "imagecodecs" in str(error):
+        raise SourceError(
+            f"expected a compression that is read without a further package in {path}, found one that is not: {error}; "
+            "pip install imagecodecs, or save the stack without compression"
+        ) from error
+
+
 def describe(page: tifffile.TiffPage | tifffile.TiffFrame, facts: TiffFacts) -> Segment:
     """Return the segment of a stack whose pages are like ``page``."""
     dtype: Literal["uint8", "uint16"] = "uint8" if page.dtype == np.uint8 else "uint16"
