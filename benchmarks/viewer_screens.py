@@ -18,6 +18,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -68,7 +69,7 @@ def make_runs(work: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
-    parser.add_argument("--work", type=Path, default=Path("viewer-screens"), help="where the runs are made")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "data", help="where runs are made")
     parser.add_argument("--scenes", default=",".join(SCENES))
     parser.add_argument("--inner", metavar="SUFFIX", help=argparse.SUPPRESS)
     parser.add_argument("--address", default="", help=argparse.SUPPRESS)
@@ -137,6 +138,7 @@ def draw(out: Path, work: Path, scenes: list[str], scale: str, address: str) -> 
         for width, height in sizes:
             settings = ViewerSettings(QSettings(str(work / f"{scene}.ini"), QSettings.Format.IniFormat))
             settings.remember_run(work / "finished.run")
+            settings.set("start", {"folder": str(work.absolute())})
             program = Program(settings)
             shown: QWidget
             if scene == "start":

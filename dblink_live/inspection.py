@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from dblink_live.analysis.trust.sample import sample_of_positions
 from dblink_live.camera.recording_facts import MIN_FRAMES, estimate_camera
 from dblink_live.errors import CalibrationError, DblinkError, SourceError
 from dblink_live.interfaces import FrameSource
@@ -26,6 +27,7 @@ from dblink_live.types import CameraRecipe, Frame, FrameArray, Gap, GapCause, Se
 
 N_FRAMES = 200
 """Frames of a recording that are looked at."""
+DEFAULT_WINDOW_FRAMES = 10
 MAX_SIDE = 256
 """Side of the middle of the field that is looked at, in pixels."""
 _JOURNAL = "journal.sqlite"
@@ -106,7 +108,10 @@ def _source_of(path: Path, text: str) -> str | None:
     if not path.exists():
         return text if format_of_scheme(text.partition(":")[0]) is not None else None
     found = format_of_path(path)
-    return f"{found.scheme}:{text}" if found is not None else None
+    if found is None:
+        return None
+    # An empty list of options: a question mark in the path then begins none.
+    return f"{found.scheme}:{text}{'?' if '?' in text else ''}"
 
 
 def _inspect_recording(text: str, source: str) -> Inspection:
@@ -299,12 +304,20 @@ def _described(path: Path, name: str, table: LocalizationTable, origin: str, com
         "pixel size nm": table.pixel_size_nm if table.is_pixel_size_known else None,
         "pixel size from": origin,
     }
+    facts |= _window_advice(table)
     odd = [note for note in table.notes if "kept together" not in note]
     odd += [] if len(table) else ["there is no row"]
     if problem is not None and "--channel" in problem:
         command += " --channel VALUE"
     kept = {label: value for label, value in facts.items() if value is not None}
     return Inspection(str(path), "localization table", name, kept, tuple(odd), problem, command)
+
+
+def _window_advice(table: LocalizationTable) -> dict[str, Any]:
+    """How many frames per window suit, from the localizations alone."""
+    y_nm, x_nm = ((np.asarray(table[axis], np.float64) + 0.5) * table.pixel_size_nm for axis in "yx")
+    advice = sample_of_positions(np.asarray(table["frame"]), y_nm, x_nm, DEFAULT_WINDOW_FRAMES).advice
+    return {} if advice is None else {"window": f"{advice.frames} frames advised: {advice.reason}"}
 
 
 def _shown(value: object) -> str:

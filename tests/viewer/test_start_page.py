@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,27 @@ from PySide6.QtGui import QDropEvent, QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileDialog, QPushButton
 
+from dblink_live.sources import parse_source
 from dblink_live.viewer.processes.child import Child
 from dblink_live.viewer.program import Program
 from dblink_live.viewer.settings import ViewerSettings
+from dblink_live.viewer.start.choices import command_of
 from dblink_live.viewer.start.form import StartForm
 from dblink_live.viewer.start.micromanager import MicroManagerFinder
 from dblink_live.viewer.start.page import StartPage
+from dblink_live.viewer.window import ViewerWindow
 
 Until = Callable[[Callable[[], Any]], Any]
 
 
 def press(button: QPushButton) -> None:
     assert button.isEnabled(), button.text()
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def press_stop(window: ViewerWindow) -> None:
+    button = window.toolbar.widgetForAction(window.toolbar.stop)
+    assert button.isVisible()
     QTest.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
@@ -99,6 +109,40 @@ def test_a_stack_is_dropped_on_the_page(page: StartPage, stack: Path) -> None:
     assert page.form.camera[0] == (32, 32)
 
 
+def test_what_the_file_is_and_what_is_odd_in_it_is_shown(page: StartPage, tmp_path: Path, until: Until) -> None:
+    frames = np.random.default_rng(1).poisson(100, (60, 32, 40)).astype(np.uint16)
+    frames[7] = 100
+    tifffile.imwrite(tmp_path / "spots.tif", frames)
+    drop(page, [tmp_path / "spots.tif"])
+    until(lambda: not page.inspection.is_looking)
+    text = page.inspection.text()
+    assert "frames: 60" in text
+    assert "height, width: 32, 40" in text
+    assert "1 of 60 frames have the same count in every pixel" in text
+    press(page.form.sources["demo"])
+    assert not page.inspection.isVisible()
+
+
+def test_a_table_tells_which_window_length_suits_it(page: StartPage, tmp_path: Path, until: Until) -> None:
+    rng = np.random.default_rng(1)
+    lines = ["frame,x [nm],y [nm],intensity [photon],uncertainty [nm]"]
+    lines += [f"{frame},{x:.1f},{y:.1f},500,15" for frame in range(1, 401) for x, y in rng.uniform(0, 4000, (5, 2))]
+    (tmp_path / "table.csv").write_text("\n".join(lines), encoding="utf-8")
+    drop(page, [tmp_path / "table.csv"])
+    until(lambda: not page.inspection.is_looking)
+    # 50 molecules per window of 10 frames in 16 square micrometres: 3.1 per um2.
+    assert "window: 10 frames advised" in page.inspection.text()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows allows no such names")
+@pytest.mark.parametrize("name", ["a?b=c.tif", "a:b.tif", "what?.tif"])
+def test_a_colon_or_a_question_mark_in_a_path_names_the_file(page: StartPage, tmp_path: Path, name: str) -> None:
+    tifffile.imwrite(tmp_path / name, np.zeros((20, 16, 16), np.uint16))
+    drop(page, [tmp_path / name])
+    command = command_of(page.choices)
+    assert parse_source(command[command.index("--source") + 1]).target == str(tmp_path / name)
+
+
 def drop(page: StartPage, paths: list[Path]) -> None:
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
@@ -131,7 +175,7 @@ def test_a_dropped_run_is_opened_and_is_then_a_recent_one(
     drop(page, [growing_run.path])
     assert len(program.windows) == 1
     assert not page.isVisible()
-    program.windows[0].after_run.new_button.click()
+    press(program.windows[0].after_run.new_button)
     assert page.isVisible()
     assert growing_run.path.name in page.recent.item(0).text()
     page.recent.itemActivated.emit(page.recent.item(0))
@@ -238,12 +282,12 @@ def test_an_owned_camera_is_stopped_and_started_again(page: StartPage, program: 
     window = until(lambda: program.windows and program.windows[0])
     until(lambda: window.presenter.mode == "live")
     assert window.toolbar.stop.isVisible()
-    window.toolbar.stop.trigger()
+    press_stop(window)
     until(lambda: window.presenter.has_ended and window.after_run.again_button.isVisible())
     assert not window.toolbar.stop.isVisible()
     press(window.after_run.again_button)
     until(lambda: len(program.windows) == 2)
-    program.windows[1].toolbar.stop.trigger()
+    press_stop(program.windows[1])
     until(lambda: program.windows[1].presenter.has_ended)
 
 

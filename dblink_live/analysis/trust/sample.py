@@ -18,6 +18,8 @@ N_WINDOWS = 48
 MIN_WINDOWS = 20
 MAX_SIDE = 256
 """Side in pixels of the part of the field that is looked at: the block with the most localizations."""
+TABLE_PITCH_NM = 40.0
+"""Pitch on which the positions of a table are counted."""
 TIME_SHARE = 0.01
 """Measuring takes at most this share of the time of the thread that counts windows."""
 
@@ -138,3 +140,35 @@ class SampleWatch:
         self.sample = sample_of(np.stack(self._maps), pitch_nm, self._window_frames, precision)
         now_s = self._clock_s()
         self._due_s = now_s + (now_s - began_s) / TIME_SHARE
+
+
+def sample_of_positions(
+    frames: npt.NDArray[Any], y_nm: npt.NDArray[Any], x_nm: npt.NDArray[Any], window_frames: int
+) -> Sample:
+    """Return what a table says of its sample: the middle of its frames, where most of its localizations lie.
+
+    Parameters
+    ----------
+    frames, y_nm, x_nm
+        [N], frame and position of each localization.
+    window_frames
+        Camera frames per window.
+    """
+    if not len(frames):
+        return Sample(window_frames=window_frames)
+    n_frames = int(frames.max()) - int(frames.min()) + 1
+    n_windows = min(N_WINDOWS, max(1, n_frames // window_frames))
+    first = int(frames.min()) + (n_frames - n_windows * window_frames) // 2
+    side_nm = MAX_SIDE * TABLE_PITCH_NM
+    rows, cols = (np.floor((place - place.min()) / side_nm).astype(np.int64) for place in (y_nm, x_nm))
+    blocks, count = np.unique(np.stack([rows, cols]), axis=1, return_counts=True)
+    row, col = blocks[:, int(np.argmax(count))]
+    window = (frames.astype(np.int64) - first) // window_frames
+    kept = (rows == row) & (cols == col) & (window >= 0) & (window < n_windows)
+    y_px, x_px = (
+        np.floor((place[kept] - place.min() - at * side_nm) / TABLE_PITCH_NM).astype(np.int64)
+        for place, at in ((y_nm, row), (x_nm, col))
+    )
+    counts = np.zeros((n_windows, int(y_px.max(initial=0)) + 1, int(x_px.max(initial=0)) + 1), np.uint16)
+    np.add.at(counts, (window[kept], y_px, x_px), 1)
+    return sample_of(counts, TABLE_PITCH_NM, window_frames)

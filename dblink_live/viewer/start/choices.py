@@ -90,9 +90,10 @@ def _spec(choices: Choices) -> str:
     if choices.source == "config":
         exposure = "" if choices.exposure_ms is None else f"&exposure_ms={choices.exposure_ms:g}"
         return f"mm:core?config={_escaped(path)}{exposure}"
-    if choices.source == "folder":
-        return f"ndtiff:{path}"
-    return f"{subject.scheme if subject else 'tiff'}:{path}"
+    # An empty list of options: a question mark in the path then begins none.
+    ending = "?" if "?" in path else ""
+    scheme = "ndtiff" if choices.source == "folder" else subject.scheme if subject else "tiff"
+    return f"{scheme}:{path}{ending}"
 
 
 def _escaped(path: str) -> str:

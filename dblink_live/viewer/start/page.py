@@ -28,6 +28,7 @@ from dblink_live.viewer.sources.model_facts import model_facts
 from dblink_live.viewer.start.choices import Choices, command_of, remarks_on
 from dblink_live.viewer.start.forecast import forecast_disk, machine_text
 from dblink_live.viewer.start.form import StartForm
+from dblink_live.viewer.start.inspection_box import InspectionBox
 from dblink_live.viewer.start.micromanager import MicroManagerFinder
 from dblink_live.viewer.theme import Tone, set_look
 
@@ -75,6 +76,7 @@ class StartPage(QWidget):
         self.refusals.setWordWrap(True)
         self.disk = label("", "body")
         self.disk.setWordWrap(True)
+        self.inspection = InspectionBox()
         self.machine = label("", "body")
         self.machine.setWordWrap(True)
         self.measure_button = QPushButton("Measure this machine")
@@ -109,6 +111,9 @@ class StartPage(QWidget):
             texts = [f"\N{BULLET} {remark.text}" for remark in remarks if remark.is_refusal == is_refusal]
             shown.setText("\n".join(texts))
             shown.setVisible(bool(texts))
+        subject = choices.subject
+        is_looked_at = subject is not None and subject.kind in ("stack", "table")
+        self.inspection.show_path(subject.path if subject is not None and is_looked_at else None)
         self.command.setText(command_text(["dblink-live", *command_of(choices)]))
         self.command.setCursorPosition(0)
         self.start_button.setEnabled(self._is_busy or not refused)
@@ -188,6 +193,7 @@ class StartPage(QWidget):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self.form.remember()
+        self.inspection.close_down()
         if self._doctor is not None:
             self._doctor.stop()
             self._doctor.let_go()
@@ -230,7 +236,7 @@ class StartPage(QWidget):
         right = QVBoxLayout()
         right.setSpacing(8)
         right.addWidget(label("What will happen", "heading"))
-        for widget in (self.refusals, self.remarks, self.disk, self.machine):
+        for widget in (self.refusals, self.remarks, self.inspection, self.disk, self.machine):
             right.addWidget(widget)
         right.addWidget(self.measure_button, 0, Qt.AlignmentFlag.AlignLeft)
         right.addWidget(label("The same in a terminal", "heading"))
