@@ -25,6 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 SCENES = ("start", "live", "overloaded", "wrong_sample", "finished", "regions")
@@ -59,6 +60,8 @@ def make_runs(work: Path) -> None:
     if not (work / "finished.run").exists():
         run("run", "--source", "sim:filaments?frames=900&fps=60", "--out", str(work / "finished.run"), "--no-view")
         run("refine", str(work / "finished.run"))
+    if not (work / "cell.tif").exists():
+        run("simulate", "filaments", "--raw", "--frames", "300", "--out", str(work / "cell.tif"))
     if not (work / "sample.run").exists():
         stack = Path(os.environ.get("DBLINK_SHARED_DATA", "")) / "raw_dnapaint_micromanager" / "3C_30px_100f.tif"
         source = f"tiff:{stack}" if stack.is_file() else "sim:mitochondria?frames=400"
@@ -143,7 +146,9 @@ def draw(out: Path, work: Path, scenes: list[str], scale: str, address: str) -> 
             shown: QWidget
             if scene == "start":
                 shown = page = program.show_start()
-                page.form.choose_source("config")
+                page.take(work.absolute() / "cell.tif")
+                page.form.pixel_size.setValue(160.0)
+                until(partial(_has_looked, page))
             elif scene in ("live", "overloaded"):
                 shown = window = program.open_live(address)
                 until(partial(_has_windows, window, LIVE_WINDOWS if scene == "live" else 1))
@@ -157,7 +162,7 @@ def draw(out: Path, work: Path, scenes: list[str], scale: str, address: str) -> 
                     window.outlines.choose("line")
                     rest(0.5)
                     window.outlines.choose("rectangle")
-                    window.outlines.set_rectangle(Rectangle(3900.0, 2200.0, 1600.0, 2600.0))
+                    window.outlines.set_rectangle(_about_molecules(window, Rectangle))
                     window.sidebar.measure_trace()
                     until(partial(_has_measured, window))
             shown.resize(width, height)
@@ -173,6 +178,19 @@ def draw(out: Path, work: Path, scenes: list[str], scale: str, address: str) -> 
 def _has_windows(window: Any, n_windows: int) -> bool:
     status = window.presenter.live.status
     return status is not None and status.windows_live > n_windows
+
+
+def _has_looked(page: Any) -> bool:
+    return not page.inspection.is_looking
+
+
+def _about_molecules(window: Any, make: Callable[..., Any]) -> Any:
+    """A rectangle about the molecules of the plain sum that is shown."""
+    picture = window.presenter.area.panels["sum"].picture
+    y_nm, x_nm = (float(np.median(where)) * picture.pitch_nm for where in np.nonzero(picture.image))
+    height_nm, width_nm = picture.extent_nm
+    top, left = max(0.0, y_nm - 600.0), max(0.0, x_nm - 900.0)
+    return make(top, left, min(1200.0, height_nm - top), min(1800.0, width_nm - left))
 
 
 def _has_measured(window: Any) -> bool:

@@ -100,6 +100,11 @@ def test_an_export_that_fails_says_why_and_one_that_works_says_where(
     until(lambda: not bar.is_busy)
     assert (tmp_path / "home.png").is_file(), bar.message.text()
     assert str(tmp_path / "home.png") in bar.message.text()
+    # The dialog has asked whether a file of that name is to be replaced.
+    (tmp_path / "home.png").write_bytes(b"older")
+    press(bar.export_button)
+    until(lambda: not bar.is_busy)
+    assert (tmp_path / "home.png").stat().st_size > 100, bar.message.text()
     (tmp_path / "file").write_text("no folder", encoding="utf-8")
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "file" / "home.png"), ""))
     press(bar.export_button)

@@ -35,9 +35,9 @@ def press(button: QPushButton) -> None:
     QTest.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
-def press_stop(window: ViewerWindow) -> None:
+def press_stop(window: ViewerWindow, until: Until) -> None:
     button = window.toolbar.widgetForAction(window.toolbar.stop)
-    assert button.isVisible()
+    until(button.isVisible)
     QTest.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
@@ -282,12 +282,12 @@ def test_an_owned_camera_is_stopped_and_started_again(page: StartPage, program: 
     window = until(lambda: program.windows and program.windows[0])
     until(lambda: window.presenter.mode == "live")
     assert window.toolbar.stop.isVisible()
-    press_stop(window)
+    press_stop(window, until)
     until(lambda: window.presenter.has_ended and window.after_run.again_button.isVisible())
     assert not window.toolbar.stop.isVisible()
     press(window.after_run.again_button)
     until(lambda: len(program.windows) == 2)
-    press_stop(program.windows[1])
+    press_stop(program.windows[1], until)
     until(lambda: program.windows[1].presenter.has_ended)
 
 

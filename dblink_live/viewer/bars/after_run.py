@@ -106,12 +106,14 @@ class AfterRunBar(QFrame):
                 option = known[path.suffix.lower()]
             else:
                 path = path.with_name(path.name + suffix)
-            self.export(option, path)
+            # Whether that very file may be replaced, the dialog has asked.
+            self.export(option, path, replaces=path == Path(name))
 
-    def export(self, option: str, path: Path) -> None:
+    def export(self, option: str, path: Path, replaces: bool = False) -> None:
         """Export with one option of the verb ``export`` into ``path``."""
         if self._run is not None:
-            self._begin("export", ["export", str(self._run), option, str(path)], path)
+            overwrite = ["--overwrite"] if replaces else []
+            self._begin("export", ["export", str(self._run), option, str(path), *overwrite], path)
 
     def open_folder(self) -> None:
         """Show the run folder in the system's file manager."""
