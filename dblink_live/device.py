@@ -39,5 +39,5 @@ def resolve_device(device: str | torch.device | None = None) -> torch.device:
 
 
 def computes_bfloat16(device: torch.device) -> bool:
-    """Whether ``device`` multiplies in bfloat16 itself, so that half precision saves time."""
+    """Return whether ``device`` multiplies in bfloat16 itself, so that half precision saves time."""
     return device.type == "cuda" or bool(torch.cpu.get_capabilities().get("avx512_bf16", False))

@@ -118,7 +118,7 @@ _IN_WORDS = {
 
 
 def in_words(step: str) -> str:
-    """What a `Step` gives up, for the user; empty where it gives up nothing, or is unknown.
+    """Return what a `Step` gives up, for the user; empty where it gives up nothing, or is unknown.
 
     Examples
     --------

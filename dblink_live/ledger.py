@@ -59,7 +59,7 @@ class Ledger:
         return unaccounted_frames(self.n_seen, (self.n_committed, self.n_lost, self.n_deselected, self.n_tail))
 
     def balances(self) -> bool:
-        """Whether every frame that was seen is accounted for."""
+        """Return whether every frame that was seen is accounted for."""
         return self.n_in_flight == 0
 
     def with_frames(self, count: int = 1) -> Ledger:

@@ -206,7 +206,7 @@ def _of_all(subject: Subject, measure: Callable[..., float]) -> float:
 
 
 def revision_name(before: str, after: str) -> str:
-    """What a revision is called in ``gaps``; that by the full pass is the one most asked for."""
+    """Return what a revision is called in ``gaps``; that by the full pass is the one most asked for."""
     return "revision" if (before, after) == ("bounded", "full") else f"revisions.{before}_to_{after}"
 
 

@@ -153,7 +153,7 @@ def add_localizer(parser: argparse.ArgumentParser) -> None:
 
 
 def add_calibration(parser: argparse.ArgumentParser) -> None:
-    """What the counts of the camera mean."""
+    """Add the options that say what the counts of the camera mean."""
     parser.add_argument("--offset-adu", metavar="ADU", type=not_negative, help="mean count of a dark pixel")
     parser.add_argument(
         "--electrons-per-adu",
@@ -184,7 +184,7 @@ def add_settings(parser: argparse.ArgumentParser, config: str = "settings of a r
 
 
 def settings_of(options: argparse.Namespace) -> RunConfig:
-    """What ``--config`` and ``--set`` say, and over them the options that are a setting with a shorter name.
+    """Return what ``--config`` and ``--set`` say, and over them the options that are a setting with a shorter name.
 
     Raises
     ------

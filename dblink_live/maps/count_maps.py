@@ -53,5 +53,5 @@ class CountMaps(np.ndarray[tuple[int, ...], np.dtype[np.uint16]]):
 
 
 def is_same_pitch(found_nm: float, expected_nm: float) -> bool:
-    """Whether two pitches are the same scale."""
+    """Return whether two pitches are the same scale."""
     return math.isclose(found_nm, expected_nm, rel_tol=PITCH_TOLERANCE)

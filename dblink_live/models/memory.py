@@ -57,7 +57,7 @@ class CheckpointPlan:
 
 
 def measure_pass(network: BidirectionalNetwork, height: int, width: int) -> PassMemory:
-    """What a pass of ``network`` over maps of ``height`` x ``width`` takes, by a rehearsal without data.
+    """Return what a pass of ``network`` over maps of ``height`` x ``width`` takes, by a rehearsal without data.
 
     The network is run on PyTorch's meta device, where tensors have sizes and no contents, while their bytes are
     counted: so the answer holds for any architecture, configuration and field, and costs milliseconds.

@@ -216,7 +216,7 @@ def bounded_pass(
     *,
     first: int = 0,
 ) -> Iterator[Picture]:
-    """What a live stream through ``engine`` gives for ``counts`` [T, H, W], in order, from window ``first`` on.
+    """Return what a live stream through ``engine`` gives for ``counts`` [T, H, W], in order, from window ``first`` on.
 
     Pictures do not depend on ``first``: they are made in the same groups; of what comes before the group of ``first``
     the forward direction is run and nothing is decoded. Provisional pictures are left out.

@@ -90,7 +90,7 @@ class DiskGuard:
         """As it was at the last look."""
 
     def look(self) -> DiskAction:
-        """What is to be done; asks the disk now and then only. What was once asked for stays asked for."""
+        """Return what is to be done; asks the disk now and then only. What was once asked for stays asked for."""
         now = self._clock()
         if self._action is DiskAction.STOP or now < self._next_look:
             return self._action

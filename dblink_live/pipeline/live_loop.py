@@ -216,7 +216,7 @@ class LiveLoop:
         self._reconstruct.ask_for_region(request)
 
     def left(self) -> str:
-        """What is still to be done, in words, for a user who waits for the end. May be called from any thread."""
+        """Return what is still to be done, in words, for a user who waits for the end; from any thread."""
         n_frames = sum(ledger.n_in_flight for ledger in self._accounts.ledgers)
         n_frames += self._source.n_waiting if isinstance(self._source, Skipping) else 0
         n_windows = self._reconstruct.stage.depth

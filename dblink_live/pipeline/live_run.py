@@ -186,7 +186,7 @@ class LiveSession:
         return self._left_behind(totals, line.pixel_size_nm, line.last_frame)
 
     def left(self) -> str:
-        """What is still to be done, in words; empty before the run has begun."""
+        """Return what is still to be done, in words; empty before the run has begun."""
         return "" if self._line is None else self._line.left()
 
     def _move_region(self, text: str) -> None:
@@ -300,7 +300,7 @@ def open_for_run(spec: SourceSpec, config: RunConfig, stack: ExitStack, n_kept: 
 def forecast_of(
     opened: OpenSource, camera: Camera, model: Model, config: RunConfig
 ) -> tuple[RunConfig, Forecast | None]:
-    """What is to be expected of a run, by a measurement of about a second; None for a source without a pace.
+    """Return what is to be expected of a run, by a measurement of about a second; None for a source without a pace.
 
     Where the engine is "auto", the configuration comes back with the one that is taken: float32 where it holds the
     camera's rate, else bfloat16 where the device computes in it.
@@ -351,7 +351,7 @@ def _fps(segment: Segment) -> float | None:
 def start_message(
     info: RunInfo, opened: OpenSource, folder: Path, camera: Camera, model: Model, config: RunConfig
 ) -> StartMessage:
-    """What viewers are told about a run."""
+    """Return what viewers are told about a run."""
     source, segment = opened.source, opened.segment
     grid = Grid.covering(segment.shape, camera.pixel_size_nm, model.pixel_size_nm)
     return StartMessage(

@@ -86,7 +86,7 @@ class JointMotion:
         self._bending = bending
 
     def apply(self, points_nm: Points, owner: npt.NDArray[np.int64], frame: Frames) -> Points:
-        """Where ``points_nm`` [N, 2] are at ``frame``, one for all or one per point [N].
+        """Return where ``points_nm`` [N, 2] are at ``frame``, one for all or one per point [N].
 
         ``owner`` [N] says which structure each point belongs to.
         """

@@ -155,7 +155,7 @@ def mount_reason(path: PurePosixPath, mounts: dict[PurePosixPath, str]) -> str |
 
 
 def is_unc(text: str) -> bool:
-    r"""Whether a Windows path names a share: ``\\host\share``, also in its ``\\?\UNC\`` spelling."""
+    r"""Return whether a Windows path names a share: ``\\host\share``, also in its ``\\?\UNC\`` spelling."""
     text = text.replace("/", "\\")
     if text.upper().startswith("\\\\?\\UNC\\"):
         return True
@@ -176,7 +176,7 @@ def _windows_share_reason(path: Path) -> str | None:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether ``error`` (of the OS, SQLite or tensorstore, which wraps the OS's text) says that the disk is full."""
+    """Return whether ``error`` (of the OS, SQLite or tensorstore, in the OS's words) says that the disk is full."""
     if isinstance(error, OSError) and error.errno in _DISK_FULL_ERRNO:
         return True
     if windows_code(error) in _DISK_FULL_WINDOWS:

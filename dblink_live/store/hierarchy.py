@@ -105,7 +105,7 @@ def series_name(product: str, lattice: int) -> str:
 
 
 def is_series_name(name: object) -> bool:
-    """Whether ``name`` can be a series: a run folder from elsewhere may name ``../../something`` in its place."""
+    """Return whether ``name`` can be a series: a run folder from elsewhere may name ``../../something`` instead."""
     return isinstance(name, str) and _SERIES.fullmatch(name) is not None
 
 

@@ -50,7 +50,7 @@ class WriterLock:
 
 
 def is_being_written(folder: Path) -> bool:
-    """Whether a living process holds the writer's lock of ``folder``."""
+    """Return whether a living process holds the writer's lock of ``folder``."""
     try:
         descriptor = os.open(folder / FILE_NAME, os.O_RDONLY)
     except OSError:

@@ -210,10 +210,12 @@ def _regions(regions: RegionFrc | None) -> dict[str, object] | None:
 
 
 def largest_nm(drift: Drift | None) -> float | None:
+    """Return the largest shift; None where there is no drift curve."""
     return None if drift is None else drift.max_nm
 
 
 def fiducials_of(tracks: FiducialTracks | None) -> dict[str, float | None] | None:
+    """Return what beads tell of drift and rotation, as JSON holds it; None where there are none."""
     if tracks is None:
         return None
     turned = tracks.rotation_deg()

@@ -93,8 +93,16 @@ def export(
 
     Examples
     --------
-    >>> export("cell1.run", tiff="cell1.tif", from_s=10, to_s=20)  # doctest: +SKIP
-    [ExportedFile(kind='tiff', path=PosixPath('cell1.tif'), n_items=51)]
+    >>> import numpy as np
+    >>> import tifffile
+    >>> import dblink_live as dbl
+    >>> folder = getfixture("tmp_path")
+    >>> frames = np.random.default_rng(1).poisson(20, (40, 16, 16)).astype(np.uint16)
+    >>> frames[:, 7:9, 7:9] += 200
+    >>> tifffile.imwrite(folder / "stack.tif", frames)
+    >>> live = dbl.run(str(folder / "stack.tif"), folder / "cell1.run", pixel_size_nm=160, model="filaments")
+    >>> [file.n_items for file in export(live, tiff=folder / "cell1.tif", picture=folder / "cell1.png")]
+    [4, 1]
     """
     asked = {"movie": movie, "tiff": tiff, "picture": picture, "locs": locs}
     files = {kind: Path(path) for kind, path in asked.items() if path is not None}

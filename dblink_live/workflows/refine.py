@@ -83,8 +83,16 @@ def refine(
 
     Examples
     --------
-    >>> refine("cell1.run", memory_mb=2000, progress=True).full  # doctest: +SKIP
-    CommittedArray(shape=(60, 128, 128), dtype=uint8)
+    >>> import numpy as np
+    >>> import tifffile
+    >>> import dblink_live as dbl
+    >>> folder = getfixture("tmp_path")
+    >>> frames = np.random.default_rng(1).poisson(20, (40, 16, 16)).astype(np.uint16)
+    >>> frames[:, 7:9, 7:9] += 200
+    >>> tifffile.imwrite(folder / "stack.tif", frames)
+    >>> live = dbl.run(str(folder / "stack.tif"), folder / "cell1.run", pixel_size_nm=160, model="filaments")
+    >>> refine(live).full.shape  # as refine(folder / "cell1.run") does
+    (4, 64, 64)
     """
     from dblink_live.store import open_run
 

@@ -59,8 +59,16 @@ def report(
 
     Examples
     --------
-    >>> report("cell1.run", progress=True)  # doctest: +SKIP
-    PosixPath('cell1.run/report/report.html')
+    >>> import numpy as np
+    >>> import tifffile
+    >>> import dblink_live as dbl
+    >>> folder = getfixture("tmp_path")
+    >>> frames = np.random.default_rng(1).poisson(20, (40, 16, 16)).astype(np.uint16)
+    >>> frames[:, 7:9, 7:9] += 200
+    >>> tifffile.imwrite(folder / "stack.tif", frames)
+    >>> live = dbl.run(str(folder / "stack.tif"), folder / "cell1.run", pixel_size_nm=160, model="filaments")
+    >>> report(live).relative_to(folder).as_posix()
+    'cell1.run/report/report.html'
     """
     path = Path(run) if isinstance(run, str | Path) else run.path
     written = write_run_report(path, full=full, fiducials=fiducials, compare=compare, model=model, progress=progress)

@@ -47,7 +47,7 @@ class Reference:
         self._spectrum, self._norm = self._transform(picture)
 
     def shift_of(self, picture: FloatImage) -> Shift:
-        """Where ``picture`` [H, W] lies against the reference; positive is down and to the right."""
+        """Return where ``picture`` [H, W] lies against the reference; positive is down and to the right."""
         spectrum, norm = self._transform(picture)
         return self.shift_of_spectrum(spectrum, norm)
 

@@ -69,7 +69,7 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def add_live(parser: argparse.ArgumentParser) -> None:
-    """What is shown while the run goes on."""
+    """Add the options of what is shown while the run goes on."""
     parser.add_argument(
         "--live-region",
         metavar="REGION",
@@ -138,12 +138,12 @@ def run(options: argparse.Namespace) -> Outcome:
 
 
 def wants_viewer(options: argparse.Namespace) -> bool:
-    """Whether the viewer is to be opened: as asked, else where there is a display."""
+    """Return whether the viewer is to be opened: as asked, else where there is a display."""
     return has_display() if options.view is None else bool(options.view)
 
 
 def outcome_of_run(finished: LiveRun, source: str) -> Outcome:
-    """What `run` and `resume` answer."""
+    """Return what `run` and `resume` answer."""
     from dblink_live.pipeline.scoring import figures_of_run, score_if_simulated, table_of_run
 
     with input_accepted():

@@ -142,7 +142,7 @@ class Forecast:
         return self.fps / self.fps_held
 
     def line(self) -> str:
-        """What is to be expected, for the user."""
+        """Return what is to be expected, for the user."""
         field = f"{self.shape.width} x {self.shape.height} at {self.fps:g} fps"
         if self.region == Box.whole(self.shape):
             if self.load <= 1:
@@ -161,7 +161,7 @@ class Forecast:
 
 
 def forecast(costs: Costs, shape: Shape, fps: float, request: RegionRequest) -> Forecast:
-    """What is to be expected of a field at a rate.
+    """Return what is to be expected of a field at a rate.
 
     Examples
     --------

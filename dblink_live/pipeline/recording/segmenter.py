@@ -78,7 +78,7 @@ class Segmenter:
             self.current = None
 
     def items(self, events: Iterable[SourceEvent]) -> Iterator[ForLocalize]:
-        """What the stages are given for ``events`` of the source, in order."""
+        """Return what the stages are given for ``events`` of the source, in order."""
         batch: list[Frame] = []
         for event in events:
             if isinstance(event, Frame):

@@ -41,7 +41,7 @@ _WAIT_S = 0.005
 
 
 def recipe(spec: SourceSpec, n_kept: int = 0) -> CameraRecipe:
-    """What the camera process needs to know of an ``mm:acquisition`` specification.
+    """Return what the camera process needs to know of an ``mm:acquisition`` specification.
 
     ``n_kept`` frames of its plan are in the run already.
     """

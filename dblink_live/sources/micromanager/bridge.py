@@ -43,7 +43,7 @@ Answer = TypeVar("Answer")
 
 
 def is_listening(port: int) -> bool:
-    """Whether some program of this machine accepts connections at ``port``."""
+    """Return whether some program of this machine accepts connections at ``port``."""
     with socket.socket() as probe:
         probe.settimeout(1.0)
         return probe.connect_ex((HOST, port)) == 0
@@ -105,7 +105,7 @@ def server_version(port: int) -> str | None:
 
 
 def other_version(found: str | None) -> str | None:
-    """What to say where a server speaks another version than the client that is installed; None where they agree."""
+    """Return what to say where a server's version is not that of the installed client; None where they agree."""
     from pyjavaz.bridge import Bridge
 
     expected = str(Bridge._EXPECTED_ZMQ_SERVER_VERSION)
@@ -235,6 +235,6 @@ class Silence:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, without the stack that Java sends with it."""
+    """Return what an error says, without the stack that Java sends with it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

@@ -106,7 +106,7 @@ def record_bridge(port: int, path: Path) -> Segment:
 
 
 def read_recording(path: Path) -> list[Exchange]:
-    """What `record_bridge` has stored.
+    """Return what `record_bridge` has stored.
 
     Raises
     ------

@@ -31,7 +31,7 @@ class CapturedOutput(io.TextIOBase):
         return len(text)
 
     def reason(self) -> str | None:
-        """What the first exception said that was no wrapper of another; None where none was printed."""
+        """Return what the first exception said that was no wrapper of another; None where none was printed."""
         for line in [*self._lines, self._rest]:
             match = _ERROR.match(line.strip())
             if match and match.group(1) not in _WRAPPERS:

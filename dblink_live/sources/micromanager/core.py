@@ -21,7 +21,7 @@ PATH_VARIABLE = "MICROMANAGER_PATH"
 
 
 def recipe(spec: SourceSpec) -> CameraRecipe:
-    """What the camera process needs to know of an ``mm:core`` specification."""
+    """Return what the camera process needs to know of an ``mm:core`` specification."""
     return CameraRecipe(
         name=f"mm:core ({spec.config})",
         builder=BUILDER,

@@ -55,7 +55,7 @@ class BufferWatcher:
         self._fps = 0.0
 
     def look(self) -> Sighting:
-        """What is new since the last look.
+        """Return what is new since the last look.
 
         Raises
         ------

@@ -34,7 +34,7 @@ _WAIT_S = 0.005
 
 
 def recipe(spec: SourceSpec) -> CameraRecipe:
-    """What the camera process needs to know of an ``mm:live`` specification."""
+    """Return what the camera process needs to know of an ``mm:live`` specification."""
     port = spec.port or bridge.DEFAULT_PORT
     return CameraRecipe(
         name=f"mm:live (preview, port {port})",

@@ -57,7 +57,7 @@ class SettingsWatcher:
         return self.segment
 
     def is_due(self) -> bool:
-        """Whether settings are to be looked at again."""
+        """Return whether settings are to be looked at again."""
         return time.perf_counter() >= self._due_at
 
     def look(self) -> None:
@@ -79,7 +79,7 @@ class SettingsWatcher:
         self._set_due(started)
 
     def differs(self, frame: TaggedFrame) -> bool:
-        """Whether a frame was taken with another region, binning or pixel type."""
+        """Return whether a frame was taken with another region, binning or pixel type."""
         known = self.segment
         if known is None or frame.data.shape != tuple(known.shape) or frame.data.dtype != known.dtype:
             return True

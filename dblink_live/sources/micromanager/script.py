@@ -79,7 +79,7 @@ class Message:
 
 
 def recipe(spec: SourceSpec) -> CameraRecipe:
-    """What the camera process needs to know of an ``mm:script`` specification."""
+    """Return what the camera process needs to know of an ``mm:script`` specification."""
     port = spec.port or DEFAULT_PORT
     return CameraRecipe(
         name=f"mm:script (port {port})",

@@ -130,11 +130,11 @@ class GrowingDataset:
             )
 
     def is_being_written(self) -> bool:
-        """Whether the index was written to a moment ago."""
+        """Return whether the index was written to a moment ago."""
         return self._index.quiet_s() < WRITTEN_WITHIN_S
 
     def is_closed(self) -> bool:
-        """Whether the writer has finished the dataset; true only once it has looked so for a while."""
+        """Return whether the writer has finished the dataset; true only once it has looked so for a while."""
         if not self._looks_closed():
             self._closed_since_ns = None
             return False

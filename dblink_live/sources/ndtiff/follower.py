@@ -133,7 +133,7 @@ class NdtiffFollower:
         return self._segment
 
     def read(self, max_frames: int, timeout_s: float) -> list[SourceEvent]:
-        """What has come since: at most ``max_frames`` images are looked at, and as few as one once it is there.
+        """Return what has come since: at most ``max_frames`` images are looked at, and as few as one once it is there.
 
         Where so many were there at once, we are behind a writer that is very fast, and would read without a pause. Then
         the next call first waits until disk and memory have been left to the writer for `RESTS` times as long, or for

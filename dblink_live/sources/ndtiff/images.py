@@ -109,7 +109,7 @@ class NdtiffImages:
         return summary
 
     def ends_behind(self, entry: IndexEntry) -> bool:
-        """Whether the file of ``entry`` was cut behind it: both writers do so when they close a file."""
+        """Return whether the file of ``entry`` was cut behind it: both writers do so when they close a file."""
         try:
             # A padding byte may follow, for the next image starts at an even offset.
             return entry.stop <= self._open(entry.file).size() <= entry.stop + 1

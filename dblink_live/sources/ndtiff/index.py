@@ -205,11 +205,11 @@ class IndexReader:
         self._chunk = b""
 
     def ends_here(self) -> bool:
-        """Whether the file ends behind the last entry taken: never so while the Java writer is at work."""
+        """Return whether the file ends behind the last entry taken: never so while the Java writer is at work."""
         return self._file.size() == self._position
 
     def has_more(self) -> bool:
-        """Whether anything but the zeros of a preallocated file lies behind the last entry taken."""
+        """Return whether anything but the zeros of a preallocated file lies behind the last entry taken."""
         at = self._position
         while chunk := self._file.read(at, _CHUNK):
             if chunk.count(0) < len(chunk):

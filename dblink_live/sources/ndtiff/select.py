@@ -58,7 +58,7 @@ class FrameChooser:
         """Number of the next image to be chosen if nothing is missing before it."""
 
     def is_chosen(self, axes: Axes) -> bool:
-        """Whether the image at ``axes`` is a frame of the run."""
+        """Return whether the image at ``axes`` is a frame of the run."""
         if not all(self._is_wanted(axis, axes) for axis in self._wanted):
             return False
         if self._first is None:
@@ -101,7 +101,7 @@ class FrameChooser:
         return f"expected images of {' and '.join(asked)}, found {'; '.join(found)}"
 
     def is_listed(self) -> bool:
-        """Whether the chosen channel may come at all: False where the dataset lists its channels and it is none."""
+        """Return whether the chosen channel may come: False where the dataset lists its channels without it."""
         channel = self._wanted[_CHANNEL]
         if channel is None or not self._channel_names:
             return True

@@ -14,7 +14,7 @@ from dblink_live.types import Gap, GapCause
 def ledger_from_journal(
     segment: int, rows: list[CommittedWindow], gaps: list[Gap], crashed: bool = False
 ) -> LedgerDict:
-    """What the journal alone knows of a segment that did not end in order.
+    """Return what the journal alone knows of a segment that did not end in order.
 
     How many frames were seen, and how many of them were lost with the process, is unknown and said to be so.
     """

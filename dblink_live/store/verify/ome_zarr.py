@@ -14,7 +14,7 @@ from dblink_live.store.hierarchy import AXIS_NAMES, SeriesSpec, list_series, mul
 
 
 def check_hierarchy(root: Path, expected: list[SeriesSpec], committed: dict[str, int]) -> list[str]:
-    """What is wrong with ``run.ome.zarr``, in words.
+    """Return what is wrong with ``run.ome.zarr``, in words.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def check_hierarchy(root: Path, expected: list[SeriesSpec], committed: dict[str,
 
 
 def validate_ome_zarr(root: Path) -> list[str]:
-    """What yaozarrs finds wrong; empty for a valid OME-Zarr."""
+    """Return what yaozarrs finds wrong; empty for a valid OME-Zarr."""
     # Imported here: it costs a third of a second, and only `verify` needs it.
     from yaozarrs import validate_zarr_store
 

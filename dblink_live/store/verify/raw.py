@@ -13,7 +13,7 @@ from dblink_live.store.raw.journal import FILE_NAME, RawJournalReader
 
 
 def check_raw(folder: Path) -> tuple[list[str], list[str]]:
-    """What is wrong with the recorded frames of a run, and what is worth knowing of them; both empty without any."""
+    """Return what is wrong with the recorded frames of a run, and what is worth knowing; both empty without any."""
     if not (folder / FILE_NAME).exists():
         return [], []
     reader = RawJournalReader(folder)

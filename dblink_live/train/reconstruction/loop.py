@@ -85,7 +85,7 @@ def _curve_point(state: TrainingState, is_validated: bool) -> CurvePoint:
 
 
 def progress_of(state: TrainingState, done: float) -> TrainingProgress:
-    """What there is to tell of ``state``, at a fraction ``done`` of the run."""
+    """Return what there is to tell of ``state``, at a fraction ``done`` of the run."""
     return TrainingProgress(
         state.step, state.loss, state.validation_loss, state.learning_rate, state.elapsed_s, min(done, 1.0)
     )

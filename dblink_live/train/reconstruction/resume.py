@@ -53,7 +53,7 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def side_file(checkpoint: Path) -> Path:
-    """Where the training state of ``checkpoint`` lies.
+    """Return where the training state of ``checkpoint`` lies.
 
     Examples
     --------

@@ -219,7 +219,7 @@ def save_trained(
 
 
 def measure_envelope(specimens: Specimens, seed: int, n_videos: int = 60) -> Envelope:
-    """What the network sees, measured on ``n_videos`` drawn as training draws them."""
+    """Return what the network sees, measured on ``n_videos`` drawn as training draws them."""
     rng = np.random.default_rng([seed, 4])
     densities = []
     for _ in range(n_videos):

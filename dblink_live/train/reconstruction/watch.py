@@ -33,7 +33,7 @@ TAGS = {"loss": "loss/training", "validation_loss": "loss/validation", "learning
 
 
 def watch_folder(checkpoint: Path) -> Path:
-    """Where the training of ``checkpoint`` can be watched.
+    """Return where the training of ``checkpoint`` can be watched.
 
     Examples
     --------

@@ -47,7 +47,7 @@ def n_workers() -> int:
 
 
 def is_first() -> bool:
-    """Whether this process is the one that prints and writes; known before the others are joined."""
+    """Return whether this process is the one that prints and writes; known before the others are joined."""
     return os.environ.get("RANK", "0") == "0"
 
 

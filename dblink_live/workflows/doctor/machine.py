@@ -92,7 +92,7 @@ class TorchFacts:
 
 
 def inspect_torch() -> TorchFacts:
-    """Which device torch computes on here, proven by one convolution."""
+    """Return which device torch computes on here, proven by one convolution."""
     try:
         import torch
     except (ImportError, OSError) as error:

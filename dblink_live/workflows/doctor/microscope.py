@@ -118,7 +118,7 @@ def inspect_folders(folders: Sequence[Path], core_interface: int | None) -> Find
 def interface_problems(
     folder: Path, facts: dict[str, Any] | None, problem: str, core_interface: int | None
 ) -> list[str]:
-    """What keeps the adapters in ``folder`` from being loaded by a core of ``core_interface``."""
+    """Return what keeps the adapters in ``folder`` from being loaded by a core of ``core_interface``."""
     if facts is None:
         return [f"the adapters in {folder} cannot be asked for their version: {problem}"]
     if not facts["n_adapters"]:

@@ -72,12 +72,12 @@ def _spec_of_path(text: str) -> str:
 
 
 def is_maps(path: Path) -> bool:
-    """Whether ``path`` names an array of maps, not of camera frames: ``.npy``, ``.npz`` or a Zarr array or group."""
+    """Return whether ``path`` names maps, not camera frames: ``.npy``, ``.npz`` or a Zarr array or group."""
     return path.suffix.lower() in (".npy", ".npz", ".zarr") or is_zarr(path)
 
 
 def is_table(path: Path) -> bool:
-    """Whether ``path`` ends as a localization table does."""
+    """Return whether ``path`` ends as a localization table does."""
     from dblink_live.tables import written_suffixes
 
     return path.suffix.lower() in written_suffixes()

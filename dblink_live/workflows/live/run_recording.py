@@ -16,7 +16,7 @@ from dblink_live.workflows.videos.video_files import is_zarr
 
 
 def is_run(path: Path) -> bool:
-    """Whether ``path`` is meant as a run folder: a folder that is no Zarr, or nothing at all."""
+    """Return whether ``path`` is meant as a run folder: a folder that is no Zarr, or nothing at all."""
     return not (path.is_file() or is_zarr(path))
 
 

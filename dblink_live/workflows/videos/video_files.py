@@ -24,7 +24,7 @@ _MAX_DEPTH = 8
 
 
 def is_zarr(path: Path) -> bool:
-    """Whether ``path`` is a Zarr array or group of either format."""
+    """Return whether ``path`` is a Zarr array or group of either format."""
     return any((path / name).is_file() for name in ("zarr.json", ".zarray", ".zgroup"))
 
 
