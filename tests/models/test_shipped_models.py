@@ -22,7 +22,7 @@ MAX_INVENTED = 1e-4
 Counts = npt.NDArray[np.uint16]
 
 
-@pytest.fixture(scope="module", params=["filaments", "mitochondria"])
+@pytest.fixture(scope="module", params=["filaments", "filaments_fast", "mitochondria"])
 def model(request: pytest.FixtureRequest) -> Model:
     return load_model(request.param, device="cpu")
 
