@@ -1,7 +1,7 @@
-"""The NDTiff follower beside a writer: is every frame there and right, how late is it, and does the writer notice?
+"""The NDTiff follower beside a writer: is every frame there and right, and how late is it?
 
-    python -m benchmarks.ndtiff_follow [--fps 200] [--frames 10000] [--size 128] [--repeats 25]
-        [--styles growing flushed preallocated] [--json FILE]
+    python -m benchmarks.ndtiff_follow [--fps 200] [--frames 10000] [--size 128] [--styles growing flushed preallocated]
+        [--json FILE]
 
 For each style of index a writer in a process of its own writes frames that are known beforehand; a follower compares
 every pixel. Latency is from the moment at which the writer begins to put a frame on disk to the `Frame`
@@ -9,19 +9,15 @@ here, so it holds the write itself. The styles: *preallocated*, as Micro-Manager
 ndstorage, whose index reaches the disk in blocks of 8 kB, so that a frame waits for the 80 or so behind it; *flushed*,
 the same without that wait.
 
-The writer's own rate is measured alone and with the follower beside it: once at ``--fps``, and as fast as it goes,
-where it takes a second and scatters. There each of the repeats is one writer alone, one beside a follower that takes
-the frames and looks no further, and one alone again. The ratio is that of the second to the mean of the other two, the
-median of all repeats with its standard error; the ratio of the third to the first, which are alike, says how much of it
-is scatter. The follower lives in a process of its own, which gives way to the writer as ``dblink-live run`` does.
+Each is written at ``--fps``, where the writer's rate beside the follower is compared with its rate alone, and as fast
+as it goes. What a writer loses at its full speed scatters too much for one comparison: `benchmarks.ndtiff_interference`.
+The follower lives in a process of its own, which gives way to the writer as ``dblink-live run`` does.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -33,7 +29,6 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import median_abs_deviation
 
 from benchmarks.ndtiff_writers import STYLES, frame_of
 from benchmarks.report import Report, markdown_table
@@ -62,7 +57,6 @@ def main() -> int:
     parser.add_argument("--fps", type=float, default=200.0)
     parser.add_argument("--frames", type=int, default=10_000)
     parser.add_argument("--size", type=int, default=128, help="side of a frame in pixels")
-    parser.add_argument("--repeats", type=int, default=25, help="of the writer's rate as fast as it goes")
     parser.add_argument("--styles", nargs="+", choices=STYLES, default=STYLES)
     parser.add_argument("--json", default=None)
     options = parser.parse_args()
@@ -74,20 +68,10 @@ def main() -> int:
         for fps in (options.fps, None):
             followed = in_own_process(follow, *asked, fps, True)
             n_bad += followed.n_missing + followed.n_wrong_pixels
-            trios = [
-                (
-                    write_alone(*asked, fps),
-                    followed if fps else in_own_process(follow, *asked, fps, False),
-                    write_alone(*asked, fps),
-                )
-                for _ in range(1 if fps else options.repeats)
-            ]
-            ratios = [2 * beside.writer_fps / (before + after) for before, beside, after in trios]
-            scatter = [after / before for before, _, after in trios]
             pace = "as fast as it goes" if fps is None else f"{fps:g} fps"
-            alone = statistics.median(fps for before, _, after in trios for fps in (before, after))
-            rows.append([f"{style}, {pace}", *_row(followed), alone, _spread(ratios), _spread(scatter)])
-            found = {"followed": asdict(followed), "writer_ratios": ratios, "alone_over_alone": scatter}
+            ratio = followed.writer_fps / write_alone(*asked, fps) if fps else None
+            rows.append([f"{style}, {pace}", *_row(followed), followed.writer_fps, "" if ratio is None else ratio])
+            found = {"followed": asdict(followed), "writer_ratio": ratio}
             report.add(f"{style}, {pace}", found)
         print(f"{style} done", file=sys.stderr)
     header = [
@@ -97,20 +81,12 @@ def main() -> int:
         "median ms",
         "p99 ms",
         "max ms",
-        "writer alone fps",
+        "writer fps",
         "beside us over alone",
-        "alone over alone",
     ]
     print(markdown_table(header, rows))
     report.finish(options.json)
     return int(n_bad > 0)
-
-
-def _spread(ratios: list[float]) -> str:
-    """Median, its standard error as of Gaussian scatter, and the range."""
-    scatter = median_abs_deviation(ratios, scale="normal")
-    error = math.sqrt(math.pi / 2) * scatter / math.sqrt(len(ratios))
-    return f"{statistics.median(ratios):.3f} +- {error:.3f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def _row(one: Followed) -> list[object]:
@@ -135,7 +111,10 @@ def follow(style: str, n_frames: int, size: int, fps: float | None, compares: bo
         folder = Path(name)
         writer = _start(style, folder, n_frames, size, fps)
         give_way()
-        source = NdtiffFollower(folder, NdtiffOptions(watch=True, idle_s=START_S))
+        dataset = folder / "acq_1"
+        while not (dataset / "NDTiff.index").exists():
+            time.sleep(0.001)
+        source = NdtiffFollower(dataset, NdtiffOptions(watch=False, idle_s=START_S))
         arrived = np.zeros(n_frames, np.int64)
         n_wrong = 0
         try:

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import ast
-import os
-import shutil
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 import dblink_live
-from dblink_live.cli import main
+from benchmarks.listeners import CASES, LOOPBACK, Case, listeners_of, prepared
+from dblink_live.bus.publisher import N_PORTS
+from dblink_live.cli.main import build_parser
 from dblink_live.refine.cluster import worker_options
 
 PACKAGE = Path(dblink_live.__file__).parent
-LOOPBACK = {"127.0.0.1", "::1"}
-SIMULATED = "sim:filaments?frames=100&fps=50"
 MAY_LISTEN = {
     "bus/publisher.py",  # beyond loopback only with keys: tests/bus/test_keys.py
     "bus/authenticator.py",  # inproc, within the process
@@ -29,56 +23,37 @@ MAY_LISTEN = {
 }
 
 
-def listeners(program: subprocess.Popen[bytes]) -> Iterator[tuple[str, int]]:
-    """Addresses at which ``program`` and its descendants accept connections or take datagrams, until it ends."""
-    root = psutil.Process(program.pid)
-    while program.poll() is None:
-        try:
-            family = {root.pid, *(child.pid for child in root.children(recursive=True))}
-        except psutil.NoSuchProcess:
-            return
-        for connection in psutil.net_connections("inet"):
-            is_open = connection.status == psutil.CONN_LISTEN or (connection.status == "NONE" and not connection.raddr)
-            if connection.pid in family and is_open:
-                yield connection.laddr.ip, connection.laddr.port
-        time.sleep(0.2)
-
-
 @pytest.fixture(scope="module")
-def stored_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("runs") / "cells.run"
-    assert main(["run", "--source", "sim:filaments?frames=60&fps=1000", "--out", str(path), "--no-view"]) == 0
-    return path
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the commands work on."""
+    return prepared(tmp_path_factory.mktemp("listeners"))
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS shows connections to root alone")
-@pytest.mark.parametrize(
-    ("arguments", "does_listen"),
-    [
-        pytest.param(["run", "--source", SIMULATED, "--out", "{folder}/new.run"], True, id="run"),
-        pytest.param(["refine", "{run}", "--device", "cpu", "--workers", "2"], True, id="refine by workers"),
-        pytest.param(["refine", "{run}", "--device", "cpu"], False, id="refine"),
-    ],
-)
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.label.replace("`", "")) for case in CASES])
 @pytest.mark.slow
-def test_a_verb_listens_on_loopback_alone(
-    stored_run: Path, tmp_path: Path, arguments: list[str], does_listen: bool
-) -> None:
-    if "--workers" in arguments:
+def test_a_verb_listens_on_loopback_alone(files: dict[str, str], case: Case) -> None:
+    if "--workers" in case.arguments:
         pytest.importorskip("distributed", reason="needs the extra 'cluster'")
-    copy = shutil.copytree(stored_run, tmp_path / "old.run")
-    filled = [argument.format(folder=tmp_path, run=copy) for argument in arguments]
-    with (tmp_path / "output").open("wb") as output:
-        program = subprocess.Popen(
-            [sys.executable, "-m", "dblink_live", *filled],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        found = set(listeners(program))
-    assert program.wait() == 0, (tmp_path / "output").read_text(encoding="utf-8")
+    if "mm:" in " ".join(case.arguments) or case.needs_micromanager:
+        pytest.importorskip("pycromanager", reason="needs the extra 'micromanager'")
+    if case.verb in ("gui", "view"):
+        pytest.importorskip("PySide6.QtWidgets", reason="needs the extra 'viewer'")
+    found = listeners_of(case, files)
     assert {address for address, _ in found} <= LOOPBACK, found
-    assert bool(found) == does_listen, found
+    assert bool(found) == case.listens, found
+
+
+def test_every_verb_is_watched() -> None:
+    verbs = {verb.prog.split()[-1] for verbs in build_parser().groups.values() for verb in verbs}
+    assert {case.verb for case in CASES} == verbs
+
+
+def test_pages_say_how_many_ports_a_run_uses(repository: Path) -> None:
+    first, last = 5556, 5556 + N_PORTS - 1
+    assert f"ports {first} to {last}" in (repository / "docs/how-to/two_computers.md").read_text(encoding="utf-8")
+    security = (repository / "docs/explanation/security.md").read_text(encoding="utf-8")
+    assert f"| `run` of a camera | `127.0.0.1`, {N_PORTS} ports |" in security
 
 
 def test_only_known_modules_open_a_port() -> None:
