@@ -10,7 +10,7 @@ ndstorage, whose index reaches the disk in blocks of 8 kB, so that a frame waits
 the same without that wait.
 
 Each is written at ``--fps``, where the writer's rate beside the follower is compared with its rate alone, and as fast
-as it goes. What a writer loses at its full speed scatters too much for one comparison: `benchmarks.ndtiff_interference`.
+as it goes. What a writer loses at full speed scatters too much for one comparison: `benchmarks.ndtiff_interference`.
 The follower lives in a process of its own, which gives way to the writer as ``dblink-live run`` does.
 """
 
