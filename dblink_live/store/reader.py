@@ -165,6 +165,20 @@ class Run:
         """Windows for whose live picture something was given up, or that were made in a part of the field."""
         return self._journal.live_steps(segment)
 
+    def live_region(self, segment: int) -> tuple[int, int, int, int] | None:
+        """Return x, y, width, height in camera pixels of the part that the live pictures of a segment cover together.
+
+        None where one of them covers the field, or where there are none.
+        """
+        regions = {step.window: step.region for step in self.live_steps(segment)}
+        covered = [regions.get(row.window) for row in self.windows("live", segment)]
+        parts = [region for region in covered if region is not None]
+        if not parts or len(parts) < len(covered):
+            return None
+        left, top = min(x for x, *_ in parts), min(y for _, y, *_ in parts)
+        right, bottom = max(x + width for x, _, width, _ in parts), max(y + height for _, y, _, height in parts)
+        return left, top, right - left, bottom - top
+
     @property
     def gaps(self) -> list[Gap]:
         """Frames that will not come, in the order in which they were noticed."""

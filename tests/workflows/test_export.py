@@ -12,7 +12,7 @@ from PIL import Image
 
 from dblink_live.cli import main
 from dblink_live.errors import ConfigError, StoreError
-from dblink_live.store import RunWriter, open_run
+from dblink_live.store import LiveStep, RunWriter, open_run
 from dblink_live.tables import read_localizations
 from dblink_live.types import (
     Grid,
@@ -25,6 +25,7 @@ from dblink_live.types import (
     empty_localizations,
 )
 from dblink_live.workflows.export import export
+from dblink_live.workflows.inputs.run_excerpt import choose_excerpt
 from dblink_live.workflows.videos import export_files
 from dblink_live.workflows.videos.stored_video import StoredVideo
 
@@ -59,7 +60,12 @@ def counts_of(window: int) -> np.ndarray:
     return counts
 
 
-def write_run(folder: Path, interval_ms: float | None = INTERVAL_MS, pixel_size_nm: float | None = PIXEL_NM) -> Path:
+def write_run(
+    folder: Path,
+    interval_ms: float | None = INTERVAL_MS,
+    pixel_size_nm: float | None = PIXEL_NM,
+    live_regions: tuple[tuple[int, int, int, int], ...] = (),
+) -> Path:
     info = RunInfo("7", "2026-01-01T00:00:00", {}, "filaments", "ab" * 32)
     with RunWriter.create(folder, info, window_frames=FRAMES) as writer:
         segment = Segment(0, CAMERA, "uint16", frame_interval_ms=interval_ms, pixel_size_nm=pixel_size_nm)
@@ -69,7 +75,25 @@ def write_run(folder: Path, interval_ms: float | None = INTERVAL_MS, pixel_size_
             writer.write_map(LocalizationMap(0, window, *span, counts_of(window), GRID), rows_of(window))
             if window != NO_PICTURE:
                 writer.write_reconstruction(Reconstruction(0, window, picture_of(window), "bounded", lookahead=8))
+                if live_regions:
+                    writer.record_live_step(LiveStep(0, window, "whole", live_regions[window % len(live_regions)]))
     return folder
+
+
+def test_live_pictures_are_exported_where_they_were_live_and_molecules_everywhere(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "part.run", live_regions=((4, 2, 8, 8), (6, 2, 8, 10)))
+    excerpt = choose_excerpt(open_run(folder))
+    assert excerpt.product == "live"
+    assert excerpt.slices == (slice(8, 48), slice(16, 56))  # of 4 grid pixels per camera pixel
+    assert len(excerpt.localizations()) == 5 * N_WINDOWS
+    assert choose_excerpt(open_run(folder), "sum").slices == (slice(0, 80), slice(0, 96))
+    asked = choose_excerpt(open_run(folder), region=(0, 0, 4, 4))
+    assert asked.slices == (slice(0, 16), slice(0, 16))
+
+
+def test_live_pictures_of_which_one_is_whole_are_exported_whole(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "whole.run")
+    assert choose_excerpt(open_run(folder)).slices == (slice(0, 80), slice(0, 96))
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from dblink_live.errors import ConfigError, SourceError, StoreError
 from dblink_live.maps.binning import count_per_pixel
 from dblink_live.store import Product, Run, StoredSegment, open_run
 from dblink_live.types import FloatImage, Localizations, Shape
+from dblink_live.workflows.inputs.run_excerpt import Rectangle, grid_slices
 from dblink_live.workflows.progress import Progress
 from dblink_live.workflows.videos.lookahead_stages import stages_of
 from dblink_live.workflows.videos.split_frames import Region, split_reconstruction
@@ -123,7 +124,8 @@ def _from_run(run: Run, settings: AnalysisSettings, report: Progress) -> Chosen:
     stored, product = _choose(run, settings)
     segment = stored.segment.index
     localizations = run.localizations(segment)
-    region = _region(stored, localizations)
+    live = run.live_region(segment) if product == "live" else None
+    region = _region(stored, localizations, None if live is None else Rectangle(*live))
     numbers = [row.window for row in run.windows(product, segment)]
     windows = range(min(numbers, default=0), max(numbers, default=-1) + 1)
     pictures = StoredVideo(run, stored, product, windows, region)
@@ -179,17 +181,25 @@ def _choose(run: Run, settings: AnalysisSettings) -> tuple[StoredSegment, Produc
     return segments[index], product
 
 
-def _region(stored: StoredSegment, localizations: Localizations) -> Region:
-    """The whole field, or of a larger one the square of `MAX_SIDE` with most localizations, on a lattice of squares."""
-    height, width = stored.grid.shape
+def _region(stored: StoredSegment, localizations: Localizations, part: Rectangle | None) -> Region:
+    """The field, or a ``part`` of it; where that is larger than `MAX_SIDE`, the square with most localizations.
+
+    Squares lie on a lattice.
+    """
+    rows, cols = grid_slices(stored, part)
+    height, width = rows.stop - rows.start, cols.stop - cols.start
     if max(height, width) <= MAX_SIDE or stored.pixel_size_nm is None:
-        return slice(0, min(height, MAX_SIDE)), slice(0, min(width, MAX_SIDE))
-    rows, cols = stored.grid.index_of(localizations["y"], localizations["x"], stored.pixel_size_nm)
+        return slice(rows.start, rows.start + min(height, MAX_SIDE)), slice(
+            cols.start, cols.start + min(width, MAX_SIDE)
+        )
+    y, x = stored.grid.index_of(localizations["y"], localizations["x"], stored.pixel_size_nm)
+    y, x = y - rows.start, x - cols.start
+    is_inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
     n_rows, n_cols = (-(-side // MAX_SIDE) for side in (height, width))
-    counts = count_per_pixel(rows // MAX_SIDE, cols // MAX_SIDE, Shape(n_rows, n_cols))
+    counts = count_per_pixel(y[is_inside] // MAX_SIDE, x[is_inside] // MAX_SIDE, Shape(n_rows, n_cols))
     row, col = (int(place) for place in np.unravel_index(int(counts.argmax()), counts.shape))
-    top, left = row * MAX_SIDE, col * MAX_SIDE
-    return slice(top, min(top + MAX_SIDE, height)), slice(left, min(left + MAX_SIDE, width))
+    top, left = rows.start + row * MAX_SIDE, cols.start + col * MAX_SIDE
+    return slice(top, min(top + MAX_SIDE, rows.stop)), slice(left, min(left + MAX_SIDE, cols.stop))
 
 
 def _reference(path: Path | None, shape: tuple[int, ...], index: npt.NDArray[np.int64]) -> FloatImage | None:

@@ -150,7 +150,8 @@ def choose_excerpt(
     segment
         None takes the longest one.
     region
-        x, y, width, height in camera pixels from the field's upper left corner.
+        x, y, width, height in camera pixels from the field's upper left corner. None is the field; pictures that are
+        live show the part of it that was live.
     from_s, to_s
         Windows that begin in this range of time, both ends included, counted from the segment's frame 0.
 
@@ -168,8 +169,10 @@ def choose_excerpt(
     numbers = [row.window for row in rows]
     whole = range(min(numbers), max(numbers) + 1)
     rectangle = None if region is None else Rectangle(*region)
+    live = run.live_region(index) if found == "live" else None
+    shown = Rectangle(*live) if rectangle is None and live is not None else rectangle
     windows = _in_time(whole, window_seconds(stored.segment, run.window_frames), from_s, to_s)
-    return Excerpt(run, stored, found, windows, _slices(stored, rectangle), rectangle)
+    return Excerpt(run, stored, found, windows, grid_slices(stored, shown), rectangle)
 
 
 def _segment(run: Run, asked: int | None) -> StoredSegment:
@@ -220,8 +223,14 @@ def _in_time(whole: range, window_s: float | None, from_s: float | None, to_s: f
     return chosen
 
 
-def _slices(stored: StoredSegment, rectangle: Rectangle | None) -> tuple[slice, slice]:
-    """The grid pixels that a region covers, those that it cuts included."""
+def grid_slices(stored: StoredSegment, rectangle: Rectangle | None) -> tuple[slice, slice]:
+    """Return rows and columns of the grid that a region covers, those that it cuts included; None is the field.
+
+    Raises
+    ------
+    ConfigError
+        The region is not in the field, or the run does not state how large a camera pixel is.
+    """
     height, width = stored.grid.shape
     if rectangle is None:
         return slice(0, height), slice(0, width)
