@@ -14,7 +14,8 @@ LOOK_ANYWAY_S = 0.05
 """A buffer that holds as many frames as before may hold others: it is looked into after so long at the latest."""
 MIN_BEHIND = 16
 """Frames that a preview may lag by at any rate."""
-_TRIES = 4
+_TRIES = 16
+"""Questions for one frame, while others come: what is met on the way is kept, so none of them is in vain."""
 
 
 @dataclass(frozen=True)
