@@ -139,6 +139,8 @@ def test_what_picasso_writes_is_read(picasso_io: ModuleType, tmp_path: Path, row
     assert (theirs.pixel_size_nm, theirs.shape, theirs.n_frames) == (PIXEL_NM, Shape(30, 40), 90)
 
 
+@pytest.mark.parametrize("is_round", [True, False], ids=["one width", "a width per axis"])
+@pytest.mark.parametrize("is_flat", [True, False], ids=["2D", "3D"])
 @pytest.mark.parametrize(
     ("name", "importer", "origin_px"),
     [
@@ -148,12 +150,28 @@ def test_what_picasso_writes_is_read(picasso_io: ModuleType, tmp_path: Path, row
     ],
 )
 def test_picasso_imports_other_formats(
-    picasso_io: ModuleType, tmp_path: Path, rows: Localizations, name: str, importer: str, origin_px: float
+    picasso_io: ModuleType,
+    tmp_path: Path,
+    rows: Localizations,
+    name: str,
+    importer: str,
+    origin_px: float,
+    is_flat: bool,
+    is_round: bool,
 ) -> None:
-    # In two dimensions, its import wants one width for both axes.
-    rows["sy"] = rows["sx"]
-    write_localizations(tmp_path / name, rows, Shape(30, 40), PIXEL_NM)
+    if is_round:
+        rows["sy"] = rows["sx"]
+    depth = {} if is_flat else {"z_nm": np.linspace(-400.0, 400.0, len(rows))}
+    write_localizations(tmp_path / name, LocalizationTable(rows, PIXEL_NM, Shape(30, 40), extra=depth))
     theirs, _ = getattr(picasso_io, importer)(str(tmp_path / name), PIXEL_NM)
     np.testing.assert_array_equal(theirs["frame"], rows["frame"])
     for axis in ("x", "y"):
         np.testing.assert_allclose(theirs[axis], rows[axis] + origin_px, rtol=0, atol=SINGLE / PIXEL_NM)
+    if name == "t.csv":
+        # Without z, its import knows one width.
+        mean = np.sqrt((rows["sx"] ** 2 + rows["sy"] ** 2) / 2)
+        widths = {"sx": mean, "sy": mean} if is_flat else {"sx": rows["sx"], "sy": rows["sy"]}
+        for axis, width in widths.items():
+            np.testing.assert_allclose(theirs[axis], width, rtol=1e-6, atol=SINGLE / PIXEL_NM)
+    if not is_flat:
+        np.testing.assert_allclose(theirs["z"], depth["z_nm"], rtol=0, atol=SINGLE)

@@ -6,10 +6,11 @@ import csv
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from dblink_live.errors import CalibrationError, SourceError
-from dblink_live.tables import read_localizations, write_localizations
+from dblink_live.tables import LocalizationTable, read_localizations, write_localizations
 from dblink_live.types import LOCALIZATION_DTYPE, Shape, empty_localizations
 from dblink_live.windows import bin_localizations
 
@@ -214,6 +215,17 @@ def test_precisions_that_differ_are_averaged_and_widths_are_kept(tmp_path: Path)
     row = read_localizations(tmp_path / "t.csv", 100.0).localizations[["sx", "sy", "lpx", "lpy"]][0]
     # Root mean square: sqrt((1 + 49) / 2) = 5.
     assert row.tolist() == (1.0, 7.0, 5.0, 5.0)
+    assert pd.read_csv(tmp_path / "t.csv")["sigma [nm]"].tolist() == [500.0]
+
+
+def test_three_dimensions_have_a_width_per_axis(tmp_path: Path) -> None:
+    rows = empty_localizations(2)
+    rows["sx"], rows["sy"] = 1.5, 1.5
+    write_localizations(tmp_path / "t.csv", LocalizationTable(rows, 100.0, extra={"z_nm": np.array([-30.0, 40.0])}))
+    read = pd.read_csv(tmp_path / "t.csv")
+    assert "sigma [nm]" not in read
+    assert read["sigma1 [nm]"].tolist() == read["sigma2 [nm]"].tolist() == [150.0, 150.0]
+    assert read_localizations(tmp_path / "t.csv", 100.0).localizations["sy"].tolist() == [1.5, 1.5]
 
 
 def test_an_empty_table_is_written_with_its_header(tmp_path: Path) -> None:

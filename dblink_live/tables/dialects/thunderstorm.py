@@ -54,7 +54,9 @@ def read_csv(path: Path, pixel_size_nm: float | None = None, unit: str | None = 
 def write_csv(path: Path, table: LocalizationTable) -> None:
     """Write ThunderSTORM's columns, frames from 1, leaving out those that are unknown.
 
-    Widths are sigma where x and y have one, else sigma1 and sigma2; the precision is the root mean square of both axes.
+    Widths are ``sigma`` in two dimensions, ``sigma1`` and ``sigma2`` in three, which is what Picasso asks for. Where x and
+    y differ in two dimensions, ``sigma`` is their root mean square, and the other two stand behind it. The precision is
+    the root mean square of both axes.
     """
     columns = _columns(table)
     names = ",".join(f'"{name}"' for name in columns)
@@ -77,9 +79,11 @@ def _columns(table: LocalizationTable) -> dict[str, npt.NDArray[np.generic]]:
     }
     if "z_nm" in table.extra:
         columns["z [nm]"] = table["z_nm"]
-    if np.array_equal(ours["sx"], ours["sy"], equal_nan=True):
-        columns["sigma [nm]"] = ours["sx"] * nm
-    else:
+    is_round = np.array_equal(ours["sx"], ours["sy"], equal_nan=True)
+    is_flat = "z_nm" not in table.extra
+    if is_flat:
+        columns["sigma [nm]"] = (ours["sx"] if is_round else _root_mean_square(ours["sx"], ours["sy"])) * nm
+    if not (is_flat and is_round):
         columns |= {"sigma1 [nm]": ours["sx"] * nm, "sigma2 [nm]": ours["sy"] * nm}
     columns |= {
         "intensity [photon]": ours["photons"],
