@@ -13,7 +13,8 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["dblink_live.bus.messages"]):
-    from dblink_live.bus.messages import decode_control, decode_image
+    from dblink_live.bus.images import decode_image
+    from dblink_live.bus.messages import decode_control
 from benchmarks.fuzz_inputs import VALID
 from dblink_live.errors import WireError
 

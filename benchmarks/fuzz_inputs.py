@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from dblink_live.bus.images import ImageMessage, encode_image
 from dblink_live.bus.messages import (
     PROTOCOL_VERSION,
     EndMessage,
     HeartbeatMessage,
     ImageInfo,
-    ImageMessage,
     ImageRequest,
     Refusal,
     Snapshot,
@@ -23,7 +23,6 @@ from dblink_live.bus.messages import (
     StartMessage,
     StatusMessage,
     encode_control,
-    encode_image,
 )
 
 IMAGES: tuple[bytes, ...] = tuple(

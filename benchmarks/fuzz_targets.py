@@ -17,13 +17,13 @@ import zmq
 
 from benchmarks.fuzz_inputs import IMAGES, NEWS, REQUESTS, Mutator
 from dblink_live.bus import ImageMessage, Link, Publisher, StartMessage, Subscriber
+from dblink_live.bus.images import decode_image
 from dblink_live.bus.messages import (
     MAX_REQUEST_BYTES,
     PROTOCOL_VERSION,
     Snapshot,
     SnapshotRequest,
     decode_control,
-    decode_image,
     encode_control,
 )
 from dblink_live.errors import WireError

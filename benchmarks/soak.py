@@ -32,9 +32,10 @@ from benchmarks.report import Report, markdown_table
 from dblink_live.bus import Publisher
 from dblink_live.config import RunConfig, run_config_from_plain
 from dblink_live.models import Model, load_model
-from dblink_live.pipeline.live_loop import LineTotals, LiveLoop
+from dblink_live.pipeline.live_loop import LiveLoop
 from dblink_live.pipeline.preview_publisher import PreviewPublisher
 from dblink_live.pipeline.provenance import describe_run
+from dblink_live.pipeline.totals import LineTotals
 from dblink_live.simulate import SCMOS, make_camera
 from dblink_live.sources.camera_process import CameraProcess
 from dblink_live.store import RunWriter, verify_run

@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 from dblink_live.analysis.trust.sample import sample_of_positions
-from dblink_live.camera.recording_facts import MIN_FRAMES, estimate_camera
+from dblink_live.camera.recording_facts import MIN_FRAMES, estimate_camera, middle_of
 from dblink_live.errors import CalibrationError, DblinkError, SourceError
 from dblink_live.interfaces import FrameSource
 from dblink_live.pixel_sizes import is_plausible, suggestion
@@ -211,15 +211,8 @@ def _first_frames(source: FrameSource, n_frames: int = N_FRAMES) -> tuple[FrameA
             if isinstance(event, Gap) and event.cause is GapCause.CAMERA:
                 n_lost += event.count or 0
             if isinstance(event, Frame):
-                found.append(middle_of(event.data))
+                found.append(middle_of(event.data, MAX_SIDE))
     return _stacked(found), n_lost
-
-
-def middle_of(frame: FrameArray, max_side: int = MAX_SIDE) -> FrameArray:
-    """Return a copy of the middle of a frame [H, W], at most ``max_side`` pixels a side."""
-    starts = [max(0, (side - max_side) // 2) for side in frame.shape]
-    middle: FrameArray = frame[starts[0] : starts[0] + max_side, starts[1] : starts[1] + max_side].copy()
-    return middle
 
 
 def _stacked(frames: list[FrameArray]) -> FrameArray:
@@ -281,13 +274,29 @@ def _inspect_table(path: Path) -> Inspection:
 
 
 def _described(path: Path, name: str, table: LocalizationTable, origin: str, command: str) -> Inspection:
-    problem = None
+    problem = _problem_of_reading(path, table)
+    odd = [note for note in table.notes if "kept together" not in note]
+    odd += [] if len(table) else ["there is no row"]
+    if problem is not None and "--channel" in problem:
+        command += " --channel VALUE"
+    facts = {**_table_facts(table), "pixel size from": origin, **_window_advice(table)}
+    kept = {label: value for label, value in facts.items() if value is not None}
+    return Inspection(str(path), "localization table", name, kept, tuple(odd), problem, command)
+
+
+def _problem_of_reading(path: Path, table: LocalizationTable) -> str | None:
+    """Why the table cannot be read without a choice of channel, in words; None where it can."""
     try:
         read_localizations(path, table.pixel_size_nm if table.is_pixel_size_known else None)
     except SourceError as error:
-        problem = str(error)
+        return str(error)
     except CalibrationError:
         pass
+    return None
+
+
+def _table_facts(table: LocalizationTable) -> dict[str, Any]:
+    """Return what a table holds by label; None for what is unknown."""
     facts: dict[str, Any] = {"localizations": len(table)}
     if len(table):
         frames = table["frame"]
@@ -297,20 +306,12 @@ def _described(path: Path, name: str, table: LocalizationTable, origin: str, com
             "x um": [round(nm[0] / 1e3, 3), round(nm[1] / 1e3, 3)],
             "y um": [round(nm[2] / 1e3, 3), round(nm[3] / 1e3, 3)],
         }
-    facts |= {
+    return facts | {
         "columns": list(table.known_columns()),
         "unused columns": list(table.unused) or None,
         "field": list(table.shape) if table.shape else None,
         "pixel size nm": table.pixel_size_nm if table.is_pixel_size_known else None,
-        "pixel size from": origin,
     }
-    facts |= _window_advice(table)
-    odd = [note for note in table.notes if "kept together" not in note]
-    odd += [] if len(table) else ["there is no row"]
-    if problem is not None and "--channel" in problem:
-        command += " --channel VALUE"
-    kept = {label: value for label, value in facts.items() if value is not None}
-    return Inspection(str(path), "localization table", name, kept, tuple(odd), problem, command)
 
 
 def _window_advice(table: LocalizationTable) -> dict[str, Any]:

@@ -31,7 +31,7 @@ _BUILT_IN = {
 
 NETWORK_SUFFIX = ".safetensors"
 """A localizer of such a name is the one that the network of that file is of: dense or deepstorm."""
-_OWN_NETWORK = "dblink_live.localization:own_network"
+_OF_WEIGHTS = "dblink_live.localization:localizer_of_weights"
 
 LocalizerFactory = Callable[..., Localizer]
 
@@ -90,7 +90,7 @@ def get_localizer_factory(name: str) -> LocalizerFactory:
         No localizer of that name is installed, or its package cannot be imported.
     """
     if name.endswith(NETWORK_SUFFIX):
-        return functools.partial(EntryPoint(name, _OWN_NETWORK, LOCALIZERS).load(), weights=name)
+        return functools.partial(EntryPoint(name, _OF_WEIGHTS, LOCALIZERS).load(), weights=name)
     if name in _registered:
         return _checking_options(name, _registered[name])
     point = _find(name)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import zmq
 
 from dblink_live.bus.address import Address, ClientKeys
-from dblink_live.bus.messages import MAX_PART_BYTES
+from dblink_live.bus.images import MAX_PART_BYTES
 from dblink_live.errors import WireError
 
 _EVENT = struct.Struct("=Hi")

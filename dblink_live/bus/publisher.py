@@ -22,6 +22,7 @@ import zmq
 
 from dblink_live.bus.address import Address, ServerKeys, check_binding
 from dblink_live.bus.authenticator import Authenticator, Refusals
+from dblink_live.bus.images import ImageMessage, encode_image
 from dblink_live.bus.messages import (
     MAX_REQUEST_BYTES,
     PROTOCOL_VERSION,
@@ -30,7 +31,6 @@ from dblink_live.bus.messages import (
     EndMessage,
     HeartbeatMessage,
     ImageInfo,
-    ImageMessage,
     ImageRequest,
     Refusal,
     RegionRequest,
@@ -41,7 +41,6 @@ from dblink_live.bus.messages import (
     Topic,
     decode_control,
     encode_control,
-    encode_image,
 )
 from dblink_live.errors import DblinkError, WireError
 from dblink_live.latency import PUBLISHER_BEAT_S

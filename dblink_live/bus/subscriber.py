@@ -20,14 +20,13 @@ import zmq
 
 from dblink_live.bus.address import Address, ClientKeys, check_connecting
 from dblink_live.bus.connection import Connection, Question
+from dblink_live.bus.images import MAX_PART_BYTES, ImageMessage, decode_image
 from dblink_live.bus.messages import (
     MAX_CONTROL_BYTES,
-    MAX_PART_BYTES,
     TOPICS,
     Control,
     EndMessage,
     HeartbeatMessage,
-    ImageMessage,
     ImageRequest,
     Refusal,
     RegionRequest,
@@ -37,7 +36,6 @@ from dblink_live.bus.messages import (
     StatusMessage,
     Topic,
     decode_control,
-    decode_image,
     encode_control,
 )
 from dblink_live.errors import WireError

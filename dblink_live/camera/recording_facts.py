@@ -201,6 +201,13 @@ def estimated_camera(frames: FrameArray, camera: Camera) -> tuple[Camera, str]:
     )
 
 
+def middle_of(frame: FrameArray, max_side: int) -> FrameArray:
+    """Return a copy of the middle of a frame [H, W], at most ``max_side`` pixels a side."""
+    starts = [max(0, (side - max_side) // 2) for side in frame.shape]
+    middle: FrameArray = frame[starts[0] : starts[0] + max_side, starts[1] : starts[1] + max_side].copy()
+    return middle
+
+
 def contradictions(facts: RecordingFacts, camera: Camera) -> list[str]:
     """Return a sentence for each fact of a camera that the frames contradict by more than a factor of 1.5."""
     found = []

@@ -4,7 +4,7 @@ from dblink_live.localization.auto import AutoLocalizer
 from dblink_live.localization.gaussian.localizer import GaussianLocalizer, compile_ahead
 from dblink_live.localization.neural.deepstorm import DeepStormLocalizer
 from dblink_live.localization.neural.dense import DenseLocalizer
-from dblink_live.localization.neural.own_network import own_network
+from dblink_live.localization.neural.weights import localizer_of_weights
 
 __all__ = [
     "AutoLocalizer",
@@ -12,5 +12,5 @@ __all__ = [
     "DenseLocalizer",
     "GaussianLocalizer",
     "compile_ahead",
-    "own_network",
+    "localizer_of_weights",
 ]

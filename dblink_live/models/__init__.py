@@ -18,8 +18,8 @@ from dblink_live.models.memory import (
     PassMemory,
     measure_pass,
     measure_stream,
+    min_plan,
     plan_checkpoints,
-    smallest_plan,
 )
 from dblink_live.models.network import BidirectionalNetwork, Decoded, DirectionState, Encoded
 from dblink_live.models.offline import bounded_pass, full_pass, iter_reconstruct, reconstruct
@@ -56,9 +56,9 @@ __all__ = [
     "load_model",
     "measure_pass",
     "measure_stream",
+    "min_plan",
     "plan_checkpoints",
     "reconstruct",
     "resolve_device",
     "save_checkpoint",
-    "smallest_plan",
 ]

@@ -127,7 +127,7 @@ def plan_checkpoints(n_windows: int, memory: PassMemory, budget_bytes: int) -> C
     return next((plan for plan in plans if plan.bytes <= budget_bytes), None)
 
 
-def smallest_plan(n_windows: int, memory: PassMemory) -> CheckpointPlan:
+def min_plan(n_windows: int, memory: PassMemory) -> CheckpointPlan:
     """The plan that takes the least memory."""
     plans = (_plan_of_levels(max(n_windows, 1), levels, memory) for levels in range(MAX_LEVELS + 1))
     return min(plans, key=lambda plan: plan.bytes)

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dblink_live.camera.recording_facts import MIN_FRAMES, contradictions, estimate_camera
+from dblink_live.camera.recording_facts import MIN_FRAMES, contradictions, estimate_camera, middle_of
 from dblink_live.errors import CalibrationError
-from dblink_live.inspection import middle_of
 from dblink_live.types import Camera, Frame, FrameArray
 
 N_FRAMES = 200

@@ -8,8 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dblink_live.camera.recording_facts import MIN_FRAMES, estimated_camera
-from dblink_live.inspection import middle_of
+from dblink_live.camera.recording_facts import MIN_FRAMES, estimated_camera, middle_of
 from dblink_live.pipeline.stages.items import ForLocalize, FrameBatch, SegmentEnd, SegmentStart
 from dblink_live.types import Camera, FrameArray
 

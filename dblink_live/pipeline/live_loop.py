@@ -16,10 +16,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
-from dblink_live.analysis.trust.sample import Sample
 from dblink_live.bus import StatusMessage
 from dblink_live.bus.messages import RunState, StageMessage
 from dblink_live.config import RunConfig
@@ -38,11 +36,11 @@ from dblink_live.pipeline.stages.bin import BinOutput, BinStage
 from dblink_live.pipeline.stages.items import ForLocalize, FrameBatch, SegmentStart
 from dblink_live.pipeline.stages.localize import LocalizeStage
 from dblink_live.pipeline.stages.publish import PublishStage
-from dblink_live.pipeline.stages.reconstruct import ReconstructStage, Stretch
+from dblink_live.pipeline.stages.reconstruct import ReconstructStage
 from dblink_live.pipeline.stages.stage import Stage
 from dblink_live.pipeline.stages.store import StoreStage
 from dblink_live.pipeline.stall_detector import StallDetector
-from dblink_live.status import LatencySummary, StageStatus
+from dblink_live.pipeline.totals import LineTotals
 from dblink_live.store import RunWriter
 from dblink_live.types import Camera, FrameArray, Gap, Segment
 from dblink_live.windows import CompletedWindow
@@ -51,39 +49,6 @@ _LOG = logging.getLogger(__name__)
 
 WATCH_S = 0.1
 """While the loop waits for a stage, it keeps watch and tells the status so often."""
-
-
-@dataclass(frozen=True)
-class LineTotals:
-    """What the live loop has done, over all segments."""
-
-    frames_seen: int = 0
-    frames_committed: int = 0
-    frames_tail: int = 0
-    lost: dict[str, int] = field(default_factory=dict)
-    has_unknown_loss: bool = False
-    fps_held: float | None = None
-    latency: LatencySummary = field(default_factory=LatencySummary)
-    windows_counts: int = 0
-    windows_live: int = 0
-    is_calibrated: bool = True
-    is_estimated: bool = False
-    """Whether the gain of a camera was estimated from the frames."""
-    stopped_early: bool = False
-    is_preview: bool = False
-    """Whether another program acquired the frames, and this one looked at them in passing."""
-    budget_s: float | None = None
-    """How old a picture may be that is shown; None where none can be too late."""
-    live_region: Box | None = None
-    """Part of the field that was shown last, in camera pixels."""
-    density_per_um2_frame: float | None = None
-    """Localizations lately."""
-    sample: Sample = field(default_factory=Sample)
-    """What the localizations of the last windows say of motion, precision and window length."""
-    degraded: tuple[Stretch, ...] = ()
-    """Windows for which something was given up."""
-    stages: tuple[StageStatus, ...] = ()
-    """Each stage of the loop, in the order in which a frame passes them."""
 
 
 class LiveLoop:

@@ -20,7 +20,7 @@ from dblink_live.errors import DblinkError
 from dblink_live.interfaces import FrameSource
 from dblink_live.models import Model, load_model
 from dblink_live.pipeline.disk import DiskAction, DiskGuard, DiskUse, check_forecast, measure_disk
-from dblink_live.pipeline.live_loop import LineTotals, LiveLoop
+from dblink_live.pipeline.live_loop import LiveLoop
 from dblink_live.pipeline.live_settings import check_live_settings
 from dblink_live.pipeline.network_runner import Engine
 from dblink_live.pipeline.overload.forecast import Forecast, forecast, measure_costs
@@ -28,6 +28,7 @@ from dblink_live.pipeline.overload.live_region import RegionRequest
 from dblink_live.pipeline.preview_publisher import PreviewPublisher
 from dblink_live.pipeline.provenance import describe_run
 from dblink_live.pipeline.recording.recorder import Recorder, start_recorder
+from dblink_live.pipeline.totals import LineTotals
 from dblink_live.registry import get_localizer_factory
 from dblink_live.sources import SourceSpec, default_camera, open_source, parse_source
 from dblink_live.sources.camera_process import launch_camera

@@ -141,15 +141,12 @@ def _lacking(run: Run, summary: BackfillSummary) -> Iterator[LackingSegment]:
     for position, stored in enumerate(segments):
         index = stored.segment.index
         rows = run.windows("counts", index)
-        lacking = [row for row in rows if row.n_frames_missing and (index, row.window) not in mended]
+        lacking = _without_frames(rows, mended)
         raw = _recording_of(stored, recorded)
-        if not rows or raw is None:
-            summary.n_left += len(lacking)
-            continue
         camera = stored.to_camera()
-        if camera is None:
+        if not rows or raw is None or camera is None:
             summary.n_left += len(lacking)
-            if lacking:
+            if lacking and raw is not None:
                 summary.reasons.append(f"the run does not hold the camera facts of segment {index} pixel by pixel")
             continue
         better = [row for row in lacking if _n_recorded(raw, row.start, row.stop) > _n_seen(row)]
@@ -161,6 +158,10 @@ def _lacking(run: Run, summary: BackfillSummary) -> Iterator[LackingSegment]:
         if windows:
             first_frame = rows[0].start - rows[0].window * run.window_frames
             yield LackingSegment(stored, camera, raw, first_frame, windows)
+
+
+def _without_frames(rows: list[CommittedWindow], mended: set[tuple[int, int]]) -> list[CommittedWindow]:
+    return [row for row in rows if row.n_frames_missing and (row.segment, row.window) not in mended]
 
 
 def _recording_of(stored: StoredSegment, recorded: list[RawFrames]) -> RawFrames | None:

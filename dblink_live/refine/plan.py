@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dblink_live.errors import ConfigError
-from dblink_live.models import BidirectionalNetwork, CheckpointPlan, measure_pass, plan_checkpoints, smallest_plan
+from dblink_live.models import BidirectionalNetwork, CheckpointPlan, measure_pass, min_plan, plan_checkpoints
 from dblink_live.models.streaming import REVERSE_SPAN
 from dblink_live.refine.tiles import Tile, cut_into_tiles
 from dblink_live.types import Shape
@@ -122,7 +122,7 @@ def _too_little(
     def least(stretch: Stretch) -> int:
         memory = measure_pass(network, *_largest(network, stretch, side))
         if pending is None:
-            return smallest_plan(stretch.n_windows, memory).bytes + _store_bytes(stretch)
+            return min_plan(stretch.n_windows, memory).bytes + _store_bytes(stretch)
         needed = (pending + REVERSE_SPAN) * memory.window + 2 * memory.state + memory.working
         return needed + _store_bytes(stretch)
 

@@ -156,11 +156,11 @@ def figures_of(path: Path, chosen: Chosen, found: Figures) -> dict[str, object]:
         },
         "frc_regions_nm": _regions(found.frc_regions),
         "decorrelation_nm": found.decorrelation_nm,
-        "drift_nm": largest_nm(drift),
+        "drift_nm": max_drift_nm(drift),
         "drift_path_nm": None
         if drift is None
         else {"window": _plain(drift.time), "y": _plain(drift.y_nm), "x": _plain(drift.x_nm)},
-        "drift_localizations_nm": largest_nm(found.drift_localizations),
+        "drift_localizations_nm": max_drift_nm(found.drift_localizations),
         "fiducials": fiducials_of(found.fiducials),
         "consistency": found.consistency,
         "consistency_as_shown": found.consistency_as_shown,
@@ -209,7 +209,7 @@ def _regions(regions: RegionFrc | None) -> dict[str, object] | None:
     }
 
 
-def largest_nm(drift: Drift | None) -> float | None:
+def max_drift_nm(drift: Drift | None) -> float | None:
     """Return the largest shift; None where there is no drift curve."""
     return None if drift is None else drift.max_nm
 

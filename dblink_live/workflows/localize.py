@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -10,7 +11,7 @@ import numpy as np
 
 from dblink_live.config import CameraConfig, LocalizerConfig
 from dblink_live.errors import CalibrationError, ConfigError, SourceError
-from dblink_live.interfaces import Explaining, FrameSource
+from dblink_live.interfaces import Explaining, FrameSource, SourceEvent
 from dblink_live.localizations import Localizations as LocalizationArray
 from dblink_live.sources.files.stack_format import format_of_scheme, scheme_by_suffix
 from dblink_live.types import (
@@ -193,12 +194,7 @@ def _localize(
     with report.bar("localizing", source.n_frames_expected, "frames") as advance:
         while not source.is_finished:
             events = source.read(BATCH_FRAMES, timeout_s=1.0)
-            changes = [event.reason for event in events if isinstance(event, Segment)]
-            if changes:
-                raise SourceError(
-                    f"expected frames of one kind throughout {source.name}, found a change of {changes[0]} after frame "
-                    f"{n_done}; `dblink-live run` takes it as several segments"
-                )
+            _refuse_segments(events, source.name, n_done)
             frames = [event for event in events if isinstance(event, Frame)]
             lost = [event for event in events if isinstance(event, Gap) and event.cause is GapCause.CAMERA]
             n_done = max([n_done, *(gap.after + 1 + (gap.count or 0) for gap in lost)])
@@ -210,6 +206,16 @@ def _localize(
                 advance(n_done)
     notes = tuple(localizer.notes()) if isinstance(localizer, Explaining) else ()
     return LocalizedStack(np.concatenate(tables), segment, camera, n_done, notes)
+
+
+def _refuse_segments(events: Sequence[SourceEvent], source: str, n_done: int) -> None:
+    """Raise SourceError if the recording changes its kind of frames behind the first ``n_done``."""
+    changes = [event.reason for event in events if isinstance(event, Segment)]
+    if changes:
+        raise SourceError(
+            f"expected frames of one kind throughout {source}, found a change of {changes[0]} after frame "
+            f"{n_done}; `dblink-live run` takes it as several segments"
+        )
 
 
 def _camera(stack: str, config: CameraConfig, segment: Segment, report: Progress) -> Camera:

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dblink_live.bus import HeartbeatMessage, Link, Publisher, StatusMessage, Subscriber
+from dblink_live.bus.images import decode_image
 from dblink_live.bus.messages import (
     MAX_CONTROL_BYTES,
     MAX_REQUEST_BYTES,
@@ -29,7 +30,6 @@ from dblink_live.bus.messages import (
     SnapshotRequest,
     StartMessage,
     decode_control,
-    decode_image,
     encode_control,
 )
 from dblink_live.errors import WireError

@@ -14,17 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dblink_live.bus.images import MAX_EXTRA, MAX_HEADER_BYTES, MAX_SIDE, ImageMessage, decode_image, encode_image
 from dblink_live.bus.messages import (
     MAX_CONTROL_BYTES,
-    MAX_EXTRA,
-    MAX_HEADER_BYTES,
-    MAX_SIDE,
     PROTOCOL_VERSION,
     TOPICS,
     EndMessage,
     HeartbeatMessage,
     ImageInfo,
-    ImageMessage,
     ImageRequest,
     Refusal,
     Snapshot,
@@ -32,9 +29,7 @@ from dblink_live.bus.messages import (
     StartMessage,
     StatusMessage,
     decode_control,
-    decode_image,
     encode_control,
-    encode_image,
 )
 from dblink_live.errors import WireError
 

@@ -76,14 +76,14 @@ def test_an_em_gain_is_handed_on(stacks: None) -> None:
 def test_wrong_input_is_one_line_and_writes_nothing(
     stacks: None, capsys: pytest.CaptureFixture[str], arguments: list[str], named: str
 ) -> None:
-    Path("kept.toml").write_text("precious")
+    Path("kept.toml").write_text("precious", encoding="utf-8")
     before = sorted(Path().iterdir())
     assert main(["calibrate", *arguments]) == 2
     printed = capsys.readouterr()
     assert named in printed.err.splitlines()[-1]
     assert "Traceback" not in printed.err
     assert sorted(Path().iterdir()) == before
-    assert Path("kept.toml").read_text() == "precious"
+    assert Path("kept.toml").read_text(encoding="utf-8") == "precious"
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_maps_are_written_and_localize_uses_them(
             table = f"{stack}_{config}.csv"
             command = ["localize", f"{stack}.tif", "--out", table, "--config", f"{config}.toml"]
             assert main([*command, "--pixel-size-nm", "100", "--psf-sigma-px", "1"]) == 0
-            found[stack, config] = len(Path(table).read_text().splitlines()) - 1
+            found[stack, config] = len(Path(table).read_text(encoding="utf-8").splitlines()) - 1
     # 12 molecules in 20 frames. Of pixels that flicker or sit high, one number makes molecules; maps do not.
     assert found["cell", "camera"] == pytest.approx(240, rel=0.1)
     assert found["empty", "flat"] > 25

@@ -11,8 +11,9 @@ from dying_run import make_config
 from dblink_live.errors import SourceError
 from dblink_live.interfaces import FrameSource
 from dblink_live.models import Model, load_model
-from dblink_live.pipeline.live_loop import LineTotals, LiveLoop
+from dblink_live.pipeline.live_loop import LiveLoop
 from dblink_live.pipeline.provenance import describe_run
+from dblink_live.pipeline.totals import LineTotals
 from dblink_live.store import RunWriter, open_run, verify_run
 
 WINDOW_FRAMES = 10

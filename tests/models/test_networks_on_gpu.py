@@ -24,8 +24,8 @@ from dblink_live.models import (
     load_model,
     measure_pass,
     measure_stream,
+    min_plan,
     resolve_device,
-    smallest_plan,
 )
 from dblink_live.pipeline.network_runner import Engine, NetworkRunner
 from dblink_live.types import Grid, LocalizationMap, Shape
@@ -117,7 +117,7 @@ def test_the_full_pass_gives_the_cpus_pictures_whatever_the_checkpoints(
     maps = maps_of(45, 40, 37)
     expected = np.stack([picture for _, picture in full_pass(network, maps)])
     network.to(device)
-    plan = smallest_plan(len(maps), measure_pass(network, 40, 37))
+    plan = min_plan(len(maps), measure_pass(network, 40, 37))
     for chosen in (None, plan):
         found = np.stack([picture for _, picture in full_pass(network, maps, plan=chosen)])
         assert np.abs(found - expected).max() < FLOAT32
@@ -185,5 +185,5 @@ def test_memory_on_the_card_is_what_was_rehearsed(device: str, network: Bidirect
     used = peak(live)
     assert expected / 4 < used <= 1.1 * expected
     memory = measure_pass(network, side, side)
-    plan = smallest_plan(len(maps), memory)
+    plan = min_plan(len(maps), memory)
     assert peak(lambda: list(full_pass(network, maps, plan=plan))) <= 1.1 * plan.bytes

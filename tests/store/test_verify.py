@@ -40,9 +40,9 @@ def _sql(run: Path, statement: str, file: str = "journal.sqlite") -> None:
 
 
 def _edit(path: Path, change: Callable[[Any], object]) -> None:
-    metadata = json.loads(path.read_text())
+    metadata = json.loads(path.read_text(encoding="utf-8"))
     change(metadata)
-    path.write_text(json.dumps(metadata))
+    path.write_text(json.dumps(metadata), encoding="utf-8")
 
 
 def _corrupt_shard(run: Path) -> None:

@@ -19,7 +19,7 @@ NAMES = ["Channel", "channel_index", "Color", "colour", "ch", "filenumber", "Fil
 
 def two(path: Path, column: str, values: tuple[str, str] = ("0", "1")) -> Path:
     rows = [f"{values[i % 2]},{10 + i},{1000 + i},2000.5" for i in range(5)]
-    path.write_text("\n".join([f"{column},frame,x [nm],y [nm]", *rows]) + "\n")
+    path.write_text("\n".join([f"{column},frame,x [nm],y [nm]", *rows]) + "\n", encoding="utf-8")
     return path
 
 

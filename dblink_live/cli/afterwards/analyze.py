@@ -93,7 +93,7 @@ def run(options: argparse.Namespace) -> Outcome:
 
 
 def _table(path: Path, chosen: Chosen, found: Figures) -> Table:
-    from dblink_live.workflows.analyze import fiducials_of, half_bit_nm, largest_nm, notes_of
+    from dblink_live.workflows.analyze import fiducials_of, half_bit_nm, max_drift_nm, notes_of
 
     where = path.name if chosen.product is None else f"{path.name}, {chosen.product}, segment {chosen.segment}"
     table = Table(title=where, title_justify="left", caption="\n".join(notes_of(found)), caption_justify="left")
@@ -112,8 +112,8 @@ def _table(path: Path, chosen: Chosen, found: Figures) -> Table:
             found.frc_reconstruction_nm, found.at_most_nm("frc_nm.reconstruction")
         ),
         "decorrelation analysis of the pictures [nm]": _text(found.decorrelation_nm),
-        "drift of the pictures, largest distance from the first [nm]": _text(largest_nm(found.drift)),
-        "drift of the localizations [nm]": _text(largest_nm(found.drift_localizations)),
+        "drift of the pictures, largest distance from the first [nm]": _text(max_drift_nm(found.drift)),
+        "drift of the localizations [nm]": _text(max_drift_nm(found.drift_localizations)),
         "consistency between every two pictures, drift undone": _text(found.consistency, 3),
         "share of the predicted pixels that localizations support": _text(found.supported_fraction, 3),
         "share of the localizations where nothing is predicted": _text(found.left_out_fraction, 3),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +11,10 @@ from rich.table import Table
 
 from dblink_live.cli.options import UsageError, Verbs, add_json, add_verb, positive_int
 from dblink_live.cli.result import Outcome
-from dblink_live.errors import DblinkError
 from dblink_live.workflows.progress import say
 
 if TYPE_CHECKING:
-    from dblink_live.workflows.doctor.capacity import LargestField
-    from dblink_live.workflows.doctor.machine import Gpu
+    from dblink_live.workflows.doctor.examination import Examination
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -54,64 +51,14 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    from dblink_live.sources.micromanager.core import adapter_folders
-    from dblink_live.workflows.doctor import machine, microscope
-    from dblink_live.workflows.doctor.capacity import measure_capacity
+    from dblink_live.workflows.doctor.examination import examine
 
     if options.record_bridge is not None:
         return _record_bridge(options.port, options.record_bridge)
     if not options.folder.is_dir():
         raise UsageError(f"expected a folder to write to, found none at {options.folder}")
-    say("asking torch, Qt and Micro-Manager")
-    torch = machine.inspect_torch()
-    gpus = machine.inspect_gpus()
-    qt = machine.inspect_qt()
-    micromanager = machine.inspect_micromanager()
-    own = micromanager.value if isinstance(micromanager.value, dict) else {}
-    folders = microscope.inspect_folders(options.mm_folder or adapter_folders(), own.get("device_interface"))
-    camera, bridge, bridge_problems = microscope.inspect_bridge(options.port)
-    config_problems: tuple[str, ...] = ()
-    if options.config is not None:
-        say(f"measuring the camera of {options.config}")
-        camera, config_problems = microscope.measure_camera(options.config)
-    say("measuring disk and memory")
-    disk = machine.measure_disk_mb_s(options.folder)
-    ring = machine.measure_ring_mb_s()
-    findings = (torch, qt, micromanager, folders, disk, ring)
-    problems = [problem for finding in findings for problem in finding.problems]
-    problems += [*machine.gpu_problems(gpus, torch), *bridge_problems, *config_problems]
-    holds: list[dict[str, object]] = []
-    largest: LargestField | None = None
-    if torch.version is not None and not torch.problems:
-        say("measuring localizer and network")
-        try:
-            measured = measure_capacity(torch.device)
-            holds, largest = [field.to_json_dict() for field in measured.fields], measured.largest
-        except DblinkError as error:
-            problems.append(str(error))
-    verdicts = [] if largest is None else [largest.line(torch.description)]
-    if camera is not None:
-        verdicts += microscope.verdicts(camera, holds, disk.value, ring.value)
-    figures: dict[str, object] = {
-        "torch": torch.version,
-        "device": torch.device,
-        "device_description": torch.description,
-        "gpus": [asdict(gpu) for gpu in gpus],
-        "qt": qt.value,
-        "micromanager": micromanager.value,
-        "micromanager_folders": folders.value,
-        "bridge": bridge,
-        "camera": None
-        if camera is None
-        else {**asdict(camera), "mb_s": camera.mb_s, "fps_held": microscope.fps_held(holds, camera.shape)},
-        "verdicts": verdicts,
-        "disk_mb_s": disk.value,
-        "ring_mb_s": ring.value,
-        "holds": holds,
-        "largest_field": None if largest is None else {"device": torch.device, **largest.to_json_dict()},
-        "problems": problems,
-    }
-    return Outcome(text=_report(figures, gpus, holds, [*verdicts], problems), figures=figures)
+    examination = examine(options.folder, options.mm_folder, options.config, options.port, on_step=say)
+    return Outcome(text=_report(examination), figures=examination.to_json_dict())
 
 
 def _record_bridge(port: int, path: Path) -> Outcome:
@@ -128,17 +75,12 @@ def _record_bridge(port: int, path: Path) -> Outcome:
     )
 
 
-def _report(
-    figures: dict[str, object],
-    gpus: list[Gpu],
-    holds: list[dict[str, object]],
-    verdicts: list[str],
-    problems: list[str],
-) -> RenderableType:
+def _report(examination: Examination) -> RenderableType:
+    figures, problems = examination.to_json_dict(), examination.problems
     facts = Table(show_header=False)
     for name in ("torch", "device", "device_description", "qt", "disk_mb_s", "ring_mb_s"):
         facts.add_row(name, str(figures[name]))
-    for gpu in gpus:
+    for gpu in examination.gpus:
         capability = "unknown" if gpu.compute_capability is None else f"{gpu.compute_capability:g}"
         memory = "memory unknown" if gpu.memory_gb is None else f"{gpu.memory_gb:g} GB"
         facts.add_row("gpu", f"{gpu.name}, {memory}, compute capability {capability}, driver {gpu.driver}")
@@ -150,9 +92,9 @@ def _report(
             facts.add_row(f"interface of {folder}", str(interface))
     facts.add_row("bridge", str(figures["bridge"]))
     capacity = Table("camera field", "frames per second", title="what localizer and network can hold together")
-    for row in holds:
+    for row in examination.holds:
         is_scaled = "" if row["is_measured"] else " (scaled)"
         capacity.add_row(str(row["shape"]), f"{row['fps']}{is_scaled}")
-    lines = [*verdicts, *(f"problem: {problem}" for problem in problems)]
+    lines = [*examination.verdicts, *(f"problem: {problem}" for problem in problems)]
     verdict = "\n".join(lines if problems else [*lines, "no problems found"])
     return Group(facts, capacity, verdict)

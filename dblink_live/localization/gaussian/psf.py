@@ -49,10 +49,7 @@ class _Products:
 def _products(n_parameters: int, device: torch.device) -> _Products:
     """Made once for each kind of fit: lists of indices are slow to come by."""
     n_factors = 3 if n_parameters == 6 else 2
-    # As `_sums` stacks them: products of two factors, single factors, 1.
-    place = {(i, j): k for k, (i, j) in enumerate((i, j) for i in range(n_factors) for j in range(i, n_factors))}
-    place |= {(i, n_factors): len(place) + i for i in range(n_factors)}
-    place[n_factors, n_factors] = len(place)
+    place = _places(n_factors)
     factor = {0: 0, 1: 1, 2: n_factors, 3: 2}
     alone = [factor[_ALONG_X[p]] for p in range(n_parameters)]
     pairs = [(p, q) for p in range(n_parameters) for q in range(p, n_parameters)]
@@ -67,6 +64,13 @@ def _products(n_parameters: int, device: torch.device) -> _Products:
     # Not inference tensors: they are cached and used outside of inference, too.
     with torch.inference_mode(mode=False):
         return _Products(*(torch.tensor(values, device=device) for values in lists))
+
+
+def _places(n_factors: int) -> dict[tuple[int, int], int]:
+    """Places of products along x, as `_sums` stacks them: of two factors, single factors, 1."""
+    both = [(i, j) for i in range(n_factors) for j in range(i, n_factors)]
+    single = [(i, n_factors) for i in range(n_factors)]
+    return {pair: place for place, pair in enumerate([*both, *single, (n_factors, n_factors)])}
 
 
 @cache

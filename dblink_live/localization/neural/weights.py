@@ -15,6 +15,9 @@ import msgspec
 from torch import Tensor
 
 from dblink_live.errors import ModelError
+from dblink_live.interfaces import Localizer
+from dblink_live.registry import get_localizer_factory
+from dblink_live.types import Camera
 from dblink_live.weight_files import SUFFIX, Facts, find_weights, read_weights
 
 FORMAT_VERSION = 1
@@ -24,6 +27,8 @@ _MEASURED = ("running_mean", "running_var", "num_batches_tracked")
 """Of the normalisations, what is measured and not trained."""
 
 Range = tuple[float, float]
+
+_LOCALIZERS = ("deepstorm", "dense")
 
 
 class NetworkFacts(Facts, frozen=True, kw_only=True):
@@ -89,6 +94,26 @@ def find_network(name_or_path: str | os.PathLike[str]) -> Path:
         There is none.
     """
     return find_weights(name_or_path, _zoo(), "localizer network")
+
+
+def localizer_of_weights(camera: Camera, *, weights: str | os.PathLike[str], **options: object) -> Localizer:
+    """Return the localizer that the checkpoint ``weights`` names in its metadata; ``options`` are its own.
+
+    Raises
+    ------
+    ConfigError
+        What the localizer refuses.
+    ModelError
+        No such file, a damaged one, or one of a localizer that this version does not have.
+    """
+    path = find_network(weights)
+    architecture = architecture_of(path)
+    if architecture not in _LOCALIZERS:
+        raise ModelError(
+            f"expected a network of the localizers {', '.join(_LOCALIZERS)}, found {path} of {architecture!r}; "
+            "update dblink-live"
+        )
+    return get_localizer_factory(architecture)(camera, weights=path, **options)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,28 +56,18 @@ class AcquisitionPlan:
             The plan has no such channel or position, or nothing is left of it.
         """
         wanted = {"channel": _named(events, "channel", channel), "position": _named(events, "position", position)}
-        first: Mapping[str, Any] | None = None
+        first: Mapping[str, Any] = next((event["axes"] for event in events if _fits(event["axes"], wanted)), {})
         numbers: dict[frozenset[Any], int] = {}
         kept: list[Event] = []
         exposure_ms: float | None = None
-        n_chosen = 0
-        for event in events:
-            axes = event["axes"]
-            is_chosen = all(value is None or axes.get(name) == value for name, value in wanted.items())
-            if is_chosen and first is None:
-                first = axes
-            is_chosen = is_chosen and first is not None and _but_time(axes) == _but_time(first)
-            is_kept_already = n_chosen < n_skip
-            n_chosen += is_chosen
-            if is_kept_already:
-                continue
+        for event, is_chosen in _after(n_skip, events, wanted, _but_time(first)):
             kept.append(event)
             if is_chosen:
-                numbers[axes_key(axes)] = len(numbers)
-                exposure_ms = event.get("exposure") if len(numbers) == 1 else exposure_ms
+                exposure_ms = exposure_ms if numbers else event.get("exposure")
+                numbers[axes_key(event["axes"])] = len(numbers)
             if n_frames is not None and len(numbers) == n_frames:
                 break
-        if not numbers or first is None:
+        if not numbers:
             raise SourceError(f"expected images in the plan after the {n_skip} that are kept, found none")
         labels = {name: str(first[name]) if name in first else None for name in _FIXED}
         return cls(kept, numbers, labels["channel"], labels["position"], exposure_ms)
@@ -118,6 +108,14 @@ class AcquisitionPlan:
         SourceError
             There is no such preset, or no such stage.
         """
+        self._check_presets(core, is_remote)
+        self._check_properties(core, is_remote)
+        if any("x" in event or "y" in event for event in self.events) and core.stage_um is None:
+            raise SourceError("expected an XY stage for the positions of the plan, found none in the configuration")
+        if any("z" in event for event in self.events) and not core.focus_device:
+            raise SourceError("expected a focus drive for the z of the plan, found none in the configuration")
+
+    def _check_presets(self, core: CameraCore, is_remote: bool) -> None:
         for group, preset in {tuple(event["config_group"]) for event in self.events if "config_group" in event}:
             presets = core.presets(group)
             if preset not in presets and not (is_remote and as_answered(preset) in presets):
@@ -126,6 +124,8 @@ class AcquisitionPlan:
                     f"expected the preset {preset!r} of the group {group!r}, which the plan names, found {found} in "
                     "Micro-Manager's configuration"
                 )
+
+    def _check_properties(self, core: CameraCore, is_remote: bool) -> None:
         for device, name, value in {tuple(triple) for event in self.events for triple in event.get("properties", [])}:
             allowed = core.allowed_values(device, name)
             known = {str(value), as_answered(str(value))} if is_remote else {str(value)}
@@ -134,10 +134,22 @@ class AcquisitionPlan:
                 raise SourceError(
                     f"expected the property {name!r} of {device!r} to take the plan's {value!r}, found {found}"
                 )
-        if any("x" in event or "y" in event for event in self.events) and core.stage_um is None:
-            raise SourceError("expected an XY stage for the positions of the plan, found none in the configuration")
-        if any("z" in event for event in self.events) and not core.focus_device:
-            raise SourceError("expected a focus drive for the z of the plan, found none in the configuration")
+
+
+def _fits(axes: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return all(value is None or axes.get(name) == value for name, value in wanted.items())
+
+
+def _after(
+    n_skip: int, events: Sequence[Event], wanted: Mapping[str, Any], fixed: object
+) -> Iterator[tuple[Event, bool]]:
+    """Events behind the ``n_skip``-th chosen one, each with whether it is chosen; ``fixed``: axes beside time."""
+    n_chosen = 0
+    for event in events:
+        is_chosen = _fits(event["axes"], wanted) and _but_time(event["axes"]) == fixed
+        if n_chosen >= n_skip:
+            yield event, is_chosen
+        n_chosen += is_chosen
 
 
 def _answered(value: Any) -> Any:

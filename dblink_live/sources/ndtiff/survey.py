@@ -41,23 +41,36 @@ def survey_entries(entries: Iterable[IndexEntry], folder: Path) -> Survey:
     SourceError
         All images have one time, and several other axes have several values: which of them counts frames is unclear.
     """
+    looked_at = list(itertools.islice(entries, _MAX_ENTRIES))
     values: dict[str, dict[AxisValue, None]] = {}
+    for entry in looked_at:
+        for axis, value in entry.axes.items():
+            values.setdefault(axis, {})[value] = None
+    n_seen, twins, are_adjacent = _find_twins(looked_at)
+    long = {axis: found for axis, found in values.items() if axis not in (*_CHOSEN_AXES, TIME) and len(found) > 1}
+    if len(values.get(TIME, ())) > 1 or not long or (TIME not in values and set(long) <= {"z"}):
+        left_out = tuple(_left_out(axis, found) for axis, found in long.items())
+        return Survey(TIME, n_seen > 1, twins, are_adjacent, left_out)
+    axis = _only_axis(long, folder)
+    return Survey(axis, True, twins, are_adjacent, ())
+
+
+def _find_twins(entries: list[IndexEntry]) -> tuple[int, tuple[IndexEntry, IndexEntry] | None, bool]:
+    """Return the number of different axes, two entries at the same ones, and whether those two are adjacent."""
     seen: dict[tuple[tuple[str, AxisValue], ...], IndexEntry] = {}
     twins: tuple[IndexEntry, IndexEntry] | None = None
     are_adjacent, last = False, None
-    for entry in itertools.islice(entries, _MAX_ENTRIES):
+    for entry in entries:
         key = tuple(sorted(entry.axes.items()))
         is_adjacent = key == last
         if key and key in seen and (twins is None or (is_adjacent and not are_adjacent)):
             twins, are_adjacent = (seen[key], entry), is_adjacent
         seen[key], last = entry, key
-        for axis, value in entry.axes.items():
-            values.setdefault(axis, {})[value] = None
-    long = {axis: found for axis, found in values.items() if axis not in (*_CHOSEN_AXES, TIME) and len(found) > 1}
-    if len(values.get(TIME, ())) > 1 or not long or (TIME not in values and set(long) <= {"z"}):
-        return Survey(
-            TIME, len(seen) > 1, twins, are_adjacent, tuple(_left_out(axis, found) for axis, found in long.items())
-        )
+    return len(seen), twins, are_adjacent
+
+
+def _only_axis(long: dict[str, dict[AxisValue, None]], folder: Path) -> str:
+    """Return the only axis with several values. Raise SourceError if there are others, or if it holds names."""
     listed = ", ".join(f"{axis} ({len(found)} values)" for axis, found in long.items())
     if len(long) > 1:
         raise SourceError(
@@ -69,7 +82,7 @@ def survey_entries(entries: Iterable[IndexEntry], folder: Path) -> Survey:
             f"expected frames along time in {folder}, found one time and names along {axis}: "
             f"{', '.join(map(str, list(found)[:4]))}; save the frames along time"
         )
-    return Survey(axis, True, twins, are_adjacent, ())
+    return axis
 
 
 def camera_of(metadata: Metadata) -> str | None:

@@ -161,8 +161,8 @@ def largest_field(costs: Costs, bytes_per_pixel: float, bytes_free: float) -> La
     >>> largest_field(costs, 50_000.0, 2e9).limited_by
     'memory'
     """
-    in_memory = _largest_side(lambda side: side * side * bytes_per_pixel <= MEMORY_SHARE * bytes_free)
-    in_time = _largest_side(lambda side: costs.fps_held(Shape(side, side)) >= FPS)
+    in_memory = _max_side(lambda side: side * side * bytes_per_pixel <= MEMORY_SHARE * bytes_free)
+    in_time = _max_side(lambda side: costs.fps_held(Shape(side, side)) >= FPS)
     region_px = math.isqrt(int(costs.pixels_held(LARGE_FIELD, FPS)))
     if in_memory <= in_time:
         return LargestField(in_memory, "memory", in_memory, region_px)
@@ -170,7 +170,7 @@ def largest_field(costs: Costs, bytes_per_pixel: float, bytes_free: float) -> La
     return LargestField(in_time, slowest, in_memory, region_px)
 
 
-def _largest_side(holds: Callable[[int], bool]) -> int:
+def _max_side(holds: Callable[[int], bool]) -> int:
     """The largest side up to `MAX_SIDE` that ``holds``; what holds for a side holds for all smaller ones."""
     low, high = 0, MAX_SIDE // STEP_PX
     while low < high:

@@ -210,8 +210,8 @@ class LeavingFeed:
 
     def __init__(self, count: str) -> None:
         times = Path(count)
-        self.n_times = len(times.read_text()) + 1 if times.exists() else 1
-        times.write_text("x" * self.n_times)
+        self.n_times = len(times.read_text(encoding="utf-8")) + 1 if times.exists() else 1
+        times.write_text("x" * self.n_times, encoding="utf-8")
         if self.n_times == 2:
             raise SourceError("expected the other program, found nobody")
 

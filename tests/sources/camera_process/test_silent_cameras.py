@@ -14,8 +14,9 @@ from dblink_live.config import run_config_from_plain
 from dblink_live.errors import SourceError
 from dblink_live.models import load_model
 from dblink_live.pipeline import live_loop as live_loop
-from dblink_live.pipeline.live_loop import LineTotals, LiveLoop
+from dblink_live.pipeline.live_loop import LiveLoop
 from dblink_live.pipeline.stall_detector import StallDetector
+from dblink_live.pipeline.totals import LineTotals
 from dblink_live.sources.camera_process import CameraProcess
 from dblink_live.store import RunWriter, open_run, verify_run
 from dblink_live.types import CameraRecipe, RunInfo

@@ -69,7 +69,7 @@ def config(tmp_path: Path) -> Iterator[Path]:
 )
 def test_a_configuration_that_cannot_be_loaded_says_why(lines: str | None, message: str, config: Path) -> None:
     if lines is not None:
-        config.write_text(lines + "Property,Core,Initialize,1\n")
+        config.write_text(lines + "Property,Core,Initialize,1\n", encoding="utf-8")
     source = open_source(f"mm:core?config={config}", launch=CameraProcess)
     with pytest.raises(SourceError, match=message):
         source.open()
@@ -81,7 +81,7 @@ def test_an_adapter_that_cannot_be_loaded_says_what_may_be_missing(
 ) -> None:
     """As with a camera whose maker's driver is not installed: the adapter's file is there."""
     (tmp_path / "libmmgr_dal_PVCAM.so.0").write_bytes(b"no library")
-    config.write_text("Device,Cam,PVCAM,Camera-1\nProperty,Core,Initialize,1\n")
+    config.write_text("Device,Cam,PVCAM,Camera-1\nProperty,Core,Initialize,1\n", encoding="utf-8")
     monkeypatch.setenv("MICROMANAGER_PATH", str(tmp_path))
     source = open_source(f"mm:core?config={config}", launch=CameraProcess)
     with pytest.raises(SourceError, match=r'adapter "PVCAM".* install the driver of the device.s maker') as raised:
@@ -96,7 +96,7 @@ def test_versions_that_do_not_fit_are_both_named() -> None:
 
 
 def test_the_folder_that_holds_all_adapters_is_taken(tmp_path: Path, config: Path) -> None:
-    config.write_text("Device,Cam,Andor,Zyla\nDevice,Stage,ASI,XY\n# Device,Old,Gone,X\n")
+    config.write_text("Device,Cam,Andor,Zyla\nDevice,Stage,ASI,XY\n# Device,Old,Gone,X\n", encoding="utf-8")
     poor, rich = tmp_path / "poor", tmp_path / "rich"
     for folder, names in ((poor, ["libmmgr_dal_Andor.so.0"]), (rich, ["mmgr_dal_Andor.dll", "mmgr_dal_ASI.dll"])):
         folder.mkdir()

@@ -106,7 +106,7 @@ class DeepStormLocalizer(NetworkLocalizer):
         chosen = resolve_device(device)
         self._model = DEEPSTORM_CHECKPOINTS.load(weights, chosen)
         facts = self._model.facts
-        self._least_height = facts.min_height if min_height is None else min_height
+        self._min_height = facts.min_height if min_height is None else min_height
         super().__init__(
             camera,
             psf_sigma_px,
@@ -123,7 +123,7 @@ class DeepStormLocalizer(NetworkLocalizer):
     def _find(self, seen: NetworkInput, units: Tensor, batch: int, excess: float) -> Localizations:
         sigma_px, told_px = self._told_width()
         image = _draw(self._model.network, seen, units, told_px, batch)
-        found = found_in(image, seen, self._model.network.config, sigma_px, self._least_height)
+        found = found_in(image, seen, self._model.network.config, sigma_px, self._min_height)
         rows = empty_localizations(len(found.frame))
         rows["frame"], rows["x"], rows["y"] = found.frame, found.x, found.y
         # The network saw electrons divided by the excess noise factor.

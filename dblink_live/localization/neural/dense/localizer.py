@@ -86,7 +86,7 @@ class DenseLocalizer(NetworkLocalizer):
             raise ConfigError(f"expected min_probability between 0 and 1, found {min_probability}")
         chosen = resolve_device(device)
         self._model = DENSE_CHECKPOINTS.load(weights, chosen)
-        self._least_probability = min_probability
+        self._min_probability = min_probability
         super().__init__(
             camera,
             psf_sigma_px,
@@ -102,7 +102,7 @@ class DenseLocalizer(NetworkLocalizer):
 
     def _find(self, seen: NetworkInput, units: Tensor, batch: int, excess: float) -> Localizations:
         sigma_px, told_px = self._told_width()
-        found = recover(_predict(self._model.network, seen, units, told_px, batch), self._least_probability)
+        found = recover(_predict(self._model.network, seen, units, told_px, batch), self._min_probability)
         place = (found.frame, found.row, found.col)
         rows = empty_localizations(len(found.frame))
         columns = {
