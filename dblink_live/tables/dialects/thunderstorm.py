@@ -54,9 +54,9 @@ def read_csv(path: Path, pixel_size_nm: float | None = None, unit: str | None = 
 def write_csv(path: Path, table: LocalizationTable) -> None:
     """Write ThunderSTORM's columns, frames from 1, leaving out those that are unknown.
 
-    Widths are ``sigma`` in two dimensions, ``sigma1`` and ``sigma2`` in three, which is what Picasso asks for. Where x and
-    y differ in two dimensions, ``sigma`` is their root mean square, and the other two stand behind it. The precision is
-    the root mean square of both axes.
+    Widths are ``sigma`` in two dimensions, ``sigma1`` and ``sigma2`` in three, which is what Picasso asks for. Where x
+    and y differ in two dimensions, ``sigma`` is their root mean square, and the other two stand behind it. The
+    precision is the root mean square of both axes.
     """
     columns = _columns(table)
     names = ",".join(f'"{name}"' for name in columns)
