@@ -48,7 +48,7 @@ def undisturbed(stack: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def kill_a_run(repository: Path, stack: Path, folder: Path, *options: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(repository)}
     command = [sys.executable, str(PROGRAM), str(stack), str(folder), *options]
-    died = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=120)
+    died = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=300)
     assert died.returncode not in (0, 1), died.stderr
 
 
@@ -168,7 +168,7 @@ def test_a_half_built_pyramid_is_built_again(repository: Path, tmp_path: Path, f
     folder = tmp_path / "large.run"
     path = os.pathsep.join(map(str, [repository, repository / "tests" / "faults", repository / "tests" / "store"]))
     command = [sys.executable, "-c", DIE_IN_A_PYRAMID, str(folder), function, str(call)]
-    died = subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": path}, timeout=120)
+    died = subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": path}, timeout=300)
     assert died.returncode not in (0, 1)
     assert verify_run(folder).ok  # a valid OME-Zarr at every moment
     before = committed(folder)

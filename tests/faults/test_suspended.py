@@ -26,7 +26,7 @@ from dblink_live.simulate import make_camera
 from dblink_live.store import open_run
 from dblink_live.types import Shape
 
-DEADLINE_S = 120.0
+DEADLINE_S = 300.0
 N_FRAMES = 205
 
 

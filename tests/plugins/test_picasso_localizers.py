@@ -107,7 +107,7 @@ def test_without_picasso_one_line_says_what_to_install(
 ) -> None:
     done = run_python(installed, tmp_path, "-m", "dblink_live", *localize_arguments)
     assert done.returncode == 2
-    assert "pip install 'picassosr" in done.stderr.splitlines()[-1]
+    assert 'pip install "picassosr' in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "t.csv").exists()
 
@@ -223,7 +223,7 @@ def test_options_that_cannot_be_are_refused(plugin: Any, options: dict[str, floa
 
 @pytest.mark.skipif(HAS_PICASSO, reason="Picasso is installed")
 def test_picasso_is_asked_for_when_it_is_needed(plugin: Any) -> None:
-    with pytest.raises(PluginError, match="pip install 'picassosr"):
+    with pytest.raises(PluginError, match='pip install "picassosr'):
         plugin.PicassoMLE(CAMERA)
 
 
