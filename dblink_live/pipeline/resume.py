@@ -174,8 +174,8 @@ def _take_up(
         n_segments=len(segments),
         n_frames_kept=_n_kept(rows, spec),
         n_redone=n_redone,
-        # A clock that was set back meanwhile must not make it negative.
         estimated_camera=_estimated(segments),
+        # A clock that was set back meanwhile must not make it negative.
         downtime_s=None if last_commit_ns is None else max(round((time.time_ns() - last_commit_ns) * 1e-9, 3), 0.0),
     )
     since = "" if resumed.downtime_s is None else f" {resumed.downtime_s:.1f} s after the last commit"

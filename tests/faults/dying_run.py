@@ -77,6 +77,7 @@ def main() -> None:
     parser.add_argument("--at-picture", type=int, default=None, help="die with so many pictures committed")
     parser.add_argument("--in", dest="function", choices=["create_group", "build_pyramid", "trim"], default=None)
     parser.add_argument("--call", type=int, default=0)
+    parser.add_argument("--uncalibrated", action="store_true", help="of the camera only the pixel size is given")
     options = parser.parse_args()
     if options.function == "create_group":
         zarr.create_group = dying(zarr.create_group, options.call)
@@ -91,11 +92,12 @@ def main() -> None:
         write = dying_once_committed(RunWriter.write_reconstruction, options.at_picture)
         RunWriter.write_reconstruction = write  # type: ignore[method-assign]
 
+    config = make_config(camera={"pixel_size_nm": 160.0}) if options.uncalibrated else make_config()
     is_there = options.run.exists()
     session = (
         open_resumed_run(options.run, publish=False)
         if is_there
-        else open_live_run(f"tiff:{options.stack}?fps=400", options.run, make_config(), publish=False)
+        else open_live_run(f"tiff:{options.stack}?fps=400", options.run, config, publish=False)
     )
     with session:
         session.run()

@@ -184,6 +184,34 @@ def test_a_half_built_pyramid_is_built_again(repository: Path, tmp_path: Path, f
     assert verify_run(folder).ok
 
 
+def test_the_camera_that_was_estimated_before_the_kill_is_that_of_the_rest(
+    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(5)
+    light = np.linspace(10.0, 90.0, 48)[:, None] * np.ones(48)
+    # An estimate takes 200 frames, and at least 20: of the 15 behind the kill there could be none.
+    frames = np.round(rng.poisson(light, (235, 48, 48)) / 0.5 + 100.0).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "s.tif", frames, photometric="minisblack")
+    folder = tmp_path / "s.run"
+    kill_a_run(repository, tmp_path / "s.tif", folder, "--uncalibrated", "--at-map", "22")
+    with open_run(folder) as run:
+        (begun,) = run.segments
+    before = begun.to_camera()
+    assert before is not None and before.is_estimated
+    assert before.electrons_per_adu == pytest.approx(0.5, rel=0.05)
+
+    assert main(["resume", str(folder), "--no-view", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert (figures["calibrated"], figures["estimated"]) == (True, True)
+    assert figures["frames"]["seen"] == 15
+    with open_run(folder) as run:
+        assert [stored.segment.reason for stored in run.segments] == ["start", "resume"]
+        assert run.segments[1].to_camera() == before
+        assert sum("camera estimated from" in event.text for event in run.events) == 1
+    report = verify_run(folder)
+    assert report.ok and report.windows["live"] == report.windows["counts"] == 23, report.problems
+
+
 @pytest.mark.slow
 def test_a_camera_goes_on_for_the_frames_that_are_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("pymmcore_plus")
