@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -189,6 +191,17 @@ def test_a_folder_that_is_no_whole_run_is_named_in_one_line(page: StartPage, tmp
     drop(page, [broken])
     assert page.isVisible()
     assert "old.run" in page.notice.text()
+    assert "\n" not in page.notice.text()
+
+
+def test_a_run_of_another_version_is_named_in_one_line(page: StartPage, growing_run: GrowingRun) -> None:
+    growing_run.add(2)
+    growing_run.writer.close()
+    with contextlib.closing(sqlite3.connect(growing_run.path / "journal.sqlite")) as journal, journal:
+        journal.execute("UPDATE meta SET value = '0' WHERE key = 'schema_version'")
+    drop(page, [growing_run.path])
+    assert page.isVisible()
+    assert "found 0; open it with the dblink-live version that wrote it" in page.notice.text()
     assert "\n" not in page.notice.text()
 
 

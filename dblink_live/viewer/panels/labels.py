@@ -12,8 +12,15 @@ from dblink_live.viewer.theme import Look, Tone, set_look
 class ElidedLabel(QLabel):
     """One line that ends in dots where the room ends; the whole text is the tool tip."""
 
-    def __init__(self, text: str = "", look: Look = "body", tone: Tone = Tone.NORMAL) -> None:
+    def __init__(
+        self,
+        text: str = "",
+        look: Look = "body",
+        tone: Tone = Tone.NORMAL,
+        elide: Qt.TextElideMode = Qt.TextElideMode.ElideRight,
+    ) -> None:
         super().__init__(text)
+        self._elide = elide
         set_look(self, look, tone)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
 
@@ -30,7 +37,7 @@ class ElidedLabel(QLabel):
             return
         painter = QPainter(self)
         painter.setPen(self.palette().color(self.foregroundRole()))
-        text = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, self.contentsRect().width())
+        text = self.fontMetrics().elidedText(self.text(), self._elide, self.contentsRect().width())
         painter.drawText(self.contentsRect(), int(self.alignment().value), text)
         painter.end()
 

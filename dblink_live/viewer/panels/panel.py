@@ -69,7 +69,8 @@ class Panel(QWidget):
         self._pool = 1
         self._badge = label("", "badge", Tone.FAINT)
         self._badge.hide()
-        self._caption = ElidedLabel("", "small", Tone.FAINT)
+        # The number at the end says more than the word before it.
+        self._caption = ElidedLabel("", "small", Tone.FAINT, Qt.TextElideMode.ElideMiddle)
         self._caption.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 
         self.view = pg.ViewBox(lockAspect=True, invertY=True, enableMenu=False)
