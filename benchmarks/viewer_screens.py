@@ -30,7 +30,7 @@ from PIL import Image
 
 SCENES = ("start", "live", "overloaded", "wrong_sample", "finished", "regions")
 PATIENCE_S = 300.0
-HELD, NOT_HELD = "sim:filaments?fps=20&size=48", "sim:filaments?fps=100&size=256"
+HELD, NOT_HELD = "sim:filaments?fps=20&size=48", "sim:filaments?fps=100&size=192"
 LIVE_WINDOWS = 20
 """Windows that a live picture is waited for: it knows nothing at its beginning."""
 
@@ -57,11 +57,12 @@ def start_live(source: str, folder: Path) -> tuple[subprocess.Popen[str], str]:
 
 def make_runs(work: Path) -> None:
     """Make the finished runs that the scenes show."""
-    if not (work / "finished.run").exists():
-        run("run", "--source", "sim:filaments?frames=900&fps=60", "--out", str(work / "finished.run"), "--no-view")
-        run("refine", str(work / "finished.run"))
     if not (work / "cell.tif").exists():
-        run("simulate", "filaments", "--raw", "--frames", "300", "--out", str(work / "cell.tif"))
+        run("simulate", "filaments", "--raw", "--frames", "600", "--out", str(work / "cell.tif"))
+    if not (work / "finished.run").exists():
+        # From a file, which loses no frames however busy this machine is.
+        run("run", "--source", f"tiff:{work / 'cell.tif'}", "--out", str(work / "finished.run"), "--no-view")
+        run("refine", str(work / "finished.run"))
     if not (work / "sample.run").exists():
         stack = Path(os.environ.get("DBLINK_SHARED_DATA", "")) / "raw_dnapaint_micromanager" / "3C_30px_100f.tif"
         source = f"tiff:{stack}" if stack.is_file() else "sim:mitochondria?frames=400"
@@ -151,7 +152,7 @@ def draw(out: Path, work: Path, scenes: list[str], scale: str, address: str) -> 
                 until(partial(_has_looked, page))
             elif scene in ("live", "overloaded"):
                 shown = window = program.open_live(address)
-                until(partial(_has_windows, window, LIVE_WINDOWS if scene == "live" else 1))
+                until(partial(_has_windows, window) if scene == "live" else partial(_is_overloaded, window))
             else:
                 name = "sample.run" if scene == "wrong_sample" else "finished.run"
                 shown = window = program.open_run(work / name)
@@ -166,7 +167,7 @@ def draw(out: Path, work: Path, scenes: list[str], scale: str, address: str) -> 
                     window.sidebar.measure_trace()
                     until(partial(_has_measured, window))
             shown.resize(width, height)
-            rest(3.0 if scene != "overloaded" else 25.0)
+            rest(3.0 if scene != "overloaded" else 8.0)
             path = out / f"viewer_{scene}_{width}{'@2x' if scale == '2' else ''}.png"
             shown.grab().save(str(path))
             _shrink(path)
@@ -175,9 +176,16 @@ def draw(out: Path, work: Path, scenes: list[str], scale: str, address: str) -> 
             app.processEvents()
 
 
-def _has_windows(window: Any, n_windows: int) -> bool:
+def _has_windows(window: Any) -> bool:
     status = window.presenter.live.status
-    return status is not None and status.windows_live > n_windows
+    return status is not None and status.windows_live > LIVE_WINDOWS
+
+
+def _is_overloaded(window: Any) -> bool:
+    """Whether frames have come, and something is given up or late."""
+    live, status = window.presenter.live, window.presenter.live.status
+    is_late = live.behind_s is not None and live.behind_s > 5.0
+    return status is not None and status.windows_counts > 5 and (is_late or status.step != "whole")
 
 
 def _has_looked(page: Any) -> bool:

@@ -272,7 +272,9 @@ class StatusBar(QFrame):
         if name not in self._labels:
             self._labels[name] = QLabel()
             if name in self._RIGHT:
-                self._row.addWidget(self._labels[name])
+                later = self._RIGHT[self._RIGHT.index(name) + 1 :]
+                n_later = sum(other in self._labels for other in later)
+                self._row.insertWidget(self._row.count() - n_later, self._labels[name])
             else:
                 self._row.insertWidget(left, self._labels[name])
         return self._labels[name]
