@@ -74,6 +74,8 @@ def analyze(
         The run has no such product or segment, or the model does not fit.
     StoreError, SourceError
         Nothing is there, or it is damaged or of another kind.
+    FileHeldError
+        Another program holds ``undrift``; what was made is kept beside it, under the name that the error states.
 
     Examples
     --------

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
+from other_program import held
 from scipy.ndimage import gaussian_filter
 
+from dblink_live import analyze as analyze_in_python
+from dblink_live import files
 from dblink_live.analysis.trust.consistency import revision
 from dblink_live.cli import main
+from dblink_live.files import FileHeldError
 from dblink_live.models import StreamingReconstructor, load_model
 from dblink_live.store import RunWriter, SegmentCounts, open_run
 from dblink_live.tables import read_localizations
@@ -24,7 +29,7 @@ from dblink_live.types import (
     empty_localizations,
 )
 from dblink_live.windows import bin_localizations
-from dblink_live.workflows.progress import NoProgress
+from dblink_live.workflows.progress import Advance, NoProgress
 from dblink_live.workflows.videos.lookahead_stages import stages_of
 
 GRID = Grid(pitch_nm=40.0, shape=Shape(96, 96))
@@ -230,6 +235,36 @@ def test_drift_is_taken_from_tables_and_maps(tmp_path: Path, capsys: pytest.Capt
     assert main(["analyze", str(short), "--undrift", str(tmp_path / "none.csv")]) == 1
     assert "found none" in capsys.readouterr().err
     assert not (tmp_path / "none.csv").exists()
+
+
+class AnotherProgramWrites(NoProgress):
+    """While the figures are measured, another program makes ``target`` and keeps it open."""
+
+    def __init__(self, target: Path, stack: ExitStack) -> None:
+        self._target, self._stack = target, stack
+
+    def bar(self, label: str, total: int | None, unit: str) -> AbstractContextManager[Advance]:
+        if label == "measuring":
+            self._target.write_bytes(b"theirs")
+            self._stack.enter_context(held(self._target))
+        return super().bar(label, total, unit)
+
+
+@pytest.mark.usefixtures("windows_rules")
+@pytest.mark.parametrize("name", ["still.csv", "still.npy"])
+def test_a_corrected_file_that_another_program_holds_is_kept_under_another_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "PATIENCE_S", 0.1)
+    run = write_run(tmp_path / "ring.run", ring_table(10))
+    target, kept = tmp_path / name, tmp_path / name.replace(".", ".new.")
+    with ExitStack() as stack, pytest.raises(FileHeldError, match=kept.name) as refused:
+        analyze_in_python(run, undrift=target, progress=AnotherProgramWrites(target, stack))
+    assert (refused.value.path, refused.value.kept) == (target, kept)
+    assert target.read_bytes() == b"theirs"
+    analyze_in_python(run, undrift=tmp_path / f"free_{name}")
+    assert kept.read_bytes() == (tmp_path / f"free_{name}").read_bytes()
+    assert not list(tmp_path.glob("*.unfinished"))
 
 
 def test_three_stages_of_the_same_windows_are_compared(
