@@ -85,7 +85,8 @@ class Camera:
     Raises
     ------
     CalibrationError
-        A value is not finite or outside its range, or maps differ in shape.
+        Pixel size, a gain or the quantum efficiency is not finite or not above 0, or ``bit_depth`` not 8 to 16. Offset
+        and read noise, and the shapes of maps, are checked where counts are converted.
 
     Examples
     --------
@@ -119,11 +120,30 @@ class Camera:
 
     @classmethod
     def uncalibrated(cls, pixel_size_nm: float, bit_depth: int = 16) -> Camera:
-        """A camera whose offset and gain are unknown: 0 ADU and 1 e/ADU stand in, visibly."""
+        """Return a camera whose offset and gain are unknown: 0 ADU and 1 e/ADU stand in, visibly.
+
+        Raises
+        ------
+        CalibrationError
+            ``pixel_size_nm`` is not above 0, or ``bit_depth`` not 8 to 16.
+
+        Examples
+        --------
+        >>> Camera.uncalibrated(108.0).is_calibrated
+        False
+        """
         return cls(pixel_size_nm=pixel_size_nm, bit_depth=bit_depth, is_calibrated=False)
 
     def to_plain(self) -> dict[str, float | int | bool | str]:
-        """Values as a run stores them, without those that are None; of a map over the sensor its shape and mean."""
+        """Return the values as a run stores them, in the units of their names, without those that are None.
+
+        A map over the sensor becomes a text with its shape and mean.
+
+        Examples
+        --------
+        >>> Camera(108.0, offset_adu=np.full((2, 4), 100.0, np.float32)).to_plain()["offset_adu"]
+        'map (2, 4), mean 100'
+        """
         plain = {item.name: value for item in fields(self) if (value := getattr(self, item.name)) is not None}
         return {
             name: f"map {value.shape}, mean {float(value.mean()):g}" if isinstance(value, np.ndarray) else value

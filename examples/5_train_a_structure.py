@@ -72,8 +72,8 @@ for axis, (title, picture) in zip(axes, panels.items(), strict=True):
 figure.savefig(PICTURES / "trained.png", dpi=110)
 
 # %% [markdown]
-# After four minutes on one busy core F1 to the very pixel rose from .76 to .79; within one pixel both networks score
-# .93. Train for half an hour or more before you use it.
+# After four minutes on one busy core F1 to the very pixel rose from .76 to .79 or .80 in two trainings; within one
+# pixel it stayed at .93 or rose to .94. Train for half an hour or more before you use it.
 #
 # Structure that is neither can be drawn: a TIFF picture takes the place of `structure`, as the
 # [how-to](../how-to/training.md) shows.

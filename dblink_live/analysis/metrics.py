@@ -58,24 +58,26 @@ class Scores:
 
     @property
     def f1_1px(self) -> float:
+        """F1 at a tolerance of 1 px, in [0, 1]; NaN where there is nothing to divide by."""
         return self.f1_px[1]
 
     @property
     def f1_0px(self) -> float:
+        """F1 without a tolerance, in [0, 1]; NaN where there is nothing to divide by."""
         return self.f1_px[0]
 
     @property
     def f1(self) -> float:
-        """F1 at the tolerance that was asked for."""
+        """F1 at the tolerance that was asked for, in [0, 1]; NaN where there is nothing to divide by."""
         return self.f1_px[self.tolerance_px]
 
     @property
     def precision(self) -> float:
-        """Share of predicted pixels within the asked tolerance of structure."""
+        """Share of predicted pixels within the asked tolerance of structure; NaN where nothing is predicted."""
         return 1.0 - self.hallucination[self.tolerance_px]
 
     def to_json_dict(self) -> dict[str, object]:
-        """The keys promised for ``evaluate --json``; NaN becomes null."""
+        """Return the keys promised for ``evaluate --json``; NaN becomes None."""
         return {
             "f1_1px": _json_number(self.f1_1px),
             "f1_0px": _json_number(self.f1_0px),

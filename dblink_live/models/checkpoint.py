@@ -111,7 +111,15 @@ class Model:
 
     @classmethod
     def untrained(cls, network: BidirectionalNetwork, pixel_size_nm: float = 40.0) -> Model:
-        """A network without a checkpoint, as tests and benchmarks need it."""
+        """Return a network without a checkpoint, as tests and benchmarks need it; its threshold is 0.5.
+
+        Parameters
+        ----------
+        network
+            Taken as it is and set to evaluation mode.
+        pixel_size_nm
+            Pitch of the grid that its maps and pictures have.
+        """
         return cls(
             name="untrained",
             network=network.eval(),

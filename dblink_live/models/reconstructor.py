@@ -64,7 +64,8 @@ class StreamingReconstructor:
     def push(self, map: LocalizationMap | npt.NDArray[np.generic]) -> list[Reconstruction]:
         """Take the next map and return the pictures that became ready, oldest first.
 
-        A bare array [H, W] is the next window of the running segment, with all its frames seen.
+        A bare array [H, W], localizations per pixel, is the next window of the running segment, with all its frames
+        seen. Each picture is a `Reconstruction`, whose image [H, W] is the probability of structure in [0, 1].
 
         Raises
         ------
@@ -96,7 +97,10 @@ class StreamingReconstructor:
         return finished + self._to_reconstructions(pictures, stream)
 
     def flush(self) -> list[Reconstruction]:
-        """Return the pictures that still wait, with what lookahead there is; nothing can be pushed after it."""
+        """Return the pictures that still wait, as `push` does, with what lookahead there is.
+
+        Nothing can be pushed after it, and a second call returns none.
+        """
         self._is_flushed = True
         return self._end_stream()
 

@@ -92,6 +92,11 @@ class Run:
     Every access sees what is committed at that moment: read `counts` again to see more of a run that is being written.
     Nothing here writes, or makes a writer wait. Use one object per thread.
 
+    Raises
+    ------
+    StoreError
+        The folder does not exist, is no run, or its journal is damaged.
+
     Examples
     --------
     Read the newest picture of a run, finished or not::
@@ -162,7 +167,7 @@ class Run:
         return self._journal.segments()
 
     def live_steps(self, segment: int | None = None) -> list[LiveStep]:
-        """Windows for whose live picture something was given up, or that were made in a part of the field."""
+        """Return the windows whose live picture had something given up, or was made in a part of the field."""
         return self._journal.live_steps(segment)
 
     def live_region(self, segment: int) -> tuple[int, int, int, int] | None:
@@ -191,7 +196,7 @@ class Run:
 
     @property
     def ledger(self) -> dict[int, LedgerDict]:
-        """The stored ledger of each segment; a segment that has not ended in order has none."""
+        """The stored ledger of each segment, in frames; a segment that has not ended in order has none."""
         return self._journal.ledgers()
 
     @property
@@ -201,22 +206,25 @@ class Run:
 
     @property
     def live(self) -> CommittedArray | None:
-        """Pictures with bounded lookahead, on the run's first lattice; times ``value_scale`` they are probabilities."""
+        """Pictures with bounded lookahead, uint8 or float16 [T, H, W], on the run's first lattice.
+
+        Times ``value_scale`` they are probabilities; None before the first segment.
+        """
         return self.array("live")
 
     @property
     def error(self) -> CommittedArray | None:
-        """Probability that ``live`` is wrong, scaled like it; None where the network predicts no errors."""
+        """Probability that ``live`` is wrong, [T, H, W], scaled like it; None where the network predicts no errors."""
         return self.array("error")
 
     @property
     def full(self) -> CommittedArray | None:
-        """Pictures of the full pass; None where there was none."""
+        """Pictures of the full pass, [T, H, W], scaled like ``live``; None where there was none."""
         return self.array("full")
 
     @property
     def raw(self) -> zarr.Array[Any] | None:
-        """Camera frames [T, H, W]; None where they were not recorded."""
+        """Camera frames in ADU, uint8 or uint16 [T, H, W]; None where they were not recorded."""
         return self._open("raw") if (self.path / FOLDER_NAME / "raw" / "0" / "zarr.json").exists() else None
 
     @property
@@ -225,7 +233,7 @@ class Run:
         return list_series(self.path / FOLDER_NAME)
 
     def array(self, series: str) -> CommittedArray | None:
-        """The committed windows of a series, by its name; None where there is no such series."""
+        """Return the committed windows of a series [T, H, W], by its name; None where there is no such series."""
         # The number of rows comes first: whatever it counts is on disk when the array is opened after it.
         n_committed = self._journal.series_lengths().get(series, 0)
         if n_committed == 0 and series not in self.series:
@@ -234,17 +242,19 @@ class Run:
         return CommittedArray(array, n_committed, self._scales[series])
 
     def windows(self, product: Product | None = None, segment: int | None = None) -> list[CommittedWindow]:
-        """Committed windows in the order in which they were written, of a product and a segment or of all."""
+        """Return the committed windows in the order of their writing, of a product and a segment or of all."""
         return self._journal.windows(product, segment)
 
     def committed_count(self, product: Product) -> int:
-        """Committed windows of a product."""
+        """Return the number of committed windows of a product."""
         return self._journal.count(product)
 
     def read_window(
         self, window: CommittedWindow, region: tuple[slice, slice] = (slice(None), slice(None))
     ) -> npt.NDArray[Any]:
-        """The stored pixels of one committed window [H, W], or of a ``region`` of it, on whatever lattice it lies.
+        """Return the stored pixels of one committed window [H, W], on whatever lattice it lies.
+
+        Of a ``region``, rows and columns in pixels, only those.
 
         Raises
         ------
@@ -263,7 +273,13 @@ class Run:
     def read_picture(
         self, window: CommittedWindow, region: tuple[slice, slice] = (slice(None), slice(None))
     ) -> FloatImage:
-        """Return one committed window [H, W], or a ``region`` of it, as probability, or as localizations per pixel."""
+        """Return one committed window as `read_window`, as probability in [0, 1], or as localizations per pixel.
+
+        Raises
+        ------
+        StoreError
+            Its pixels are damaged or missing.
+        """
         stored = self.read_window(window, region).astype(np.float32)
         return np.asarray(stored * np.float32(self._scales[window.series]), np.float32)
 
@@ -273,6 +289,13 @@ class Run:
         """Return committed windows of one grid as `read_picture` does, [K, H, W].
 
         Windows at equal distances are read together, several times as fast as one by one.
+
+        Raises
+        ------
+        StoreError
+            The pixels of a window are damaged or missing.
+        ValueError
+            ``windows`` is empty.
         """
         parts = []
         for stretch in _stretches(windows):
@@ -290,14 +313,17 @@ class Run:
     def localizations(
         self, segment: int | None = None, window: int | None = None, product: MapProduct = "counts"
     ) -> Localizations:
-        """Localizations of the committed windows, in order: of all, of a segment, or of one window.
+        """Return the localizations of the committed windows, in order: of all, of a segment, or of one window.
+
+        Rows are of `LOCALIZATION_DTYPE`: positions, widths and precisions in camera pixels, photons in photo-electrons.
 
         With ``product="mended"`` those of the windows that were made whole from raw frames, and of no others.
 
         Raises
         ------
         StoreError
-            A window was asked for that is not committed, or its bytes are damaged.
+            A window was asked for that is not committed, or without a segment where there are several; or its bytes
+            are damaged.
         """
         table: Table = "localizations" if product == "counts" else "mended"
         if window is not None and segment is None:
@@ -313,7 +339,7 @@ class Run:
         return concatenate([self._localization_reader().read(row.segment, row.window, table) for row in rows])
 
     def snapshot(self) -> AbstractContextManager[None]:
-        """A context in which everything but pixels and localizations is seen as it was on entering.
+        """Return a context in which everything but pixels and localizations is seen as it was on entering.
 
         Keep it short: while it lasts the writer's log cannot be folded into the journal.
         """

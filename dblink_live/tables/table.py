@@ -101,7 +101,24 @@ class LocalizationTable:
         return np.array(self.localizations, dtype=dtype, copy=copy)
 
     def take(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.intp] | slice) -> LocalizationTable:
-        """Return the table of the chosen rows, with their further columns."""
+        """Return the table of the chosen rows, with their further columns.
+
+        Parameters
+        ----------
+        rows
+            Mask [N], numbers of rows, or a slice.
+
+        Raises
+        ------
+        IndexError
+            The mask has another length than the table, or a number lies outside it.
+
+        Examples
+        --------
+        >>> table = LocalizationTable(unknown_rows(3), 100.0, extra={"z_nm": np.array([-90.0, 10.0, 250.0])})
+        >>> table.take(table["z_nm"] > 0)["z_nm"].tolist()
+        [10.0, 250.0]
+        """
         extra = {name: values[rows] for name, values in self.extra.items()}
         return replace(self, localizations=self.localizations[rows], extra=extra)
 
@@ -119,7 +136,7 @@ class LocalizationTable:
         return (*(name for name in names if not is_unknown(self.localizations[name])), *self.extra)
 
     def field(self) -> Shape:
-        """The camera field: as stated, or else the smallest from the origin that holds every localization.
+        """Return the camera field in pixels: as stated, or else the smallest from the origin that holds every row.
 
         Examples
         --------

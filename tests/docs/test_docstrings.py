@@ -31,6 +31,15 @@ def test_every_parameter_of_a_function_of_the_face_is_explained(name: str) -> No
     assert not [one for one in parameters if one not in text]
 
 
+@pytest.mark.parametrize("name", [name for name in FACE if inspect.isclass(getattr(dblink_live, name))])
+def test_every_method_of_a_class_of_the_face_is_explained(name: str) -> None:
+    own = {key: one for key, one in vars(getattr(dblink_live, name)).items() if not key.startswith("_")}
+    methods = {
+        key: one for key, one in own.items() if isinstance(one, property | classmethod) or inspect.isroutine(one)
+    }
+    assert not [key for key, one in methods.items() if not (inspect.getdoc(one) or "").strip()]
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_public_name_of_a_room_is_explained(room: str) -> None:
     module = importlib.import_module(room)
