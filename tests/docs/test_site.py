@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,8 @@ import pytest
 import dblink_live
 from dblink_live.config import RunConfig
 
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+
 
 @pytest.fixture
 def generate(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -23,17 +27,45 @@ def generate(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.slow
-def test_site_builds_without_warnings_or_broken_links(repository: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def site(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the site, built without a warning or a broken link."""
     pytest.importorskip("mkdocstrings", reason="needs the dependency group docs")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    folder = tmp_path_factory.mktemp("built") / "site"
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     done = subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stderr
-    api = (tmp_path / "site" / "reference" / "api" / "index.html").read_text(encoding="utf-8")
+    return folder
+
+
+@pytest.mark.slow
+def test_site_has_every_name_of_the_face(site: Path) -> None:
+    api = (site / "reference" / "api" / "index.html").read_text(encoding="utf-8")
     missing = [name for name in dblink_live.__all__ if f">{name}<" not in api and not name.startswith("__")]
     assert not missing
+
+
+@pytest.mark.slow
+def test_pages_load_nothing_from_another_host(site: Path) -> None:
+    """Neither scripts nor styles, fonts or pictures: the PC of a microscope often has no network."""
+    loaded = re.compile(r"""<(?:script|img|iframe)\b[^>]*\bsrc="?https?:|<link\b[^>]*\bstylesheet[^>]*https?:""")
+    pages = sorted(site.rglob("*.html"))
+    assert len(pages) > 60
+    assert not [page.name for page in pages if loaded.search(page.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium; on Debian: apt-get install chromium")
+def test_the_site_is_searched_from_a_folder(site: Path, tmp_path: Path) -> None:
+    assert BROWSER is not None
+    page = f"{(site / 'reference' / 'formats.html').as_uri()}?q=thunderstorm"
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}", "--dump-dom"]
+    command = [BROWSER, *options, "--virtual-time-budget=60000", page]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"md-search-result__meta.>\d+ matching documents", done.stdout)
 
 
 @pytest.mark.usefixtures("generate")
