@@ -28,9 +28,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-SCENES = ("start", "live", "overloaded", "wrong_sample", "finished", "regions")
+SCENES = ("start", "live", "overloaded", "wrong_sample", "finished", "regions", "line")
 PATIENCE_S = 300.0
 HELD, NOT_HELD = "sim:filaments?fps=20&size=48", "sim:filaments?fps=100&size=192"
+CAMERA = ("--set", "camera.offset_adu=100", "--set", "camera.electrons_per_adu=0.46")
+"""What ``simulate`` says of its camera."""
 LIVE_WINDOWS = 20
 """Windows that a live picture is waited for: it knows nothing at its beginning."""
 
@@ -58,10 +60,11 @@ def start_live(source: str, folder: Path) -> tuple[subprocess.Popen[str], str]:
 def make_runs(work: Path) -> None:
     """Make the finished runs that the scenes show."""
     if not (work / "cell.tif").exists():
-        run("simulate", "filaments", "--raw", "--frames", "600", "--out", str(work / "cell.tif"))
+        run("simulate", "filaments", "--raw", "--frames", "600", "--seed", "2", "--out", str(work / "cell.tif"))
     if not (work / "finished.run").exists():
         # From a file, which loses no frames however busy this machine is.
-        run("run", "--source", f"tiff:{work / 'cell.tif'}", "--out", str(work / "finished.run"), "--no-view")
+        source, out = f"tiff:{work / 'cell.tif'}", str(work / "finished.run")
+        run("run", "--source", source, "--out", out, "--no-view", *CAMERA)
         run("refine", str(work / "finished.run"))
     if not (work / "sample.run").exists():
         stack = Path(os.environ.get("DBLINK_SHARED_DATA", "")) / "raw_dnapaint_micromanager" / "3C_30px_100f.tif"
@@ -160,12 +163,14 @@ def draw(out: Path, work: Path, scenes: list[str], scale: str, address: str) -> 
                     window.presenter.head.toggle_details()
                 if scene == "regions":
                     window.presenter.go_to(60)
-                    window.outlines.choose("line")
-                    rest(0.5)
                     window.outlines.choose("rectangle")
                     window.outlines.set_rectangle(_about_molecules(window, Rectangle))
                     window.sidebar.measure_trace()
                     until(partial(_has_measured, window))
+                if scene == "line":
+                    window.presenter.go_to(60)
+                    window.outlines.choose("line")
+                    window.outlines.set_line(*_across_structure(window))
             shown.resize(width, height)
             rest(3.0 if scene != "overloaded" else 8.0)
             path = out / f"viewer_{scene}_{width}{'@2x' if scale == '2' else ''}.png"
@@ -199,6 +204,18 @@ def _about_molecules(window: Any, make: Callable[..., Any]) -> Any:
     height_nm, width_nm = picture.extent_nm
     top, left = max(0.0, y_nm - 600.0), max(0.0, x_nm - 900.0)
     return make(top, left, min(1200.0, height_nm - top), min(1800.0, width_nm - left))
+
+
+def _across_structure(window: Any) -> Any:
+    """Both ends of a line of 600 nm straight across the brightest structure of the reconstruction."""
+    picture = window.presenter.area.panels["reconstruction"].picture
+    inner = picture.image[10:-10, 10:-10]
+    centre = np.array(np.unravel_index(int(inner.argmax()), inner.shape)) + 10
+    part = picture.image[centre[0] - 8 : centre[0] + 9, centre[1] - 8 : centre[1] + 9]
+    _, directions = np.linalg.eigh(np.cov(np.indices(part.shape).reshape(2, -1), aweights=part.ravel()))
+    reach_nm = 300.0 * directions[:, 0]  # of the least spread
+    centre_nm = (centre + 0.5) * picture.pitch_nm
+    return tuple(centre_nm - reach_nm), tuple(centre_nm + reach_nm)
 
 
 def _has_measured(window: Any) -> bool:

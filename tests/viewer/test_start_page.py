@@ -111,6 +111,21 @@ def test_a_stack_is_dropped_on_the_page(page: StartPage, stack: Path) -> None:
     assert page.form.camera[0] == (32, 32)
 
 
+def test_only_what_a_source_leaves_open_is_asked(page: StartPage) -> None:
+    form = page.form
+    open_settings = {"field": form.field_width, "exposure": form.exposure, "record": form.record}
+    wanted = {
+        "micromanager": {"field"},
+        "config": set(open_settings),
+        "folder": {"field"},
+        "file": set(),
+        "demo": set(),
+    }
+    for source, names in wanted.items():
+        press(form.sources[source])
+        assert {name for name, box in open_settings.items() if box.isVisible()} == names, source
+
+
 def test_what_the_file_is_and_what_is_odd_in_it_is_shown(page: StartPage, tmp_path: Path, until: Until) -> None:
     frames = np.random.default_rng(1).poisson(100, (60, 32, 40)).astype(np.uint16)
     frames[7] = 100

@@ -207,7 +207,7 @@ def test_a_run_folder_says_that_its_camera_was_not_calibrated(
     items = {item.name: item for item in shown.status_bar.shown}
     assert items["uncalibrated"].tone is Tone.WARNING
     # 50 molecules in 10 frames of 24 x 32 pixels of 0.108 um.
-    assert items["density"].text == "density 0.56"
+    assert items["density"].text == "density 0.56 per µm² and frame"
     assert shown.head.verdict is not None
     assert "not calibrated" in shown.head.text
 

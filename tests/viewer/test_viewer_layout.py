@@ -134,7 +134,7 @@ def test_the_length_of_the_plain_sum_is_adjusted(stored_window: ViewerWindow) ->
     stored_window.toolbar.sum_length.setValue(7)
     picture = stored_window.presenter.area.panels["sum"].picture
     assert picture is not None
-    assert (picture.image.sum(), picture.caption) == (7, "7 windows to 29")
+    assert (picture.image.sum(), picture.caption) == (7, "7 windows to 30")
 
 
 def test_a_handle_of_the_contrast_is_dragged_and_a_double_click_lets_go(

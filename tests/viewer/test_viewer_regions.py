@@ -172,6 +172,18 @@ def test_a_line_is_measured_in_the_pictures(window: ViewerWindow) -> None:
     assert "length 600 nm" in window.sidebar.text.text()
 
 
+def test_the_words_below_a_chart_stand_in_its_middle(window: ViewerWindow, until: Until) -> None:
+    window.outlines.choose("line")
+    window.outlines.choose("rectangle")
+    QTest.mouseClick(window.sidebar.trace_button, Qt.MouseButton.LeftButton)
+    until(lambda: not window.sidebar.is_measuring)
+    axis = window.sidebar.chart.getAxis("bottom")
+    words = axis.label
+    assert words.toPlainText().strip() == "time (s)"
+    # To the pixel: both are rounded.
+    assert words.pos().x() + words.boundingRect().width() / 2 == pytest.approx(axis.size().width() / 2, abs=1.5)
+
+
 def test_the_buttons_of_the_rectangle_measure_and_say_so(window: ViewerWindow, until: Until) -> None:
     window.outlines.choose("rectangle")
     window.outlines.set_rectangle(Rectangle(0.0, 0.0, 2600.0, 3480.0))

@@ -32,7 +32,7 @@ def test_the_figures_are_there() -> None:
     assert {name: item.text for name, item in shown.items()} == {
         "frame": "frame 12\u2009345",
         "rate": "49.9 / 50 fps",
-        "latency": "latency 0.51 s (p99 0.71)",
+        "latency": "latency 0.51 s (p99 0.71 s)",
         "windows": "1\u2009226 of 1\u2009234 windows",
         "lost": "0 frames lost",
         "skips": "0 not shown",

@@ -59,7 +59,7 @@ def test_pictures_are_shown_in_nanometres(live_window: ViewerWindow, publisher: 
     assert live_window.presenter.area.panels["sum"].painted is not None
     assert live_window.presenter.area.panels["sum"].painted.max() == 3
     assert caption(live_window, "camera") == "frame 10"
-    assert caption(live_window, "reconstruction") == "window 1"
+    assert caption(live_window, "reconstruction") == "window 2"
     # The whole field is in sight from the start.
     for panel in live_window.presenter.area.panels.values():
         assert panel.view.viewRect().contains(QRectF(1, 1, 32 * 108 - 2, 24 * 108 - 2))
@@ -96,7 +96,7 @@ def test_pause_holds_and_going_on_shows_the_newest(
     live_window.presenter.pause()
     assert live_window.presenter.mode == "live"
     until(lambda: live_window.presenter.tick() or caption(live_window, "camera") == "frame 30")
-    until(lambda: live_window.presenter.tick() or caption(live_window, "reconstruction") == "window 3")
+    until(lambda: live_window.presenter.tick() or caption(live_window, "reconstruction") == "window 4")
 
 
 def test_a_provisional_picture_stands_in_and_says_so(
@@ -113,7 +113,7 @@ def test_a_provisional_picture_stands_in_and_says_so(
     assert panel.picture is not None
     assert panel.picture.badge == "LOOKAHEAD 8"  # the better one stays
     live_window.presenter.toggle_provisional()
-    until(lambda: live_window.presenter.tick() or panel.picture.caption == "window 9")
+    until(lambda: live_window.presenter.tick() or panel.picture.caption == "window 10")
     assert panel.picture.badge == "PROVISIONAL"
 
 
@@ -286,7 +286,7 @@ def test_locked_contrast_stays_and_automatic_follows(
     assert panel.contrast.limits.high == 10
     live_window.presenter.area.toggle_contrast()
     send(publisher, "sum", 2, np.full((20, 20), 1000, np.uint16))
-    until(lambda: live_window.presenter.tick() or caption(live_window, "sum") == "window 2")
+    until(lambda: live_window.presenter.tick() or caption(live_window, "sum") == "window 3")
     assert panel.contrast.limits.high == 10
     live_window.presenter.area.toggle_contrast()
     assert panel.contrast.limits.high == 1000

@@ -109,9 +109,13 @@ def _latency(status: StatusMessage) -> list[StatusItem]:
         return []
     text = f"latency {status.latency_p50_s:.2f} s"
     if status.latency_p99_s is not None:
-        text += f" (p99 {status.latency_p99_s:.2f})"
+        text += f" (p99 {status.latency_p99_s:.2f} s)"
     return [
-        StatusItem("latency", text, tip="from a window's last camera frame to its picture, lookahead included: median")
+        StatusItem(
+            "latency",
+            text,
+            tip="from a window's last camera frame to its picture, lookahead included: median; p99: of 99 in 100",
+        )
     ]
 
 
@@ -158,9 +162,10 @@ def _trust(status: StatusMessage) -> list[StatusItem]:
         items.append(
             StatusItem(
                 "density",
-                f"density {density:.2g}" if is_inside else f"density {density:.2g} outside {low:.2g} to {high:.2g}",
+                f"density {density:.2g} per µm² and frame"
+                + ("" if is_inside else f", trained on {low:.2g} to {high:.2g}"),
                 Tone.GOOD if is_inside else Tone.WARNING,
-                f"localizations a µm² and frame; the model was trained on {low:.3g} to {high:.3g}",
+                f"localizations per µm² and frame; the model was trained on {low:.3g} to {high:.3g}",
             )
         )
     items += _window(status)

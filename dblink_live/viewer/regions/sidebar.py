@@ -150,7 +150,7 @@ class RegionSidebar(QFrame):
         lines = [f"length {length:.0f} nm" if length < 10_000 else f"length {length / 1000:.2f} µm"]
         theme = current_theme()
         colours = {"sum": theme.warning, "reconstruction": theme.accent}
-        self._prepare_chart("nm along the line", "share of the peak")
+        self._prepare_chart("along the line (nm)", "share of the peak")
         self._profiles = {}
         for slot, picture in self._pictures().items():
             if slot not in _PROFILES or length <= 0:
@@ -166,7 +166,7 @@ class RegionSidebar(QFrame):
         self.message.setText("mean over 120 nm across the line; orange: plain sum, blue: reconstruction")
 
     def _show_trace(self, trace: Trace) -> None:
-        self._prepare_chart("s" if trace.in_seconds else "window", "molecules per window")
+        self._prepare_chart("time (s)" if trace.in_seconds else "window", "molecules per window")
         self.chart.plot(trace.time, trace.molecules, pen=pg.mkPen(current_theme().accent, width=2))
         mean = trace.molecules.mean() if len(trace.molecules) else 0.0
         self._say(f"{len(trace.molecules)} windows, {mean:.1f} molecules per window")
@@ -182,6 +182,8 @@ class RegionSidebar(QFrame):
             self.chart.setLabel(axis, text, color=theme.faint)
             self.chart.getAxis(axis).setPen(theme.faint)
             self.chart.getAxis(axis).setTextPen(theme.faint)
+            # pyqtgraph centres a label when the axis changes its size, not when its text does.
+            self.chart.getAxis(axis).resizeEvent()
 
     def _begin(self, work: Callable[[Callable[[], bool]], Any], show: Callable[[Any], None]) -> None:
         if self._measurement is not None:

@@ -260,9 +260,10 @@ class LiveSource:
             badge, tone = "PROVISIONAL", Tone.WARNING
         elif message.topic == "live" and (lookahead := self._lookahead(message)):
             badge = f"LOOKAHEAD {lookahead}"
-        caption = f"{'frame' if slot == 'camera' else 'window'} {grouped(message.number)}"
+        # Windows count from 1, as on the timeline; frames keep the number that the camera's program gave them.
+        caption = f"frame {grouped(message.number)}" if slot == "camera" else f"window {grouped(message.number + 1)}"
         if slot == "sum" and "windows" in message.extra:
-            caption = f"{message.extra['windows']:g} windows to {grouped(message.number)}"
+            caption = f"{message.extra['windows']:g} windows to {grouped(message.number + 1)}"
         return Picture(message.image, message.pitch_nm, message.origin_nm, caption, badge, tone)
 
     def _reconstruction(self) -> ImageMessage | None:

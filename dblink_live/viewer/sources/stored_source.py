@@ -287,7 +287,7 @@ class StoredSource:
             for other in self._index.counts[max(0, index - self.sum_windows + 1) : index + 1]
             if other.segment == row.segment
         ]
-        return self._picture(row, self._total(rows), f"{len(rows)} windows to {grouped(row.window)}")
+        return self._picture(row, self._total(rows), f"{len(rows)} windows to {grouped(row.window + 1)}")
 
     def _total(self, rows: list[CommittedWindow]) -> npt.NDArray[np.uint32]:
         total = np.zeros(self._counts(rows[0]).shape, np.uint32)
@@ -322,7 +322,7 @@ class StoredSource:
             return None
         image = self._scaled(chosen)
         badge = "FULL PASS" if chosen is full else "" if chosen.lookahead is None else f"LOOKAHEAD {chosen.lookahead}"
-        picture = self._picture(row, image, f"window {grouped(row.window)}", badge)
+        picture = self._picture(row, image, f"window {grouped(row.window + 1)}", badge)
         return picture if chosen is full else self._in_live_region(row, picture)
 
     def _error(self, row: CommittedWindow) -> Picture | None:

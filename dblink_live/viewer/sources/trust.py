@@ -53,16 +53,19 @@ def trust_picture(
     """
     drawn = np.asarray(reconstruction.image) > threshold
     n_drawn = int(np.count_nonzero(drawn))
-    tint = np.zeros(drawn.shape, np.uint8)
+    tint: npt.NDArray[np.uint8] | None = None
     wrong_share = unsupported_share = left_out_share = None
     of_error, of_counts = _aligned(error, reconstruction), _aligned(counts, reconstruction)
     if of_error is not None:
         is_wrong = drawn & (of_error > WRONG_ABOVE)
-        np.copyto(tint, TINT_ERROR, where=is_wrong)
+        tint = is_wrong.view(np.uint8) * np.uint8(TINT_ERROR)
         wrong_share = _share(int(np.count_nonzero(is_wrong)), n_drawn)
     if of_counts is not None:
         bare = drawn & (_near(of_counts) < MIN_LOCALIZATIONS)
-        np.copyto(tint, TINT_UNSUPPORTED, where=bare)
+        if tint is None:
+            tint = bare.view(np.uint8) * np.uint8(TINT_UNSUPPORTED)
+        else:
+            np.copyto(tint, TINT_UNSUPPORTED, where=bare)
         unsupported_share = _share(int(np.count_nonzero(bare)), n_drawn)
     marks = None
     if molecules_nm is not None:
@@ -82,20 +85,25 @@ def _near(counts: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
     The highest sum is 9 x `MIN_LOCALIZATIONS`, which bytes hold.
     """
-    few = np.zeros(counts.shape, np.uint8)
-    for least in range(1, MIN_LOCALIZATIONS + 1):
+    few = (counts >= 1).view(np.uint8)
+    for least in range(2, MIN_LOCALIZATIONS + 1):
         few += (counts >= least).view(np.uint8)
-    rows = few.copy()
-    rows[1:] += few[:-1]
-    rows[:-1] += few[1:]
-    near = rows.copy()
+    rows = _sums_of_three(few)
     # Neighbours in one long line, which is several times faster, but wrong at both ends of each row.
-    near.reshape(-1)[1:] += rows.reshape(-1)[:-1]
-    near.reshape(-1)[:-1] += rows.reshape(-1)[1:]
+    near = _sums_of_three(rows.reshape(-1)).reshape(rows.shape)
     width = counts.shape[1]
     for end, inner in ((0, min(1, width - 1)), (width - 1, max(0, width - 2))):
         near[:, end] = rows[:, end] + (rows[:, inner] if inner != end else 0)
     return near
+
+
+def _sums_of_three(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Each value with its neighbours along the first axis."""
+    sums = np.empty_like(values)
+    sums[:1] = values[:1]
+    np.add(values[1:], values[:-1], out=sums[1:])
+    sums[:-1] += values[1:]
+    return sums
 
 
 def _left_out(

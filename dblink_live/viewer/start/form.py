@@ -244,13 +244,12 @@ class StartForm(QWidget):
         else:
             text = _SOURCES[kind][1]
         self.source_text.setText(f"{text[0].upper()}{text[1:]}" if subject is None else text)
-        is_open = kind in ("micromanager", "config", "folder")
-        for box in (self.field_width, self.field_height, self.fps):
-            box.setEnabled(is_open)
         for setting in (self.preset, self.pixel_size, self.model, self.window_frames):
             setting.setEnabled(kind != "demo")
-        self.exposure.setEnabled(kind == "config")
-        self.record.setEnabled(kind == "config")
+        # A file tells its own field: another one beside it would only mislead.
+        self._form.setRowVisible(self._field, kind in ("micromanager", "config", "folder"))
+        for row in (self.exposure, self.record):
+            self._form.setRowVisible(row, kind == "config")
 
     def _on_choose(self) -> None:
         kind, begin = self.source, str(Path(self.folder.text() or ".").parent)
@@ -274,14 +273,15 @@ class StartForm(QWidget):
         for index, kind in enumerate(get_args(SourceKind)):
             row.addWidget(self.sources[kind], index // 3, index % 3)
         row.addWidget(self.choose_button, 1, 2)
-        form = QFormLayout()
+        self._form = form = QFormLayout()
         form.setHorizontalSpacing(12)
         form.setVerticalSpacing(6)
         form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
         form.addRow("Camera", self.preset)
         form.addRow("Pixel size", self.pixel_size)
         form.addRow("Exposure", self.exposure)
-        field = QHBoxLayout()
+        self._field = field = QHBoxLayout()
+        field.setSpacing(8)
         for widget in (self.field_width, label("by"), self.field_height, label("at"), self.fps):
             field.addWidget(widget)
         field.addStretch(1)

@@ -15,6 +15,9 @@ from dblink_live.viewer.theme import Tone, set_look
 
 _LEFT_OUT = ("path", "odd", "problem", "command", "format")
 """Shown in a line of its own, or said by the page already."""
+_CLEARER = {"counts": "lowest, median, highest count"}
+_UNITS = {"nm": "nm", "um": "µm", "ms": "ms"}
+"""At the end of a figure's name, and as it is written."""
 
 
 class InspectionBox(QLabel):
@@ -79,13 +82,28 @@ def as_rich_text(found: dict[str, Any]) -> str:
 
     Examples
     --------
-    >>> as_rich_text({"kind": "recording", "odd": ["it is 3 < 4"], "problem": None, "frames": 200})
-    '<b>odd</b>: it is 3 &lt; 4<br>kind: recording<br>frames: 200'
+    >>> as_rich_text({"kind": "recording", "odd": ["it is 3 < 4"], "problem": None, "pixel size nm": 160.0})
+    '<b>odd</b>: it is 3 &lt; 4<br>kind: recording<br>pixel size: 160 nm'
     """
     lines = [f"<b>problem</b>: {html.escape(str(found['problem']))}"] if found.get("problem") else []
     lines += [f"<b>odd</b>: {html.escape(str(sentence))}" for sentence in found.get("odd") or ()]
     for name, value in found.items():
         if name not in _LEFT_OUT and value is not None:
-            shown = ", ".join(str(item) for item in value) if isinstance(value, list) else value
-            lines.append(f"{html.escape(name.replace('_', ' '))}: {html.escape(str(shown))}")
+            lines.append(html.escape(_line(name, value)))
     return "<br>".join(lines)
+
+
+def _line(name: str, value: object) -> str:
+    """A figure with its unit behind the number."""
+    name = _CLEARER.get(name, name.replace("_", " "))
+    stem, _, ending = name.rpartition(" ")
+    if ending not in _UNITS:
+        return f"{name}: {_figure(value)}"
+    shown = " to ".join(map(_figure, value)) if isinstance(value, list) else _figure(value)
+    return f"{stem}: {shown} {_UNITS[ending]}"
+
+
+def _figure(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_figure, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
