@@ -110,8 +110,8 @@ class Step(StrEnum):
 
 _IN_WORDS = {
     Step.NO_PROVISIONAL: "no provisional pictures",
-    Step.ONE_PER_HOP: "one picture per hop",
-    Step.LARGER_HOP: "one picture per hop, and larger hops",
+    Step.ONE_PER_HOP: "one picture for several windows",
+    Step.LARGER_HOP: "one picture for many windows",
     Step.SMALLER_REGION: "a smaller live region",
     Step.JUMP: "windows without a live picture",
 }
@@ -123,7 +123,7 @@ def in_words(step: str) -> str:
     Examples
     --------
     >>> in_words("one_per_hop")
-    'one picture per hop'
+    'one picture for several windows'
     """
     return {known.value: words for known, words in _IN_WORDS.items()}.get(step, "")
 

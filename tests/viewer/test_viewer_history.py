@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from PySide6.QtTest import QTest
 
 from dblink_live.bus import Publisher, StartMessage
 from dblink_live.errors import StoreError
-from dblink_live.types import Reconstruction
+from dblink_live.store import RunWriter
+from dblink_live.types import LocalizationMap, Reconstruction, RunInfo, Segment, Shape, empty_localizations
 from dblink_live.viewer.sources.stored_source import SUM_WINDOWS, StoredSource
 from dblink_live.viewer.theme import Tone
 from dblink_live.viewer.window import ViewerWindow
@@ -118,6 +120,27 @@ def test_lost_frames_are_marked_where_they_were(
     window.presenter.tick()
     lost = next(item for item in window.presenter.status_bar.shown if item.name == "lost")
     assert (lost.text, lost.tone) == ("4 frames lost", Tone.ALARM)
+
+
+def test_time_goes_on_where_lost_frames_began_a_segment(tmp_path: Path) -> None:
+    info = RunInfo(uuid="1", created_utc="2026-01-01T00:00:00", config={}, model="filaments", model_sha256="")
+    segment = Segment(0, Shape(24, 32), "uint16", frame_interval_ms=20.0, wall_clock_anchor_ns=10**18)
+    restarted = replace(segment, index=2, wall_clock_anchor_ns=10**18 + 60 * 10**9)
+    begins = ((segment, 100), (replace(segment, index=1, reason="gap (reconstruct)"), 500), (restarted, 0))
+    with RunWriter.create(tmp_path / "gaps.run", info, window_frames=10) as writer:
+        for of, first in begins:
+            writer.begin_segment(of, GRID, 108.0)
+            for window in range(2):
+                start = first + 10 * window
+                counts = LocalizationMap(of.index, window, start, start + 10, counts_of(window), GRID)
+                writer.write_map(counts, empty_localizations())
+        writer.finalize()
+    feed = StoredSource(tmp_path / "gaps.run")
+    try:
+        # Seconds from frame 100 on: frame 510 is 8.2 s later; the acquisition that was started again, a minute.
+        assert [feed.time_s(index) for index in range(6)] == pytest.approx([0.2, 0.4, 8.2, 8.4, 60.2, 60.4])
+    finally:
+        feed.close()
 
 
 def test_an_interrupted_run_says_so(growing_run: GrowingRun, open_window: Callable[..., ViewerWindow]) -> None:

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QApplication
 
 from dblink_live.display.contrast import RECONSTRUCTION, SUM, Limits
 from dblink_live.viewer.panels.contrast import Contrast
+from dblink_live.viewer.panels.labels import Caption
 from dblink_live.viewer.panels.panel import Panel
 from dblink_live.viewer.panels.picture import Picture
 
@@ -102,6 +103,16 @@ def test_what_is_not_finite_is_shown_as_nothing(panel: Panel, app: QApplication)
     assert panel.picture is not None
     assert panel.picture.badge == "PROVISIONAL"
     grab(panel, app)
+
+
+def test_where_the_room_ends_a_caption_keeps_its_number(panel: Panel, app: QApplication) -> None:
+    panel.show_picture(Picture(np.zeros((8, 8)), 40.0, caption="25 windows to 1\u2009234"))
+    caption = panel.findChild(Caption)
+    assert caption is not None
+    for width, text in ((400, "25 windows to 1\u2009234"), (60, "1\u2009234")):
+        caption.resize(width, 20)
+        assert caption.fitting_text == text
+    assert caption.toolTip() == "25 windows to 1\u2009234"
 
 
 def test_a_panel_can_be_emptied(panel: Panel) -> None:

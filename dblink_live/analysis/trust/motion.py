@@ -132,7 +132,7 @@ def advise_window(
         return WindowAdvice(window_frames, "no molecules: nothing can be said", suits=False)
     enough = max(min_frames, math.ceil(window_frames * MIN_PER_UM2 / molecules_per_um2))
     if not step_nm:
-        return WindowAdvice(enough, f"{enough} frames hold {MIN_PER_UM2:g} molecules per um2", suits=True)
+        return WindowAdvice(enough, f"{enough} frames hold {MIN_PER_UM2:g} molecules per µm²", suits=True)
     longest = max(min_frames, math.floor(window_frames * MAX_STEP_NM / step_nm))
     frames = min(enough, longest)
     moved = step_nm * frames / window_frames
@@ -140,7 +140,7 @@ def advise_window(
         return WindowAdvice(
             frames,
             f"structure moves {MAX_STEP_NM:g} nm in {longest} frames, and {enough} are needed for {MIN_PER_UM2:g} "
-            "molecules per um2: raise the activation, or record faster",
+            "molecules per µm²: raise the activation, or record faster",
             suits=False,
         )
     return WindowAdvice(

@@ -182,7 +182,7 @@ def _degraded(found: Conditions) -> Reason | None:
         return None
     return Reason(
         Light.AMBER,
-        f"this machine cannot hold the whole line: {found.degraded}",
+        f"this machine is too slow for every live picture: {found.degraded}",
         "run refine afterwards for the pictures left out",
     )
 

@@ -12,15 +12,8 @@ from dblink_live.viewer.theme import Look, Tone, set_look
 class ElidedLabel(QLabel):
     """One line that ends in dots where the room ends; the whole text is the tool tip."""
 
-    def __init__(
-        self,
-        text: str = "",
-        look: Look = "body",
-        tone: Tone = Tone.NORMAL,
-        elide: Qt.TextElideMode = Qt.TextElideMode.ElideRight,
-    ) -> None:
+    def __init__(self, text: str = "", look: Look = "body", tone: Tone = Tone.NORMAL) -> None:
         super().__init__(text)
-        self._elide = elide
         set_look(self, look, tone)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
 
@@ -31,15 +24,33 @@ class ElidedLabel(QLabel):
         super().setText(text)
         self.setToolTip(text)
 
+    @property
+    def fitting_text(self) -> str:
+        """What is drawn."""
+        return self._shortened() if self._width_of(self.text()) > self.contentsRect().width() else self.text()
+
     def paintEvent(self, event: QPaintEvent) -> None:
-        if self.fontMetrics().horizontalAdvance(self.text()) <= self.contentsRect().width():
+        text = self.fitting_text
+        if text == self.text():
             super().paintEvent(event)
             return
         painter = QPainter(self)
         painter.setPen(self.palette().color(self.foregroundRole()))
-        text = self.fontMetrics().elidedText(self.text(), self._elide, self.contentsRect().width())
         painter.drawText(self.contentsRect(), int(self.alignment().value), text)
         painter.end()
+
+    def _shortened(self) -> str:
+        return self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, self.contentsRect().width())
+
+    def _width_of(self, text: str) -> int:
+        return self.fontMetrics().horizontalAdvance(text)
+
+
+class Caption(ElidedLabel):
+    """One line, of which the last word is kept where the room ends: the number of a frame or window."""
+
+    def _shortened(self) -> str:
+        return self.text().split(" ")[-1]
 
 
 def label(text: str, look: Look = "body", tone: Tone = Tone.NORMAL) -> QLabel:

@@ -19,7 +19,7 @@ from dblink_live.display.contrast import ContrastPolicy, Limits, gamma_table, ma
 from dblink_live.display.scale_bar import length_label, scale_bar_nm
 from dblink_live.viewer.panels.contrast import Contrast
 from dblink_live.viewer.panels.contrast_bar import ContrastBar
-from dblink_live.viewer.panels.labels import ElidedLabel, label
+from dblink_live.viewer.panels.labels import Caption, label
 from dblink_live.viewer.panels.layers import Layers
 from dblink_live.viewer.panels.picture import Picture
 from dblink_live.viewer.panels.pools import SharedPools
@@ -69,8 +69,7 @@ class Panel(QWidget):
         self._pool = 1
         self._badge = label("", "badge", Tone.FAINT)
         self._badge.hide()
-        # The number at the end says more than the word before it.
-        self._caption = ElidedLabel("", "small", Tone.FAINT, Qt.TextElideMode.ElideMiddle)
+        self._caption = Caption("", "small", Tone.FAINT)
         self._caption.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 
         self.view = pg.ViewBox(lockAspect=True, invertY=True, enableMenu=False)

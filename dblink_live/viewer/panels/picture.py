@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dblink_live.viewer.theme import Tone
+from dblink_live.viewer.theme import Tone, grouped
 
 Slot = Literal["camera", "sum", "reconstruction", "trust"]
 SLOTS: tuple[Slot, ...] = ("camera", "sum", "reconstruction", "trust")
@@ -67,6 +67,18 @@ class Picture:
         col = int(np.floor((x_nm - self.origin_nm[1]) / self.pitch_nm))
         height, width = self.image.shape
         return float(self.image[row, col]) if 0 <= row < height and 0 <= col < width else None
+
+
+def window_name(segment: int, window: int) -> str:
+    """Return how a window is called: counted from 1, within its segment, as `--segment` of ``export`` names it.
+
+    Examples
+    --------
+    >>> window_name(0, 38), window_name(2, 0)
+    ('window 39', 'segment 2, window 1')
+    """
+    number = f"window {grouped(window + 1)}"
+    return number if segment == 0 else f"segment {segment}, {number}"
 
 
 def cropped(picture: Picture, corner_nm: tuple[float, float], size_nm: tuple[float, float]) -> Picture:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from dblink_live.bus import Address, ClientKeys, ImageMessage, Link, StatusMessage, Subscriber, Topic
 from dblink_live.errors import WireError
-from dblink_live.viewer.panels.picture import SLOTS, Picture, Slot
+from dblink_live.viewer.panels.picture import SLOTS, Picture, Slot, window_name
 from dblink_live.viewer.sources.model_facts import DEFAULT_THRESHOLD, ModelFacts, model_facts
 from dblink_live.viewer.sources.trust import TrustShares, trust_picture
 from dblink_live.viewer.theme import Tone, grouped
@@ -260,8 +260,9 @@ class LiveSource:
             badge, tone = "PROVISIONAL", Tone.WARNING
         elif message.topic == "live" and (lookahead := self._lookahead(message)):
             badge = f"LOOKAHEAD {lookahead}"
-        # Windows count from 1, as on the timeline; frames keep the number that the camera's program gave them.
-        caption = f"frame {grouped(message.number)}" if slot == "camera" else f"window {grouped(message.number + 1)}"
+        # Frames keep the number that the camera's program gave them.
+        is_frame = slot == "camera"
+        caption = f"frame {grouped(message.number)}" if is_frame else window_name(message.segment, message.number)
         if slot == "sum" and "windows" in message.extra:
             caption = f"{message.extra['windows']:g} windows to {grouped(message.number + 1)}"
         return Picture(message.image, message.pitch_nm, message.origin_nm, caption, badge, tone)

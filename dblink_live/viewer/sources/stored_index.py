@@ -81,18 +81,25 @@ class RunIndex:
     def time_s(self, index: int) -> float | None:
         """Seconds from the run's first frame to the end of a window; None where the frame rate is unknown.
 
-        Segments are placed by the host's clock where it was noted.
+        Segments are placed by the host's clock where it was noted. A segment that lost frames began has the clock and
+        the frame numbers of the one before it.
         """
         row = self.counts[index]
         first, own = self.segments[min(self.segments)].segment, self.segments[row.segment].segment
         if own.frame_interval_ms is None:
             return None
-        begin = next(other.start for other in self.counts if other.segment == row.segment)
+        anchor_ns = own.wall_clock_anchor_ns
+        of_clock = {
+            index
+            for index, stored in self.segments.items()
+            if index == own.index or (anchor_ns and stored.segment.wall_clock_anchor_ns == anchor_ns)
+        }
+        begin = next(other.start for other in self.counts if other.segment in of_clock)
         offset_s = 0.0
         if own.index != first.index:
-            if not (own.wall_clock_anchor_ns and first.wall_clock_anchor_ns):
+            if not (anchor_ns and first.wall_clock_anchor_ns):
                 return None
-            offset_s = (own.wall_clock_anchor_ns - first.wall_clock_anchor_ns) / 1e9
+            offset_s = (anchor_ns - first.wall_clock_anchor_ns) / 1e9
         return offset_s + (row.stop - begin) * own.frame_interval_ms / 1000
 
     def status(self, run: Run, model: ModelFacts | None) -> StatusMessage:

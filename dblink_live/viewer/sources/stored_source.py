@@ -24,7 +24,7 @@ from dblink_live.errors import StoreError
 from dblink_live.store import CommittedWindow, Product, Run, open_run
 from dblink_live.types import GapCause
 from dblink_live.viewer.bars.timeline import Stage
-from dblink_live.viewer.panels.picture import Picture, Slot, cropped
+from dblink_live.viewer.panels.picture import Picture, Slot, cropped, window_name
 from dblink_live.viewer.sources.model_facts import DEFAULT_THRESHOLD, ModelFacts, model_facts
 from dblink_live.viewer.sources.stored_index import Key, RunIndex, key_of, lost_by_cause
 from dblink_live.viewer.sources.trust import TrustShares, trust_picture
@@ -322,7 +322,7 @@ class StoredSource:
             return None
         image = self._scaled(chosen)
         badge = "FULL PASS" if chosen is full else "" if chosen.lookahead is None else f"LOOKAHEAD {chosen.lookahead}"
-        picture = self._picture(row, image, f"window {grouped(row.window + 1)}", badge)
+        picture = self._picture(row, image, window_name(row.segment, row.window), badge)
         return picture if chosen is full else self._in_live_region(row, picture)
 
     def _error(self, row: CommittedWindow) -> Picture | None:
