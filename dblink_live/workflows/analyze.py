@@ -135,7 +135,7 @@ def figures_of(path: Path, chosen: Chosen, found: Figures) -> dict[str, object]:
         "full": not found.is_quick,
         "pitch_nm": chosen.subject.pitch_nm,
         "frc_nm": {"localizations": found.frc_localizations_nm, "reconstruction": found.frc_reconstruction_nm},
-        "frchalf_bit_nm": {
+        "frc_half_bit_nm": {
             "localizations": half_bit_nm(found.frc_localizations),
             "reconstruction": half_bit_nm(found.frc_reconstruction),
         },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
@@ -37,7 +38,13 @@ CAMERA = Shape(24, 24)
 PIXEL_NM = 160.0
 N_WINDOWS = 30
 FRAMES = 10
-PROMISED = {"frc_nm", "decorrelation_nm", "drift_nm", "consistency", "supported_fraction"}
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "analysis.md"
+PROMISED = {
+    key.split(".")[0]
+    for row in re.findall(r"^\| (`.*?) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    for key in re.findall(r"`([a-z_.]+)`", row)
+}
+"""The figures that the page lists."""
 
 
 def ring_table(n_per_frame: int = 20) -> np.ndarray:
