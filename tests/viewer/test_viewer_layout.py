@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from growing_run import GrowingRun
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QPalette
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QToolButton
+from PySide6.QtWidgets import QAbstractButton, QApplication, QToolButton
 
 from dblink_live.viewer.panels.contrast_bar import ContrastBar
 from dblink_live.viewer.panels.picture import SLOTS
@@ -103,6 +104,46 @@ def test_every_switch_of_the_toolbar_does_what_its_word_says(stored_window: View
     area.panels["sum"].view.setRange(xRange=(0, 100), yRange=(0, 100))
     press(stored_window, "Fit")
     assert area.panels["sum"].view.viewRect().width() > 1000
+
+
+def test_the_buttons_of_timeline_and_panels_do_what_their_words_say(stored_window: ViewerWindow) -> None:
+    shown = stored_window.presenter
+    panels = shown.area.panels
+
+    def click(button: QAbstractButton) -> None:
+        assert button.isVisible() and button.isEnabled(), button.text()
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+
+    assert shown.timeline.pause_button.text() == "Play"
+    click(shown.timeline.pause_button)
+    assert shown.showing == "playing"
+    assert shown.timeline.pause_button.text() == "Pause"
+    click(shown.timeline.pause_button)
+    assert shown.showing == "stored"
+    click(shown.timeline.follow_button)
+    assert shown.showing == "latest"
+    assert shown.timeline.position == 29
+    click(panels["sum"].lock_button)
+    assert not panels["sum"].contrast.is_auto
+    assert panels["reconstruction"].contrast.is_auto
+    click(panels["sum"].lock_button)
+    assert panels["sum"].contrast.is_auto
+
+
+def test_the_provisional_switch_and_save_picture_are_pressed(
+    stored_window: ViewerWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = stored_window.presenter.history
+    assert history is not None and not history.prefers_live
+    press(stored_window, "Provisional")
+    assert history.prefers_live
+    monkeypatch.setattr("PySide6.QtCore.QStandardPaths.writableLocation", lambda *_: str(tmp_path))
+    before = set(tmp_path.iterdir())
+    press(stored_window, "Save picture")
+    (saved,) = set(tmp_path.iterdir()) - before
+    assert saved.suffix == ".png" and saved.stat().st_size > 0
+    stored_window.presenter.tick()
+    assert str(saved) in stored_window.presenter.banner.text()
 
 
 def test_the_panels_are_chosen_in_a_menu(stored_window: ViewerWindow) -> None:
