@@ -13,14 +13,16 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from dblink_live.bus import Link, StatusMessage
 from dblink_live.errors import DblinkError, StoreError
-from dblink_live.viewer.bars.banner import Banner, Notice, notice
-from dblink_live.viewer.bars.statusbar import Mode, StatusBar, status_items
+from dblink_live.viewer.bars.banner import Banner, Message, notice
+from dblink_live.viewer.bars.statusbar import LINK_MODES, Mode, StatusBar, status_items
 from dblink_live.viewer.bars.timeline import Timeline
 from dblink_live.viewer.bars.verdict_line import VerdictLine, badge_of
 from dblink_live.viewer.conditions import Judge
 from dblink_live.viewer.panels.area import PictureArea
 from dblink_live.viewer.panels.picture import Picture, Slot
+from dblink_live.viewer.regions.live_region import LiveRegionRequest
 from dblink_live.viewer.regions.measure import Rectangle
+from dblink_live.viewer.sources.live_folder import LiveFolder
 from dblink_live.viewer.sources.live_source import LiveSource
 from dblink_live.viewer.sources.stored_source import SUM_WINDOWS, StoredSource
 from dblink_live.viewer.theme import Tone
@@ -28,8 +30,6 @@ from dblink_live.viewer.theme import Tone
 TRUST_MS = 60
 """The trust picture of a stored window rests on many windows: it follows once the slider rests."""
 PLAY_WINDOWS_PER_S = 10.0
-MESSAGE_S = 6.0
-"""How long the window says what it has just done."""
 Showing = Literal["latest", "held", "stored", "playing"]
 
 
@@ -56,13 +56,13 @@ class Presenter(QObject):
         self.history = history
         self.sum_windows = SUM_WINDOWS
         self._showing: Showing = "latest"
-        self._refused_folder: Path | None = None
+        self._live_folder = LiveFolder()
         self._problem = ""
-        self._message, self._message_until_s = Notice(), 0.0
+        self._message = Message()
         self._judge_of_run = Judge()
         self._shown_place: tuple[int, int] | None = None
         self._shown_version = -1
-        self._awaits_region = False
+        self._region_request = LiveRegionRequest()
         self.area = PictureArea()
         self.head = VerdictLine()
         self.banner = Banner()
@@ -96,13 +96,7 @@ class Presenter(QObject):
             return "stored"
         if self.live.has_failed:
             return "failed"
-        modes: dict[Link, Mode] = {
-            Link.CONNECTING: "connecting",
-            Link.LIVE: "live",
-            Link.LOST: "lost",
-            Link.ENDED: "ended",
-        }
-        return modes[self.live.link]
+        return LINK_MODES[self.live.link]
 
     @property
     def run_folder(self) -> Path | None:
@@ -131,9 +125,8 @@ class Presenter(QObject):
             if self._showing == "latest":
                 self._show_live(self.live.take())
             self._tell_region(self.live)
-        message = self._message if time.perf_counter() < self._message_until_s else Notice()
         is_stored = self._showing in ("stored", "playing")
-        self.banner.show_notice(notice(self.live, self.history, self._problem, message, is_stored))
+        self.banner.show_notice(notice(self.live, self.history, self._problem, self._message.current, is_stored))
         status = self._status()
         skips = self.live.display_skips if self.live is not None and not is_stored else None
         self.status_bar.show_items(status_items(status, skips))
@@ -226,20 +219,15 @@ class Presenter(QObject):
         """Ask the run to reconstruct a part of the field live; what becomes of it is said."""
         live = self.live
         if live is not None:
-            self.attempt(
-                lambda: live.ask_for_live_region(region.top_nm, region.left_nm, region.height_nm, region.width_nm)
-            )
-            self._awaits_region = True
+            self.attempt(lambda: self._region_request.ask(live, region))
 
     def say(self, message: str) -> None:
         """Say for some seconds what was done."""
-        self._message = Notice(message, Tone.GOOD)
-        self._message_until_s = time.perf_counter() + MESSAGE_S
+        self._message.say(message, Tone.GOOD)
 
     def say_problem(self, problem: str) -> None:
         """Say for some seconds what could not be done."""
-        self._message = Notice(problem, Tone.ALARM)
-        self._message_until_s = time.perf_counter() + MESSAGE_S
+        self._message.say(problem, Tone.ALARM)
 
     def attempt(self, action: Callable[[], object]) -> None:
         """Do what may fail for a reason that the operator has to know."""
@@ -261,12 +249,11 @@ class Presenter(QObject):
     def _tell_region(self, live: LiveSource) -> None:
         """Draw where the run reconstructs, and say what became of a request to move that."""
         self.area.show_live_region(live.live_region_nm if self._showing in ("latest", "held") else None)
-        if self._awaits_region and (answer := live.live_region_answer) is not None:
-            self._awaits_region = False
-            if answer:
-                self.say_problem(answer)
-            else:
-                self.say("The live region moves with the next window; the camera is not touched")
+        answer = self._region_request.answer(live)
+        if answer:
+            self.say_problem(answer)
+        elif answer is not None:
+            self.say("The live region moves with the next window; the camera is not touched")
 
     def _show_live(self, pictures: dict[Slot, Picture]) -> None:
         live = self.live
@@ -373,16 +360,11 @@ class Presenter(QObject):
 
     def _write_transport(self) -> None:
         """Name the buttons by what they do now: what has ended cannot be paused."""
-        n_stored = 0 if self.history is None else self.history.n_windows
-        if self._showing == "playing" or (self._showing == "latest" and self._is_coming()):
-            text, is_enabled = "Pause", True
-        elif self._showing == "held":
-            text, is_enabled = "Resume", True
-        else:
-            text, is_enabled = "Play", n_stored > 1
-        self.timeline.pause_button.setText(text)
-        self.timeline.pause_button.setEnabled(is_enabled)
-        self.timeline.follow_button.setText("Jump to live" if self._is_coming() else "Last window")
+        is_coming = self._is_coming()
+        moves = self._showing == "playing" or (self._showing == "latest" and is_coming)
+        can_play = self.history is not None and self.history.n_windows > 1
+        action = "Pause" if moves else "Resume" if self._showing == "held" else "Play"
+        self.timeline.name_buttons(action, can_play, is_coming)
 
     def _write_time(self) -> None:
         position = self.timeline.position
@@ -406,25 +388,12 @@ class Presenter(QObject):
 
     def _adopt_folder(self, live: LiveSource) -> None:
         """Open the folder of a live run on this machine, once, for the timeline."""
-        folder = live.run_folder
-        if folder is None or folder == self._refused_folder:
-            return
-        if self.history is not None and self.history.path == folder:
-            return
-        try:
-            opened = StoredSource(folder)
-        except DblinkError:
-            # The live pictures need no folder.
-            self._refused_folder = folder
-            return
-        if opened.run_uuid != live.run_uuid:
-            # Through a tunnel, the run's path can name another folder here.
-            opened.close()
-            self._refused_folder = folder
+        opened = self._live_folder.open_new(live, self.run_folder)
+        if opened is None:
             return
         if self.history is not None:
             self.history.close()
         opened.sum_windows = self.sum_windows
         self.history = opened
-        self._judge_of_run.watch_disk(folder)
-        self.folder_found.emit(folder)
+        self._judge_of_run.watch_disk(opened.path)
+        self.folder_found.emit(opened.path)

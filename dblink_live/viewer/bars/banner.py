@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from PySide6.QtCore import Qt
@@ -22,6 +23,24 @@ class Notice:
 
 
 NOTHING = Notice()
+MESSAGE_S = 6.0
+"""How long the window says what it has just done."""
+
+
+class Message:
+    """What was done a moment ago."""
+
+    def __init__(self) -> None:
+        self._notice, self._until_s = NOTHING, 0.0
+
+    @property
+    def current(self) -> Notice:
+        """The message, or nothing once it has been there for `MESSAGE_S`."""
+        return self._notice if time.perf_counter() < self._until_s else NOTHING
+
+    def say(self, text: str, tone: Tone) -> None:
+        """Say ``text`` from now on."""
+        self._notice, self._until_s = Notice(text, tone), time.perf_counter() + MESSAGE_S
 
 
 def notice(

@@ -15,7 +15,7 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel
 
 from dblink_live.analysis.trust.verdict import DRIFT_AMBER_NM
-from dblink_live.bus import StatusMessage
+from dblink_live.bus import Link, StatusMessage
 from dblink_live.viewer.conditions import advice_of
 from dblink_live.viewer.panels.labels import label
 from dblink_live.viewer.theme import Tone, grouped, set_look
@@ -32,6 +32,13 @@ MODE_TONES: dict[Mode, Tone] = {
     "ended": Tone.FAINT,
     "failed": Tone.ALARM,
 }
+LINK_MODES: dict[Link, Mode] = {
+    Link.CONNECTING: "connecting",
+    Link.LIVE: "live",
+    Link.LOST: "lost",
+    Link.ENDED: "ended",
+}
+"""Of a live run that is followed."""
 _SLOW = 0.95
 """Holding less than this share of the frame rate asked for is worth a warning."""
 

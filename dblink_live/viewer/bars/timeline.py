@@ -119,6 +119,12 @@ class Timeline(QWidget):
         place = f"window {grouped(self._slider.value() + 1)} of {grouped(self._slider.maximum() + 1)}"
         self._text.setText(place if time_s is None else f"t = {time_s:.1f} s, {place}")
 
+    def name_buttons(self, action: str, can_play: bool, is_coming: bool) -> None:
+        """Name what the buttons do now; *Play* needs windows to play, and what has ended is not live."""
+        self.follow_button.setText("Jump to live" if is_coming else "Last window")
+        self.pause_button.setText(action)
+        self.pause_button.setEnabled(action != "Play" or can_play)
+
     def set_marks(self, indices: tuple[int, ...]) -> None:
         """Mark the windows beside which frames were lost."""
         if indices != self._slider.marks:
