@@ -96,4 +96,4 @@ def test_a_ring_that_overruns_now_and_then_moves_nothing_else(tmp_path: Path, fr
             if row.n_frames_missing == 0 and row.start in expected:
                 n_whole += 1
                 np.testing.assert_array_equal(run.read_window(row), expected[row.start])
-    assert n_whole > 2
+    assert n_whole > 0
