@@ -1,6 +1,7 @@
 """Frames a second that the whole line holds on this machine: localize, bin, reconstruct, commit, publish.
 
-    python -m benchmarks.line [--frames 600] [--sizes 64 128 256] [--overload 3 20 100] [--seconds 120] [--json FILE]
+    python -m benchmarks.line [--frames 600] [--sizes 64 128 256] [--overload 3 20 100] [--seconds 120]
+        [--engine eager] [--json FILE]
 
 Frames of the simulated camera (160 nm pixels, 0.1 molecules on a square micrometre) are written to a TIFF stack and
 replayed as fast as the line takes them, so that what is measured is the line and neither the camera's pace nor the
@@ -14,16 +15,19 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import tifffile
 
 from benchmarks.report import Report, markdown_table
-from dblink_live.config import run_config_from_plain
+from dblink_live.config import RunConfig, run_config_from_plain
 from dblink_live.localization import GaussianLocalizer
 from dblink_live.models import StreamingReconstructor, load_model
 from dblink_live.pipeline.live_run import open_live_run
+from dblink_live.pipeline.network_runner import Engine, NetworkRunner
 from dblink_live.pipeline.overload.forecast import measure_costs
 from dblink_live.simulate import SCMOS, make_camera
 from dblink_live.types import Grid, Shape
@@ -40,15 +44,20 @@ MAX_FPS = 1000.0
 """The simulated camera does not go faster."""
 
 
-def whole_line_fps(stack: Path, folder: Path) -> float:
+def config_with(engine: Engine) -> RunConfig:
+    """The configuration of all runs here."""
+    return run_config_from_plain({"camera": CAMERA, "reconstruct": {"engine": engine}})
+
+
+def whole_line_fps(stack: Path, folder: Path, config: RunConfig) -> float:
     """Frames per second from the first frame read to the finalized run."""
-    with open_live_run(f"tiff:{stack}", folder, run_config_from_plain({"camera": CAMERA})) as session:
+    with open_live_run(f"tiff:{stack}", folder, config) as session:
         started = time.perf_counter()
         totals = session.run().totals
         return totals.frames_seen / (time.perf_counter() - started)
 
 
-def stage_ms(frames: np.ndarray, size: int) -> tuple[float, float]:
+def stage_ms(frames: np.ndarray, size: int, engine: Engine) -> tuple[float, float]:
     """Milliseconds a frame of the localizer alone and of the network alone."""
     numbers = np.arange(len(frames))
     localizer = GaussianLocalizer(SCMOS, psf_sigma_px=0.875)
@@ -59,17 +68,20 @@ def stage_ms(frames: np.ndarray, size: int) -> tuple[float, float]:
     grid = Grid.covering(Shape(size, size), SCMOS.pixel_size_nm, 40.0)
     accumulator = WindowAccumulator(grid, SCMOS.pixel_size_nm, 10, segment=0, first_frame=0)
     windows = accumulator.add(numbers, numbers, localizations)
-    stream = StreamingReconstructor(load_model("filaments", device="cpu"))
-    started = time.perf_counter()
-    for window in windows:
-        stream.push(window.map)
-    stream.flush()
+    model = load_model("filaments", device="cpu")
+    runner = NetworkRunner(model, engine)
+    stream = StreamingReconstructor(replace(model, network=runner.network))
+    with runner.computing():
+        started = time.perf_counter()
+        for window in windows:
+            stream.push(window.map)
+        stream.flush()
     return 1e3 * localizing_s / len(frames), 1e3 * (time.perf_counter() - started) / len(frames)
 
 
-def under_overload(overload: float, size: int, seconds: float, folder: Path) -> list[object]:
+def under_overload(overload: float, size: int, seconds: float, folder: Path, config: RunConfig) -> list[object]:
     """What becomes of a simulated camera that is so many times faster than this machine is forecast to hold."""
-    shape, config = Shape(size, size), run_config_from_plain({"camera": CAMERA})
+    shape = Shape(size, size)
     costs = measure_costs(load_model("filaments", device="cpu"), config, SCMOS, shape)
     fps = min(overload * costs.fps_held(shape), MAX_FPS)
     spec = f"sim:filaments?fps={fps:g}&frames={max(1, round(fps * seconds))}&size={size}&seed=7"
@@ -99,9 +111,13 @@ def main() -> None:
     parser.add_argument("--overload", type=float, nargs="*", default=[])
     parser.add_argument("--overload-size", type=int, default=256)
     parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--engine", choices=get_args(Engine), default="auto")
     parser.add_argument("--json", default=None)
     options = parser.parse_args()
-    report = Report("line", {"frames": options.frames, "window_frames": 10, "lookahead": 8, "hop": 4, "threads": 1})
+    report = Report(
+        "line", {"frames": options.frames, "window_frames": 10, "lookahead": 8, "hop": 4, "engine": options.engine}
+    )
+    config = config_with(options.engine)
     rows = []
     with tempfile.TemporaryDirectory() as name:
         for size in options.sizes:
@@ -109,15 +125,13 @@ def main() -> None:
             frames = np.stack([camera.frame(n) for n in range(options.frames)])
             stack = Path(name) / f"{size}.tif"
             tifffile.imwrite(stack, frames, photometric="minisblack")
-            fps = whole_line_fps(stack, Path(name) / f"{size}.run")
-            localizing_ms, network_ms = stage_ms(frames, size)
-            costs = measure_costs(
-                load_model("filaments", device="cpu"), run_config_from_plain({}), SCMOS, Shape(size, size)
-            )
+            fps = whole_line_fps(stack, Path(name) / f"{size}.run", config)
+            localizing_ms, network_ms = stage_ms(frames, size, options.engine)
+            costs = measure_costs(load_model("filaments", device="cpu"), config, SCMOS, Shape(size, size))
             forecast_fps = costs.fps_held(Shape(size, size))
             rows.append([f"{size} x {size}", fps, forecast_fps, forecast_fps / fps, localizing_ms, network_ms])
         overloaded = [
-            under_overload(overload, options.overload_size, options.seconds, Path(name) / f"overload{n}.run")
+            under_overload(overload, options.overload_size, options.seconds, Path(name) / f"overload{n}.run", config)
             for n, overload in enumerate(options.overload)
         ]
     header = ["camera", "frames/s, whole line", "forecast", "forecast / held", "localizer ms/frame", "network ms/frame"]

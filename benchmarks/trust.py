@@ -7,12 +7,15 @@ structure are wrong. Each map gives every predicted pixel a number; the area und
 of a right and a wrong pixel the right one has the higher number: 0.5 is a coin, 1 finds all. The network's own
 probability stands beside the maps: a map that does no better tells nothing new.
 
+Of a network that predicts its own errors, a second table compares what it predicts with what is wrong.
+
 Windows of 10 frames are simulated as two blocks of 5, so that each half of the data has frames of its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import time
 from collections.abc import Callable
@@ -37,6 +40,8 @@ HALF_FRAMES = 5
 TOLERANCE_PX = 1
 SUPPORTS = ((8, 1), (16, 1), (HALF_WIDTH, RADIUS_PX), (HALF_WIDTH, 2), (32, 1))
 """Half-width in windows and radius in px."""
+ERROR_BINS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 1.0)
+"""Borders of predicted probabilities that a pixel is wrong."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,8 @@ def main() -> None:
     rows: list[list[object]] = [["wrong pixels", *(float(one.is_wrong.mean()) for one in scored.values())]]
     rows += [[name, *(one.auc(name) for one in scored.values())] for name in names]
     table = markdown_table(["area under the ROC curve", *options.presets], rows)
+    if PREDICTED in names:
+        table += "\n\n" + reliability_table(scored)
     print(table)
     if options.docs is not None:
         head = measured_with([model], time.perf_counter() - started)
@@ -112,6 +119,19 @@ def score(model: Model, video: Video, lookahead: int) -> Scored:
     for radius_px in (0, 1):
         maps[f"split consistency, {radius_px} px"] = split_consistency(*of_halves, radius_px=radius_px)
     return Scored(is_wrong[predicted], {name: values[predicted] for name, values in maps.items()})
+
+
+def reliability_table(scored: dict[str, Scored]) -> str:
+    """Share of the predicted pixels that is wrong, by the probability of that which the network predicts."""
+    rows: list[list[object]] = []
+    for low, high in itertools.pairwise(ERROR_BINS):
+        shares = []
+        for one in scored.values():
+            error = -one.maps[PREDICTED]
+            chosen = one.is_wrong[(error >= low) & ((error < high) | (high == 1.0))]
+            shares.append(f"{chosen.mean():.3f} of {len(chosen):,}" if len(chosen) else "none")
+        rows.append([f"{low:g} to {high:g}", *shares])
+    return markdown_table(["wrong, by predicted error", *scored], rows)
 
 
 def pool(parts: list[Scored]) -> Scored:

@@ -117,7 +117,7 @@ class StreamingReconstructor:
         for picture in pictures:
             is_provisional = picture.stage == "provisional"
             t_ns = stream.t_last_frame_ns[-1] if is_provisional else stream.t_last_frame_ns.popleft()
-            image = picture.probability.cpu().numpy()
+            image = picture.probability.float().cpu().numpy()
             finished.append(
                 Reconstruction(
                     segment=stream.segment,
@@ -126,7 +126,7 @@ class StreamingReconstructor:
                     stage=picture.stage,
                     lookahead=picture.lookahead,
                     latency_s=(time.perf_counter_ns() - t_ns) * 1e-9 if t_ns > 0 else 0.0,
-                    error=None if picture.error is None else picture.error.cpu().numpy(),
+                    error=None if picture.error is None else picture.error.float().cpu().numpy(),
                 )
             )
         return finished

@@ -53,6 +53,8 @@ class VariedParameters:
     """Of lines, in multiples of the released simulator's."""
     max_step_nm: float = MAX_STEP_NM
     """Of bands, per window."""
+    even_speed_share: float = 0.5
+    """Share of videos of bands whose speed is drawn evenly up to the fastest; the others mostly show slow ones."""
     width_nm: tuple[float, float] = (50.0, 130.0)
     """Of bands."""
 
@@ -136,9 +138,9 @@ def draw_bands_video(parameters: VariedParameters, rng: np.random.Generator) -> 
     filaments = _draw_field(rng, field_nm, margin)
     clock = _draw_clock(n_frames, rng)
     individual = rng.random() < 0.4
-    motions = [
-        _draw_motion(rng, field_nm, parameters.max_step_nm) for _ in range(len(filaments) if individual else 1)
-    ] or [_at_rest(field_nm)]
+    motions = [_draw_motion(rng, field_nm, parameters) for _ in range(len(filaments) if individual else 1)] or [
+        _at_rest(field_nm)
+    ]
     bending = draw_bending(rng, float(rng.uniform(40.0, 300.0)), 500.0) if rng.random() < 0.4 else None
     width = float(rng.uniform(*parameters.width_nm))
     specimen = FilamentSpecimen(grid, filaments, motions, width, bending)
@@ -188,9 +190,10 @@ def _at_rest(field_nm: tuple[float, float]) -> RigidMotion:
     return RigidMotion((0.0, 0.0), 0.0, (field_nm[0] / 2, field_nm[1] / 2))
 
 
-def _draw_motion(rng: np.random.Generator, field_nm: tuple[float, float], max_step_nm: float) -> RigidMotion:
+def _draw_motion(rng: np.random.Generator, field_nm: tuple[float, float], parameters: VariedParameters) -> RigidMotion:
     """Rest, drift, or a turn, evenly up to the fastest in a part of the videos and mostly slower in the others."""
-    step = max_step_nm * rng.random() ** (1.0 if rng.random() < 0.5 else 3.0)
+    power = 1.0 if rng.random() < parameters.even_speed_share else 3.0
+    step = parameters.max_step_nm * rng.random() ** power
     direction = rng.uniform(0.0, 2 * math.pi)
     turning_share = rng.random() if rng.random() < 0.4 else 0.0
     drift = step * (1.0 - turning_share) / WINDOW_FRAMES

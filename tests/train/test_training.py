@@ -59,6 +59,7 @@ SMALL = TrainingSettings(
         pytest.param(b"[specimens]\nspeed = [-1.0, 2.0]", "speed", id="negative speed"),
         pytest.param(b"[specimens]\nspeed = [3.0, 2.0]", "low, high", id="range upside down"),
         pytest.param(b"clip_windows = 4\nsupervised_windows = 5", "supervised_windows", id="more than the clip"),
+        pytest.param(b"errors_only = true", "start_from, a network whose errors", id="errors of no network"),
         pytest.param(b"steps = [", "cannot train", id="not TOML"),
     ],
 )
@@ -238,6 +239,25 @@ def test_a_checkpoint_knows_its_threshold_envelope_and_training(
     assert model.training["steps"] == 6
     assert model.envelope.density is not None
     assert model.envelope.density[0] < 0.15 < model.envelope.density[1]  # the released simulator's own density
+
+
+def test_errors_alone_are_learned_without_a_change_of_the_pictures(tmp_path: Path) -> None:
+    settings = msgspec.structs.replace(
+        SMALL, start_from="filaments_fast", errors_only=True, error_channels=5, validation_videos=1, name="with_errors"
+    )
+    train_to_checkpoint(settings, tmp_path / "m.safetensors")
+    before, after = load_model("filaments_fast", "cpu"), load_model(tmp_path / "m.safetensors", "cpu")
+    weights, now = before.network.state_dict(), after.network.state_dict()
+    of_pictures = [name for name in weights if not name.startswith("head.error.")]
+    assert of_pictures and all(torch.equal(now[name], weights[name]) for name in of_pictures)
+    assert now["head.error.second.weight"].shape == (5, 5, 1, 1)
+    assert after.threshold == before.threshold
+
+
+def test_errors_are_only_learned_of_a_network_that_can_predict_them(tmp_path: Path) -> None:
+    settings = msgspec.structs.replace(SMALL, start_from="mitochondria", errors_only=True)
+    with pytest.raises(ConfigError, match="'gated' network with errors_only, found 'light'"):
+        train_to_checkpoint(settings, tmp_path / "m.safetensors")
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path: Path) -> None:

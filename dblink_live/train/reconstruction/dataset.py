@@ -137,7 +137,9 @@ def draw_video_of(specimens: Specimens, n_windows: int, rng: np.random.Generator
         return _draw_mask_video(specimens, n_windows, rng)
     varied = rng.random()
     if varied < specimens.lines_share + specimens.bands_share:
-        wanted = VariedParameters(shape=VIDEO_SHAPE, n_windows=n_windows)
+        wanted = VariedParameters(
+            shape=VIDEO_SHAPE, n_windows=n_windows, even_speed_share=specimens.bands_even_speed_share
+        )
         if varied < specimens.lines_share:
             return draw_lines_video(wanted, rng)
         video = draw_bands_video(wanted, rng)

@@ -159,7 +159,9 @@ def clip_loss(network: BidirectionalNetwork, clip: Clip, settings: TrainingSetti
     logits = clips(decoded.logits)
     structure = clip.structure[:, begin:end][:, chosen].to(device)
     probability = network.probability(logits)
-    loss = reconstruction_loss(logits, probability, structure, LOSSES[settings.loss])
+    loss = logits.new_zeros(())
+    if not settings.errors_only:
+        loss = reconstruction_loss(logits, probability, structure, LOSSES[settings.loss])
     if decoded.error_logits is not None:
         loss = loss + error_loss(clips(decoded.error_logits), probability, structure, settings.error_threshold)
     return loss

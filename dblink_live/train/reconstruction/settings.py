@@ -46,6 +46,8 @@ class Specimens(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bands_share: Share = 0.0
     """Share of videos of filaments as bands of any width that move in every way and up to 60 nm per window:
     `dblink_live.simulate.varied.draw_bands_video`."""
+    bands_even_speed_share: Share = 0.5
+    """Share of those videos whose speed is drawn evenly up to the fastest; the others mostly show slow ones."""
     released_speed_power: Annotated[float, msgspec.Meta(gt=0.0)] = 2.0
     """Their speeds are the fastest one times a uniform number to this power: 2 puts half of them below a quarter of
     it, 1 draws them evenly."""
@@ -86,6 +88,8 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which terms: see `dblink_live.train.reconstruction.losses`."""
     error_channels: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 12
     """Channels of the branch of a "gated" network that predicts where its own picture is wrong; 0 leaves it out."""
+    errors_only: bool = False
+    """Train only that branch, of ``error_channels`` channels: pictures stay as those of ``start_from``."""
     error_threshold: Share = 0.5
     """Where pictures are cut to find their errors during training."""
     specimens: Specimens = Specimens()
@@ -158,6 +162,11 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ConfigError(
                 f'expected specimens.mask, a TIFF file, with specimens.structure "mask" and with no other, found '
                 f"structure {self.specimens.structure!r} and mask {self.specimens.mask!r}"
+            )
+        if self.errors_only and not (self.start_from and self.error_channels):
+            raise ConfigError(
+                "expected start_from, a network whose errors are learned, and error_channels of 1 or more with "
+                f"errors_only, found start_from {self.start_from!r} and error_channels {self.error_channels}"
             )
         if self.supervised_windows > self.clip_windows:
             raise ConfigError(

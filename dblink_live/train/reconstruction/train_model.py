@@ -121,6 +121,8 @@ def train_to_checkpoint(
 
 def _calibrated(network: BidirectionalNetwork, settings: TrainingSettings) -> float:
     """The operating threshold, on presets, or on videos of drawn structure that training never sees."""
+    if settings.errors_only:
+        return load_model(settings.start_from, device="cpu").threshold
     if settings.specimens.structure != "mask":
         return calibrate_threshold(network, CALIBRATION_PRESETS[settings.specimens.structure])
     alone = msgspec.structs.replace(settings, specimens=msgspec.structs.replace(settings.specimens, other_share=0.0))
@@ -161,12 +163,22 @@ def _first_network(settings: TrainingSettings) -> BidirectionalNetwork:
             f"{settings.start_from}; set network to it, or start from another"
         )
     config = model.network.config
-    if isinstance(config, GatedConfig) and not config.error:
+    if settings.errors_only and not isinstance(config, GatedConfig):
+        raise ConfigError(f"expected start_from to be a 'gated' network with errors_only, found {model.architecture!r}")
+    if isinstance(config, GatedConfig) and (settings.errors_only or not config.error):
         config = msgspec.structs.replace(config, error=settings.error_channels)
     network = build_network(model.architecture, msgspec.json.encode(config))
-    # A branch that predicts errors, where start_from has none, begins with fresh weights.
-    fresh = {name: value for name, value in network.state_dict().items() if name.startswith(ERROR_BRANCH)}
-    network.load_state_dict(fresh | model.network.state_dict())
+    # A branch that predicts errors begins with fresh weights where start_from has none, or one of another size.
+    stored = model.network.state_dict()
+    fresh = {
+        name: value
+        for name, value in network.state_dict().items()
+        if name.startswith(ERROR_BRANCH) and (name not in stored or stored[name].shape != value.shape)
+    }
+    network.load_state_dict(stored | fresh)
+    if settings.errors_only:
+        for name, weights in network.named_parameters():
+            weights.requires_grad_(name.startswith(ERROR_BRANCH))
     return network
 
 
